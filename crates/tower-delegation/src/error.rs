@@ -1,0 +1,102 @@
+//! What is wrong with a configuration, found by `build()` before any request.
+
+use std::time::Duration;
+
+/// A configuration that cannot be served safely.
+///
+/// Each variant quotes the offending value and names the fix.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// No issuer is trusted, so no token could ever be accepted.
+    #[error("no trusted issuer: add one with `.issuer(TrustedIssuer::discover(..)?)`")]
+    NoIssuer,
+    /// Two trusted issuers have the same identifier.
+    #[error("issuer {issuer:?} is configured twice: give each issuer once")]
+    DuplicateIssuer {
+        /// The identifier.
+        issuer: String,
+    },
+    /// An issuer's tokens would be accepted for any audience (RFC 9068 section 4).
+    #[error("issuer {issuer:?} has no audience: name this service with `.audience(..)`")]
+    NoAudience {
+        /// The identifier.
+        issuer: String,
+    },
+    /// An audience is the empty string.
+    #[error("issuer {issuer:?} has an empty audience: name this service with `.audience(..)`")]
+    EmptyAudience {
+        /// The identifier of the issuer.
+        issuer: String,
+    },
+    /// An issuer may use no algorithm at all.
+    #[error("issuer {issuer:?} may use no algorithm: leave out `.algorithms(..)` or name at least one")]
+    NoAlgorithm {
+        /// The identifier.
+        issuer: String,
+    },
+    /// A URL does not parse, or has a part that it must not have.
+    #[error("{url:?} is not usable as {purpose}: {problem}")]
+    InvalidUrl {
+        /// The URL as given.
+        url: String,
+        /// What it was given for.
+        purpose: &'static str,
+        /// What is wrong with it, and what would be right.
+        problem: &'static str,
+    },
+    /// A JWK Set given in the configuration holds no key that could verify a token.
+    #[error("the JWK Set given for issuer {issuer:?} is not usable: {problem}")]
+    InvalidKeySet {
+        /// The identifier of the issuer.
+        issuer: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The leeway is beyond the hard cap.
+    #[error("a leeway of {leeway:?} is too long: the most is {max:?}")]
+    LeewayTooLong {
+        /// The leeway as given.
+        leeway: Duration,
+        /// The hard cap.
+        max: Duration,
+    },
+    /// A number is outside the range that makes sense.
+    #[error("{setting} = {value} is out of range: {expected}")]
+    OutOfRange {
+        /// The name of the setting.
+        setting: &'static str,
+        /// The value as given.
+        value: u64,
+        /// The range that is accepted.
+        expected: &'static str,
+    },
+    /// The realm cannot stand in a challenge (RFC 9110 section 11.5).
+    #[error(
+        "realm {realm:?} cannot stand in a challenge: use printable ASCII without quotes and backslashes"
+    )]
+    InvalidRealm {
+        /// The realm as given.
+        realm: String,
+    },
+    /// The HTTP client could not be set up.
+    #[error("the HTTP client cannot be set up: {problem}")]
+    HttpClient {
+        /// What the client said.
+        problem: String,
+    },
+    /// A scope is not a `scope-token` (RFC 6749 section 3.3).
+    #[error("{scope:?} is not a scope: use printable ASCII without spaces, quotes and backslashes")]
+    InvalidScope {
+        /// The scope as given.
+        scope: String,
+    },
+    /// A requirement demands things that no token can have together.
+    #[error("requirement {requirement:?} contradicts itself: {problem}")]
+    ContradictoryRequirement {
+        /// The requirement's name.
+        requirement: String,
+        /// Which demands exclude each other.
+        problem: String,
+    },
+}

@@ -1,0 +1,7 @@
+//! x
+
+pub mod clock;
+pub mod error;
+pub mod names;
+pub mod reason;
+pub mod scope;

@@ -1,0 +1,199 @@
+//! Every reason for which a request is not served, each with one stable code.
+//!
+//! Operators read the reason in the audit event. Clients learn only its
+//! [`RejectionKind`]: which check a token failed is nobody's business but the
+//! operator's.
+
+use std::fmt;
+
+/// What a client may know of a refusal. One kind has one status, one OAuth
+/// error code, one problem `code` and one text; the table is in
+/// [`rejection`](crate::rejection).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum RejectionKind {
+    /// No credentials were sent: 401, a challenge without an error
+    /// (RFC 6750 section 3.1).
+    MissingCredentials,
+    /// The request presents credentials in a way that no standard allows: 400.
+    InvalidRequest,
+    /// The token is expired, forged, malformed or not for us: 401.
+    InvalidToken,
+    /// The token is good, and a broader scope would open the route: 403 that
+    /// names the scopes needed.
+    InsufficientScope,
+    /// The token is good, and no broader scope would help: 403 without an
+    /// OAuth error, so that clients do not loop on re-authorization.
+    Forbidden,
+    /// Something on our side cannot be reached, so nothing could be decided:
+    /// 503 with `Retry-After`.
+    Unavailable,
+    /// The service is wired wrongly: 500.
+    Misconfigured,
+}
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $variant:ident = $code:literal => $kind:ident,)*) => {
+        /// Why a request was refused.
+        ///
+        /// The [code](DenialReason::code) is stable: dashboards and alerts may
+        /// rely on it. New reasons may be added in a minor version.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum DenialReason {
+            $($(#[$doc])* $variant,)*
+        }
+
+        impl DenialReason {
+            /// Every reason, in the order of the documentation.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// The stable code, in `snake_case`, as audit events carry it.
+            #[must_use]
+            pub fn code(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $code,)*
+                }
+            }
+
+            /// How much of the reason the client learns.
+            #[must_use]
+            pub fn kind(self) -> RejectionKind {
+                match self {
+                    $(Self::$variant => RejectionKind::$kind,)*
+                }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// The request carries no credentials of a scheme that we know.
+    CredentialsMissing = "credentials_missing" => MissingCredentials,
+    /// More than one `Authorization` field, or more than one method of sending
+    /// a token (RFC 6750 section 2).
+    CredentialsMultiple = "credentials_multiple" => InvalidRequest,
+    /// What follows `Bearer` is not one `b64token` (RFC 6750 section 2.1).
+    CredentialsMalformed = "credentials_malformed" => InvalidRequest,
+    /// The token stands in the query of the URI, where logs and caches see it.
+    TokenInQuery = "token_in_query" => InvalidRequest,
+    /// The scheme of the credentials is one that this service cannot check yet (`DPoP`).
+    SchemeUnsupported = "scheme_unsupported" => InvalidToken,
+
+    /// The token is longer than 16 KiB.
+    TokenTooLarge = "token_too_large" => InvalidToken,
+    /// The token is not three base64url parts, or its payload is no JSON object
+    /// of the right shape.
+    TokenMalformed = "token_malformed" => InvalidToken,
+    /// The token is encrypted (five parts), which is not configured (RFC 9068 section 4).
+    TokenEncrypted = "token_encrypted" => InvalidToken,
+    /// The JOSE header is longer than 4 KiB.
+    HeaderTooLarge = "header_too_large" => InvalidToken,
+    /// The JOSE header is no JSON object of the right shape (RFC 7515 section 4).
+    HeaderMalformed = "header_malformed" => InvalidToken,
+    /// A member name occurs twice in one JSON object of the token (RFC 7515
+    /// section 4, RFC 7519 section 4).
+    DuplicateMember = "duplicate_member" => InvalidToken,
+    /// The JSON of the token nests deeper than 16 levels, or has more than 256
+    /// members in one object.
+    StructureTooLarge = "structure_too_large" => InvalidToken,
+    /// The header names critical extensions; none is understood (RFC 7515 section 4.1.11).
+    CriticalHeader = "critical_header" => InvalidToken,
+    /// The header carries `b64`, which JWTs must not use (RFC 7797 section 7).
+    UnencodedPayload = "unencoded_payload" => InvalidToken,
+    /// The payload is itself a token (`cty: JWT`, RFC 7519 section 5.2).
+    NestedToken = "nested_token" => InvalidToken,
+    /// A claim replicated in the header differs from the payload's (RFC 7519 section 5.3).
+    HeaderClaimMismatch = "header_claim_mismatch" => InvalidToken,
+    /// `alg` is not one of the algorithms that the issuer may use (RFC 8725 section 3.1).
+    AlgorithmNotAllowed = "algorithm_not_allowed" => InvalidToken,
+    /// `typ` names another kind of token, or none (RFC 9068 section 4).
+    TypeNotAccepted = "type_not_accepted" => InvalidToken,
+    /// The token is of another kind although its `typ` does not say so: an ID
+    /// token, a logout token, a security event (RFC 8725 section 3.12).
+    NotAnAccessToken = "not_an_access_token" => InvalidToken,
+    /// `iss` is not the identifier of a trusted issuer (RFC 9068 section 4).
+    IssuerUnknown = "issuer_unknown" => InvalidToken,
+    /// The issuer publishes no key that fits the token.
+    KeyUnknown = "key_unknown" => InvalidToken,
+    /// The key that the token names is not for the token's algorithm (RFC 8725 section 3.1).
+    KeyMismatch = "key_mismatch" => InvalidToken,
+    /// Several published keys fit the token, so none is taken.
+    KeyAmbiguous = "key_ambiguous" => InvalidToken,
+    /// The signature does not verify (RFC 7515 section 5.2).
+    SignatureInvalid = "signature_invalid" => InvalidToken,
+    /// A required claim is absent (RFC 9068 section 2.2).
+    ClaimMissing = "claim_missing" => InvalidToken,
+    /// A claim has the wrong JSON type or an impossible value (RFC 7519 section 4.1).
+    ClaimMalformed = "claim_malformed" => InvalidToken,
+    /// `exp` has passed (RFC 7519 section 4.1.4).
+    TokenExpired = "token_expired" => InvalidToken,
+    /// `nbf` lies ahead (RFC 7519 section 4.1.5).
+    TokenNotYetValid = "token_not_yet_valid" => InvalidToken,
+    /// `iat` lies ahead.
+    TokenFromFuture = "token_from_future" => InvalidToken,
+    /// The token is older than the issuer's maximum token age.
+    TokenTooOld = "token_too_old" => InvalidToken,
+    /// The token lives longer than the issuer's maximum token lifetime.
+    TokenLifetimeTooLong = "token_lifetime_too_long" => InvalidToken,
+    /// `aud` does not name this service (RFC 7519 section 4.1.3).
+    AudienceMismatch = "audience_mismatch" => InvalidToken,
+    /// `act` is not a chain of objects that each name an actor (RFC 8693 section 4.1).
+    ActorMalformed = "actor_malformed" => InvalidToken,
+    /// `act` nests deeper than the configured number of actors.
+    ActorChainTooLong = "actor_chain_too_long" => InvalidToken,
+    /// `cnf` is not an object that names a confirmation method (RFC 7800 section 3.1).
+    ConfirmationMalformed = "confirmation_malformed" => InvalidToken,
+    /// The token is bound to a key by a method that this service cannot check,
+    /// so it is refused rather than taken as a plain bearer token.
+    ConfirmationUnsupported = "confirmation_unsupported" => InvalidToken,
+
+    /// The token's issuer is not one that the route accepts.
+    IssuerNotAllowed = "issuer_not_allowed" => Forbidden,
+    /// The token's audience is not the one that the route demands.
+    AudienceNotAllowed = "audience_not_allowed" => Forbidden,
+    /// The kind of the subject (user, service) is not the one that the route demands.
+    SubjectKindNotAllowed = "subject_kind_not_allowed" => Forbidden,
+    /// The route is only for applications that act for a user.
+    NotOnBehalfOfUser = "not_on_behalf_of_user" => Forbidden,
+    /// The route demands a delegated token (`act`), and this one is not.
+    DelegationRequired = "delegation_required" => Forbidden,
+    /// The route refuses delegated tokens, and this one is.
+    DelegationForbidden = "delegation_forbidden" => Forbidden,
+    /// The current actor is not one that the route admits.
+    ActorNotAllowed = "actor_not_allowed" => Forbidden,
+    /// The client is not one that the route admits.
+    ClientNotAllowed = "client_not_allowed" => Forbidden,
+    /// The token lacks a scope that the route demands (RFC 6750 section 3.1).
+    ScopeMissing = "scope_missing" => InsufficientScope,
+
+    /// The issuer's keys cannot be had right now.
+    KeysUnavailable = "keys_unavailable" => Unavailable,
+
+    /// A handler asks for the context, and no `DelegationLayer` ran.
+    LayerMissing = "layer_missing" => Misconfigured,
+    /// A requirement contradicts itself.
+    RequirementContradictory = "requirement_contradictory" => Misconfigured,
+}
+
+impl fmt::Display for DenialReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn codes_are_unique_and_snake_case() {
+        let mut seen = HashSet::new();
+        for reason in DenialReason::ALL {
+            let code = reason.code();
+            assert!(seen.insert(code), "{code} is given twice");
+            assert!(code.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{code}");
+        }
+    }
+}
