@@ -1,1 +1,113 @@
-//! x
+//! The attributes of tower-delegation: what a handler demands of a request,
+//! written where the handler is.
+//!
+//! This crate is an implementation detail. Depend on `tower-delegation` with
+//! its `axum` feature and use `tower_delegation::{requires, requires_audience,
+//! requires_scope}`; the guide and the runnable examples are there.
+//!
+//! ```text
+//! #[requires_scope("orders:read")]
+//! async fn list_orders(State(db): State<Db>) -> Json<Vec<Order>> { … }
+//! ```
+//!
+//! # What an attribute does
+//!
+//! It writes a hidden type that implements `Requires` and puts a hidden
+//! argument `_: Authorized<ThatType>` before the handler's own. Axum runs
+//! extractors from left to right, so a request that is not allowed is refused
+//! before any other extractor runs and before the body is read. Nothing else
+//! about the function changes.
+//!
+//! # Where an attribute may stand
+//!
+//! 1. On a free `async fn`, generic or not, of any visibility, also inside a
+//!    function body. The dependency must be called `tower_delegation`.
+//! 2. Never on a method, an associated function or anything but a function:
+//!    there the requirement is a type of its own and the handler takes
+//!    `Authorized<R>` as an argument. All of these are compile errors.
+//! 3. Several times on one function: every one of the requirements must be
+//!    met. They are evaluated from top to bottom. Axum's handlers take 16
+//!    arguments and each attribute uses one of them, so one attribute leaves 15.
+//! 4. Above `#[axum::debug_handler]`, so that the checks of `debug_handler` see
+//!    the hidden argument.
+//!
+//! What can be seen to be wrong at compile time is a compile error: a string
+//! that is no scope, a repetition, a contradiction.
+//!
+//! # Deployment caveat
+//!
+//! An attribute is evaluated when its handler is called. A route whose handler
+//! has none demands nothing by itself: deny by default is the route table's or
+//! the guarded router's work.
+
+mod arguments;
+mod expand;
+mod handler;
+mod requirement;
+
+use proc_macro::TokenStream;
+
+use crate::requirement::Attribute;
+
+/// Demands scopes: all that are named, and one of each `any(..)`.
+///
+/// | written | the token must have |
+/// |---|---|
+/// | `#[requires_scope("orders:read")]` | this scope |
+/// | `#[requires_scope("orders:read", "profile")]` | both |
+/// | `#[requires_scope(any("orders:read", "orders:admin"))]` | at least one of the two |
+/// | `#[requires_scope("profile", any("orders:read", "orders:admin"))]` | the first, and one of the others |
+///
+/// Each scope is one string literal and one scope-token: printable ASCII
+/// without space, `"` and `\` (RFC 6749 section 3.3). Scopes match exactly; there
+/// are no prefixes and no wildcards.
+///
+/// Refused at compile time: no scope at all, an `any(..)` of fewer than two, a
+/// scope named twice, an `any(..)` with a scope that is demanded anyway.
+#[proc_macro_attribute]
+pub fn requires_scope(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    expand::attribute(Attribute::Scope, arguments.into(), &item.into()).into()
+}
+
+/// Demands that the token was issued for this audience, or for one of several.
+///
+/// `#[requires_audience("https://orders.example.com")]` is met by a token with
+/// this very string in `aud`; with several strings, by a token with any of
+/// them. It narrows what the issuer's configuration accepts, for one route of a
+/// service that answers under several audiences; it never widens it.
+///
+/// Identifiers compare by code point: `https://orders.example.com` and
+/// `https://orders.example.com/` are two.
+///
+/// Refused at compile time: no audience, an empty one, one with a control
+/// character or surrounding white space, one named twice.
+#[proc_macro_attribute]
+pub fn requires_audience(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    expand::attribute(Attribute::Audience, arguments.into(), &item.into()).into()
+}
+
+/// Demands several things at once, in one requirement.
+///
+/// | argument | demands | repeated |
+/// |---|---|---|
+/// | `scope = "orders:refund"` | this scope | all of them |
+/// | `any_scope("a", "b")` | one of these scopes | one of each |
+/// | `audience = "https://orders.example.com"` | this entry of `aud` | any of them |
+/// | `issuer = "https://idp.example.com"` | a token of this issuer | any of them |
+/// | `subject_kind = user`, `subject_kind = service` | a subject of this kind | any of them |
+/// | `on_behalf_of_user` | a user's token, used by an application | |
+/// | `delegated` | an actor (`act`) | |
+/// | `not_delegated` | no actor | |
+/// | `actor = "agent"` | this current actor | any of them |
+/// | `client = "web"` | a token issued to this client | any of them |
+///
+/// All demands with different names must be met. Values are string literals,
+/// but for the two kinds, which are bare words.
+///
+/// Refused at compile time, besides what the other two attributes refuse: an
+/// unknown name, `delegated` or `actor` together with `not_delegated`, and
+/// `on_behalf_of_user` where `subject_kind` leaves no user.
+#[proc_macro_attribute]
+pub fn requires(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    expand::attribute(Attribute::Requires, arguments.into(), &item.into()).into()
+}

@@ -1,0 +1,176 @@
+//! The function under an attribute: what is read of it, and why some cannot have one.
+
+use proc_macro2::{Delimiter, Ident, TokenStream, TokenTree};
+use quote::{ToTokens, quote};
+use syn::ext::IdentExt;
+use syn::parse::{Parse, ParseStream};
+use syn::{FnArg, Pat, Signature, Token, Visibility};
+
+use crate::requirement::{Attribute, Errors};
+
+/// Read by whoever puts an attribute inside an `impl`; also marks the hidden arguments.
+pub(crate) const HINT: &str = "In_an_impl_take_Authorized_as_argument_";
+const ON_A_METHOD: &str =
+    "write the requirement as a type `R: Requires` and take `Authorized<R>` as an extractor argument";
+
+/// Axum implements `Handler` for functions of up to this many arguments.
+const ARGUMENTS: usize = 16;
+
+/// A function whose body nobody looks into: it may be unfinished, as in an editor.
+pub(crate) struct Handler {
+    pub(crate) attributes: Vec<syn::Attribute>,
+    visibility: Visibility,
+    pub(crate) signature: Signature,
+    body: TokenStream,
+}
+
+impl Parse for Handler {
+    fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
+        let attributes = input.call(syn::Attribute::parse_outer)?;
+        let visibility = input.parse()?;
+        if !is_function(&input.fork()) {
+            return Err(input
+                .error(format_args!("this attribute goes on a free `async fn`; elsewhere {ON_A_METHOD}")));
+        }
+        Ok(Self { attributes, visibility, signature: input.parse()?, body: input.parse()? })
+    }
+}
+
+impl ToTokens for Handler {
+    fn to_tokens(&self, tokens: &mut TokenStream) {
+        let Self { attributes, visibility, signature, body } = self;
+        tokens.extend(quote!(#(#attributes)* #visibility #signature #body));
+    }
+}
+
+impl Handler {
+    /// Why this function cannot have a hidden argument.
+    pub(crate) fn check(&self, attribute: Attribute) -> syn::Result<()> {
+        let mut errors = Errors::default();
+        let name = attribute.name();
+        let signature = &self.signature;
+        if let Some(receiver) = signature.receiver() {
+            errors.over(receiver, format_args!("`#[{name}]` cannot stand on a method: {ON_A_METHOD}"));
+        } else if let Some(this) = find(signature.to_token_stream(), &|word| word == "Self") {
+            errors.at(
+                this.span(),
+                format_args!("`#[{name}]` cannot stand on a function inside an `impl`: {ON_A_METHOD}"),
+            );
+        } else if !is_block(&self.body) {
+            errors.at(
+                signature.ident.span(),
+                format_args!("`#[{name}]` needs a function with a body; in a trait, {ON_A_METHOD}"),
+            );
+        }
+        if signature.asyncness.is_none() {
+            errors.at(
+                signature.fn_token.span,
+                format_args!("`#[{name}]` goes on an async function: write `async fn`"),
+            );
+        }
+        let attributes = 1 + self.attributes.iter().filter(|attribute| is_requirement(attribute)).count();
+        let own = signature.inputs.len() - self.hidden();
+        let used = signature.inputs.len() + attributes;
+        if let (true, Some(last)) = (used > ARGUMENTS, signature.inputs.last()) {
+            let each = used - own;
+            errors.over(
+                last,
+                format_args!(
+                    "an axum handler takes at most {ARGUMENTS} arguments and each attribute of this kind adds one: \
+                     this function has {own} of its own and {each} added; remove arguments, or write one `#[requires(..)]` for all"
+                ),
+            );
+        }
+        errors.finish()
+    }
+
+    /// How many arguments the attributes above this one have added.
+    pub(crate) fn hidden(&self) -> usize {
+        let is_hidden = |argument: &&FnArg| match argument {
+            FnArg::Typed(argument) => {
+                matches!(*argument.pat, Pat::Wild(_))
+                    && find(argument.ty.to_token_stream(), &|word| word.to_string().starts_with(HINT))
+                        .is_some()
+            }
+            FnArg::Receiver(_) => false,
+        };
+        self.signature.inputs.iter().take_while(is_hidden).count()
+    }
+}
+
+fn is_function(input: ParseStream<'_>) -> bool {
+    while !input.peek(Token![fn]) {
+        let word = input.call(Ident::parse_any).ok();
+        let qualifier = word.is_some_and(|word| {
+            ["const", "async", "unsafe", "safe", "extern"].iter().any(|known| word == known)
+        });
+        if !qualifier && input.parse::<syn::LitStr>().is_err() {
+            return false;
+        }
+    }
+    true
+}
+
+fn is_block(body: &TokenStream) -> bool {
+    matches!(body.clone().into_iter().next(), Some(TokenTree::Group(group)) if group.delimiter() == Delimiter::Brace)
+}
+
+pub(crate) fn is_requirement(attribute: &syn::Attribute) -> bool {
+    let name = attribute.path().segments.last().map(|segment| &segment.ident);
+    name.is_some_and(|name| Attribute::ALL.iter().any(|attribute| name == attribute.name()))
+}
+
+fn find(tokens: TokenStream, wanted: &dyn Fn(&Ident) -> bool) -> Option<Ident> {
+    tokens.into_iter().find_map(|token| match token {
+        TokenTree::Ident(word) if wanted(&word) => Some(word),
+        TokenTree::Group(group) => find(group.stream(), wanted),
+        _ => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_can_have_an_argument_more_is_accepted() {
+        let fifteen = "_: u8, ".repeat(15);
+        for item in [
+            "async fn list() {}",
+            "pub(crate) async unsafe extern \"C\" fn list<'a, T>(a: &'a T) -> T where T: Into<u8> { Self }",
+            "async fn list() { let unfinished = }",
+            &format!("async fn list({fifteen}) {{}}"),
+        ] {
+            let handler: Handler = syn::parse_str(item).unwrap();
+            assert_eq!(handler.check(Attribute::Scope).err().map(|error| error.to_string()), None, "{item}");
+        }
+    }
+
+    #[test]
+    fn the_rest_is_refused() {
+        let fifteen = "_: u8, ".repeat(15);
+        for (item, expected) in [
+            ("struct Orders;", "free `async fn`"),
+            ("pub mod orders {}", "free `async fn`"),
+            ("const ORDERS: u8 = 1;", "free `async fn`"),
+            ("impl Orders {}", "free `async fn`"),
+            ("fn list() {}", "write `async fn`"),
+            ("fn list() -> impl Future<Output = ()> {}", "write `async fn`"),
+            ("async fn list(&self) {}", "`Authorized<R>`"),
+            ("async fn list(mut self: Box<Self>) {}", "`Authorized<R>`"),
+            ("async fn list(a: &Self) {}", "inside an `impl`"),
+            ("async fn list() -> (u8, Self) {}", "inside an `impl`"),
+            ("async fn list<T>() where T: Into<Self> {}", "inside an `impl`"),
+            ("async fn list(a: u8);", "in a trait"),
+            (&format!("async fn list({fifteen} _: u8) {{}}"), "at most 16 arguments"),
+            (
+                &format!("#[tower_delegation::requires(delegated)] async fn list({fifteen}) {{}}"),
+                "has 15 of its own and 2 added",
+            ),
+        ] {
+            let checked = syn::parse_str(item).and_then(|handler: Handler| handler.check(Attribute::Scope));
+            let error = checked.unwrap_err().to_string();
+            assert!(error.contains(expected), "{item}: {error}");
+        }
+    }
+}

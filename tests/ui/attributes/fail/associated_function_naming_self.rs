@@ -1,0 +1,12 @@
+use tower_delegation::requires_scope;
+
+struct Orders;
+
+impl Orders {
+    #[requires_scope("orders:read")]
+    async fn list() -> Option<Self> {
+        None
+    }
+}
+
+fn main() {}

@@ -1,0 +1,58 @@
+//! Every form of argument.
+
+use axum::Router;
+use axum::routing::get;
+use tower_delegation::{requires, requires_audience, requires_scope};
+
+#[requires_scope("orders:read")]
+async fn one_scope() {}
+
+#[requires_scope("orders:read", "profile")]
+async fn all_scopes() {}
+
+#[requires_scope(any("orders:read", "orders:admin"))]
+async fn one_of_two_scopes() {}
+
+#[requires_scope("profile", any("orders:read", "orders:admin"), any(r"a", "b", "c"))]
+async fn a_mixture() {}
+
+#[requires_audience("https://orders.example.com")]
+async fn one_audience() {}
+
+#[requires_audience("https://orders.example.com", "https://orders.example.com/")]
+async fn one_of_two_audiences() {}
+
+#[requires(
+    scope = "orders:refund",
+    scope = "profile",
+    any_scope("a", "b"),
+    any_scope("a", "c"),
+    audience = "https://orders.example.com",
+    audience = "https://refunds.example.com",
+    issuer = "https://idp.example.com",
+    issuer = "https://idp.example.org",
+    subject_kind = user,
+    subject_kind = service,
+    on_behalf_of_user,
+    delegated,
+    actor = "agent",
+    actor = "other agent",
+    client = "web",
+    client = "app"
+)]
+async fn everything() {}
+
+#[requires(not_delegated)]
+async fn only_a_flag() {}
+
+fn main() {
+    let _: Router = Router::new()
+        .route("/1", get(one_scope))
+        .route("/2", get(all_scopes))
+        .route("/3", get(one_of_two_scopes))
+        .route("/4", get(a_mixture))
+        .route("/5", get(one_audience))
+        .route("/6", get(one_of_two_audiences))
+        .route("/7", get(everything))
+        .route("/8", get(only_a_flag));
+}
