@@ -1,1 +1,93 @@
-//! x
+//! What it takes to test a service that `tower-delegation` guards: a mock
+//! identity provider on a real socket, tokens that are good or wrong in every
+//! way, and a clock that moves when the test says so.
+//!
+//! Nothing is mocked on the service's side. The service discovers the provider,
+//! fetches its keys and verifies tokens as in production, so a test that passes
+//! has been through the whole path.
+//!
+//! ```
+//! use std::time::Duration;
+//! use axum::http::StatusCode;
+//! use tower_delegation_testing::{Endpoint, MockIdp, TestClock};
+//!
+//! #[tokio::main(flavor = "current_thread")]
+//! async fn main() -> Result<(), reqwest::Error> {
+//!     let clock = TestClock::new();
+//!     let idp = MockIdp::builder()
+//!         .clock(clock.clone())
+//!         .audience("https://orders.example.com")
+//!         .start()
+//!         .await;
+//!
+//!     // Tokens for the requests of a test: a good one, an expired one, a forged one.
+//!     let good = idp.token().subject("alice").client("shop-web").scopes(["orders:read"]).sign();
+//!     let short = idp.token().expires_in(Duration::from_secs(10)).sign();
+//!     let forged = idp.token().scopes(["orders:read"]).sign_with_other_key().sign();
+//!     clock.advance(Duration::from_secs(11)); // `short` has expired
+//!     # let _ = (&short, &forged);
+//!
+//!     // The service trades the caller's token for a narrower one.
+//!     idp.register_client("orders", "secret");
+//!     let form = [
+//!         ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
+//!         ("subject_token", &good),
+//!         ("subject_token_type", "urn:ietf:params:oauth:token-type:access_token"),
+//!         ("audience", "https://stock.example.com"),
+//!     ];
+//!     let http = reqwest::Client::builder().build()?;
+//!     let request = http.post(idp.token_endpoint()).basic_auth("orders", Some("secret"));
+//!     let answer: serde_json::Value = request.form(&form).send().await?.json().await?;
+//!     assert_eq!(answer["scope"], "orders:read");
+//!
+//!     // The provider rotates its keys, then its key set fails.
+//!     idp.rotate_keys();
+//!     idp.fail_with(Endpoint::Jwks, StatusCode::SERVICE_UNAVAILABLE);
+//!     assert_eq!(http.get(idp.jwks_uri()).send().await?.status(), 503);
+//!     assert_eq!(idp.requests(Endpoint::Jwks), 1);
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # The parts
+//!
+//! - [`MockIdp`]: starts and stops with the test; more issuers under paths by
+//!   [`issuer_at`](MockIdp::issuer_at).
+//! - [`MockIssuer`]: what each issuer can do. Key rotation, odd and broken key
+//!   sets, changed metadata, outages per [`Endpoint`], request counts.
+//! - [`TokenBuilder`]: access, ID and logout tokens of every [`Algorithm`], and
+//!   the forgeries that a resource server must refuse.
+//! - [`TestClock`]: the `Clock` for the provider and the service alike.
+//!
+//! # Tests that do not flake
+//!
+//! Nothing here needs a sleep. Await [`MockIssuer::wait_for_requests`] to know
+//! that the service has asked, [`MockIssuer::hold`] to keep the answer back
+//! meanwhile, and [`TestClock::wait_for_sleepers`] to know that a background
+//! task has gone to sleep before the clock is moved. Do not use
+//! `tokio::time::pause`: it makes the time-outs of real sockets expire.
+//!
+//! # Deployment caveat
+//!
+//! The provider speaks plain HTTP, has no log-in page and signs whatever it is
+//! told to. It is for tests; it listens on 127.0.0.1 only.
+//!
+//! # Panics
+//!
+//! Where the operating system gives no randomness, no memory or no loopback
+//! socket, the crate panics: no test can go on then. Nothing that a test passes
+//! in makes it panic.
+
+mod algorithm;
+mod clock;
+mod idp;
+mod keys;
+mod token;
+
+pub use self::{
+    algorithm::Algorithm,
+    clock::TestClock,
+    idp::{DEFAULT_AUDIENCE, Endpoint, Hold, MockIdp, MockIdpBuilder, MockIssuer},
+    keys::ALGORITHMS,
+    token::{DEFAULT_CLIENT, DEFAULT_SUBJECT, TokenBuilder},
+};
