@@ -1,2 +1,49 @@
-//! x
-fn main() {}
+//! The project's own commands: `cargo xtask test` and `cargo xtask floors`.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool speaks on its streams")]
+
+mod floors;
+mod test;
+
+use std::{env, path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+/// The project's own commands.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Run every test suite and print one line for each.
+    Test {
+        /// Fail when a suite was left out, too.
+        #[arg(long)]
+        strict: bool,
+    },
+    /// Check that every module of the library imports from below or from its left.
+    Floors,
+}
+
+fn main() -> ExitCode {
+    let task = Arguments::parse().task;
+    let Some(root) = workspace_root() else {
+        eprintln!("run this as `cargo xtask`: cargo says where the workspace is");
+        return ExitCode::FAILURE;
+    };
+    match task {
+        Task::Test { strict } => test::run(&root, strict),
+        Task::Floors => floors::run(&root),
+    }
+}
+
+/// Asked at run time: a binary built in a shared target directory may be
+/// started from another checkout.
+fn workspace_root() -> Option<PathBuf> {
+    let package = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR")?);
+    Some(package.parent()?.to_owned())
+}
