@@ -1,0 +1,418 @@
+//! The one HTTP client: it fetches small JSON documents from configured places,
+//! and is made so that the answer can do as little harm as possible.
+//!
+//! 1. `https` only; plain `http` to a loopback address, for development.
+//! 2. No redirects: a redirect is an error, since it would let whoever controls
+//!    the answer choose where the next request goes (RFC 8725 section 3.10).
+//! 3. Five seconds for the whole exchange by default, so that a silent server
+//!    holds nobody up.
+//! 4. At most 512 KiB of body, counted as it arrives (and after decompression).
+//! 5. No proxy from the environment: where keys come from is decided by the
+//!    configuration and not by whoever sets `HTTPS_PROXY`.
+//! 6. No cookies, no credentials, no query of ours.
+//!
+//! *Deployment caveat*: the server's certificate is checked against the
+//! platform's root certificates; a private authority is added with
+//! [`HttpClientBuilder::add_root_certificate_pem`].
+
+use std::{error::Error, fmt, time::Duration};
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderName, StatusCode, header};
+use reqwest::{Certificate, Client, ClientBuilder, Response, redirect};
+use url::{Host, Url};
+
+use crate::error::ConfigError;
+
+/// The largest body, in octets.
+const MAX_BODY_LEN: usize = 512 * 1024;
+
+/// The longest `ETag` that is kept, in octets.
+const MAX_ETAG_LEN: usize = 1024;
+
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Longer than this no caller would wait for a key.
+const MAX_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The client with which discovery and key sets are fetched. Cheap to clone;
+/// clones share their connections.
+///
+/// # Example
+/// ```
+/// use std::time::Duration;
+/// use tower_delegation::http_client::HttpClient;
+///
+/// let client = HttpClient::builder().timeout(Duration::from_secs(2)).build()?;
+/// # Ok::<(), tower_delegation::error::ConfigError>(())
+/// ```
+#[derive(Clone)]
+pub struct HttpClient {
+    client: Client,
+}
+
+impl HttpClient {
+    /// A client to be set up.
+    #[must_use]
+    pub fn builder() -> HttpClientBuilder {
+        HttpClientBuilder { timeout: DEFAULT_TIMEOUT, root_certificates: Vec::new() }
+    }
+
+    /// Fetches `url`. Only 200 is a document, only in a media type of `accepted`
+    /// (compared without parameters); 304 only if `etag` was sent.
+    pub(crate) async fn get_json(
+        &self,
+        url: &Url,
+        accepted: &'static [&'static str],
+        etag: Option<&str>,
+    ) -> Result<Fetched, FetchError> {
+        if let Err(problem) = check_transport(url) {
+            return Err(FetchError::new(FetchErrorKind::InsecureUrl, problem));
+        }
+        let mut request = self.client.get(url.clone()).header(header::ACCEPT, accepted.join(", "));
+        if let Some(etag) = etag {
+            request = request.header(header::IF_NONE_MATCH, etag);
+        }
+        let response = request.send().await?;
+        let status = response.status();
+        let freshness = Freshness::of(response.headers());
+        if status == StatusCode::NOT_MODIFIED && etag.is_some() {
+            return Ok(Fetched::NotModified(freshness));
+        }
+        if status.is_redirection() {
+            return Err(FetchErrorKind::Redirect.into());
+        }
+        if status != StatusCode::OK {
+            return Err(FetchErrorKind::Status(status.as_u16()).into());
+        }
+        if !media_type(response.headers())
+            .is_some_and(|found| accepted.iter().any(|one| found.eq_ignore_ascii_case(one)))
+        {
+            return Err(FetchErrorKind::ContentType.into());
+        }
+        let body = read_body(response).await?;
+        Ok(Fetched::Document { body, freshness })
+    }
+}
+
+impl fmt::Debug for HttpClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpClient").finish_non_exhaustive()
+    }
+}
+
+/// Sets up an [`HttpClient`].
+#[derive(Debug)]
+#[must_use = "nothing is set up before `build`"]
+pub struct HttpClientBuilder {
+    timeout: Duration,
+    root_certificates: Vec<Vec<u8>>,
+}
+
+impl HttpClientBuilder {
+    /// The time for one whole exchange: connection, request and body. Default
+    /// five seconds, at most ten.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Trusts the certificates of `pem` (one or more) beside the platform's.
+    pub fn add_root_certificate_pem(mut self, pem: impl AsRef<[u8]>) -> Self {
+        self.root_certificates.push(pem.as_ref().to_vec());
+        self
+    }
+
+    /// Sets up the client. Sends nothing.
+    ///
+    /// # Errors
+    /// [`ConfigError::OutOfRange`] for a time-out of zero or of more than ten
+    /// seconds, [`ConfigError::HttpClient`] if a certificate is not readable or
+    /// TLS cannot be set up.
+    pub fn build(self) -> Result<HttpClient, ConfigError> {
+        if self.timeout.is_zero() || self.timeout > MAX_TIMEOUT {
+            return Err(ConfigError::OutOfRange {
+                setting: "HTTP time-out in milliseconds",
+                value: u64::try_from(self.timeout.as_millis()).unwrap_or(u64::MAX),
+                expected: "more than 0, at most 10000",
+            });
+        }
+        let mut roots = Vec::new();
+        for pem in &self.root_certificates {
+            let certificates = Certificate::from_pem_bundle(pem).map_err(setup_error)?;
+            if certificates.is_empty() {
+                return Err(ConfigError::HttpClient { problem: "a root certificate is not PEM".to_owned() });
+            }
+            roots.extend(certificates);
+        }
+        // The `no_*` calls hold even where another crate turns the feature on.
+        let client = ClientBuilder::new()
+            .timeout(self.timeout)
+            .redirect(redirect::Policy::none())
+            .no_proxy()
+            .no_gzip()
+            .no_brotli()
+            .no_zstd()
+            .no_deflate()
+            .referer(false)
+            .tls_certs_merge(roots)
+            .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(setup_error)?;
+        Ok(HttpClient { client })
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "called as the argument of `map_err`")]
+fn setup_error(error: reqwest::Error) -> ConfigError {
+    let mut problem = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        problem = format!("{problem}: {error}");
+        cause = error.source();
+    }
+    ConfigError::HttpClient { problem }
+}
+
+/// Parses a URL from the configuration that is going to be fetched.
+pub(crate) fn configured_url(url: &str, purpose: &'static str) -> Result<Url, ConfigError> {
+    let invalid = |problem| ConfigError::InvalidUrl { url: url.to_owned(), purpose, problem };
+    let parsed = match Url::parse(url) {
+        Ok(parsed) => parsed,
+        Err(url::ParseError::RelativeUrlWithoutBase) => {
+            return Err(invalid("it is no absolute URL: start it with `https://`"));
+        }
+        Err(_) => return Err(invalid("it does not parse: give an absolute `https` URL")),
+    };
+    check_transport(&parsed).map_err(invalid)?;
+    if parsed.fragment().is_some() {
+        return Err(invalid("it has a fragment: leave out what follows `#`"));
+    }
+    Ok(parsed)
+}
+
+/// `https`, or `http` to this very machine, and no credentials in the URL.
+pub(crate) fn check_transport(url: &Url) -> Result<(), &'static str> {
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("it holds credentials: leave them out");
+    }
+    match url.scheme() {
+        "https" => Ok(()),
+        "http" if is_loopback(url) => Ok(()),
+        "http" => Err("it is plain http to another machine: use https"),
+        _ => Err("its scheme is not https"),
+    }
+}
+
+/// Whether the host is `localhost`, in 127.0.0.0/8 or `::1`.
+pub(crate) fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+/// The answer to a fetch.
+#[derive(Debug)]
+pub(crate) enum Fetched {
+    /// What the `ETag` stands for is current.
+    NotModified(Freshness),
+    Document {
+        body: Bytes,
+        freshness: Freshness,
+    },
+}
+
+/// What the answer says about its validity (RFC 9111 section 5.2, RFC 9110 section 8.8.3).
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Freshness {
+    pub(crate) etag: Option<String>,
+    /// How long the answer stays fresh from now; `None` if it does not say.
+    pub(crate) max_age: Option<Duration>,
+}
+
+impl Freshness {
+    fn of(headers: &HeaderMap) -> Self {
+        let etag = text(headers, &header::ETAG).filter(|etag| etag.len() <= MAX_ETAG_LEN).map(str::to_owned);
+        let directives = headers
+            .get_all(header::CACHE_CONTROL)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .map(str::trim);
+        let max_age = directives.filter_map(lifetime_of_directive).min();
+        let age = text(headers, &header::AGE).and_then(seconds).unwrap_or_default();
+        Self { etag, max_age: max_age.map(|max_age| max_age.saturating_sub(age)) }
+    }
+}
+
+fn lifetime_of_directive(directive: &str) -> Option<Duration> {
+    if directive.eq_ignore_ascii_case("no-store") || directive.eq_ignore_ascii_case("no-cache") {
+        return Some(Duration::ZERO);
+    }
+    let (name, value) = directive.split_once('=')?;
+    name.eq_ignore_ascii_case("max-age").then(|| seconds(value)).flatten()
+}
+
+fn seconds(value: &str) -> Option<Duration> {
+    value.trim().parse().ok().map(Duration::from_secs)
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+fn media_type(headers: &HeaderMap) -> Option<&str> {
+    text(headers, &header::CONTENT_TYPE)?.split(';').next().map(str::trim)
+}
+
+async fn read_body(mut response: Response) -> Result<Bytes, FetchError> {
+    let mut body = BytesMut::new();
+    while let Some(chunk) = response.chunk().await? {
+        if body.len() + chunk.len() > MAX_BODY_LEN {
+            return Err(FetchErrorKind::TooLarge.into());
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body.freeze())
+}
+
+/// A document could not be fetched. Its texts never hold a URL.
+#[derive(Debug, thiserror::Error)]
+#[error("{kind}")]
+pub(crate) struct FetchError {
+    kind: FetchErrorKind,
+    source: Option<Box<dyn Error + Send + Sync>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum FetchErrorKind {
+    #[error("the URL may not be fetched")]
+    InsecureUrl,
+    #[error("the server cannot be reached")]
+    Unreachable,
+    #[error("the server did not answer in time")]
+    Timeout,
+    #[error("the server answered with a redirect, which is not followed")]
+    Redirect,
+    #[error("the server answered with status {0}")]
+    Status(u16),
+    #[error("the answer is not of a JSON media type")]
+    ContentType,
+    #[error("the answer is longer than 512 KiB")]
+    TooLarge,
+}
+
+impl FetchError {
+    fn new(kind: FetchErrorKind, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self { kind, source: Some(source.into()) }
+    }
+
+    pub(crate) fn kind(&self) -> FetchErrorKind {
+        self.kind
+    }
+}
+
+impl From<FetchErrorKind> for FetchError {
+    fn from(kind: FetchErrorKind) -> Self {
+        Self { kind, source: None }
+    }
+}
+
+impl From<reqwest::Error> for FetchError {
+    fn from(error: reqwest::Error) -> Self {
+        let kind = if error.is_timeout() { FetchErrorKind::Timeout } else { FetchErrorKind::Unreachable };
+        Self::new(kind, error.without_url())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_https_and_loopback_http_are_fetched() {
+        let rows = [
+            ("https://idp.example.com/jwks", true),
+            ("https://idp.example.com/jwks?tenant=1", true),
+            ("http://127.0.0.1:8080/jwks", true),
+            ("http://127.8.9.1/jwks", true),
+            ("http://[::1]:8080/jwks", true),
+            ("http://localhost:8080/jwks", true),
+            ("http://idp.example.com/jwks", false),
+            ("http://localhost.example.com/jwks", false),
+            ("http://10.0.0.1/jwks", false),
+            ("http://0.0.0.0/jwks", false),
+            ("http://[::2]/jwks", false),
+            ("https://user:secret@idp.example.com/jwks", false),
+            ("https://user@idp.example.com/jwks", false),
+            ("https://idp.example.com/jwks#keys", false),
+            ("file:///etc/passwd", false),
+            ("ftp://idp.example.com/jwks", false),
+            ("data:application/json,{}", false),
+            ("idp.example.com/jwks", false),
+            ("/jwks", false),
+            ("https://", false),
+            ("", false),
+        ];
+        for (url, accepted) in rows {
+            assert_eq!(configured_url(url, "a JWK Set").is_ok(), accepted, "{url}");
+        }
+    }
+
+    #[test]
+    fn cache_control_is_read() {
+        let rows: &[(&str, &[(&str, &str)], Option<u64>)] = &[
+            ("none", &[], None),
+            ("max-age", &[("cache-control", "public, max-age=600")], Some(600)),
+            ("case and space", &[("cache-control", "Max-Age=60 , must-revalidate")], Some(60)),
+            (
+                "several: the least",
+                &[("cache-control", "max-age=600"), ("cache-control", "max-age=5")],
+                Some(5),
+            ),
+            ("no-store wins", &[("cache-control", "max-age=600, no-store")], Some(0)),
+            ("no-cache", &[("cache-control", "no-cache")], Some(0)),
+            ("minus the age", &[("cache-control", "max-age=600"), ("age", "200")], Some(400)),
+            ("older than it may be", &[("cache-control", "max-age=600"), ("age", "9999")], Some(0)),
+            ("not a number", &[("cache-control", "max-age=-1, s-maxage=9")], None),
+            ("too large a number", &[("cache-control", "max-age=99999999999999999999999")], None),
+        ];
+        for (name, fields, expected) in rows {
+            let mut headers = HeaderMap::new();
+            for (field, value) in *fields {
+                headers.append(HeaderName::from_static(field), value.parse().unwrap());
+            }
+            assert_eq!(Freshness::of(&headers).max_age, expected.map(Duration::from_secs), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_overlong_etag_is_not_kept() {
+        for (len, kept) in [(MAX_ETAG_LEN, true), (MAX_ETAG_LEN + 1, false)] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ETAG, "e".repeat(len).parse().unwrap());
+            assert_eq!(Freshness::of(&headers).etag.is_some(), kept, "{len}");
+        }
+    }
+
+    #[test]
+    fn settings_out_of_range_are_refused() {
+        for timeout in [Duration::ZERO, Duration::from_secs(11), Duration::MAX] {
+            let built = HttpClient::builder().timeout(timeout).build();
+            assert!(matches!(built, Err(ConfigError::OutOfRange { .. })), "{timeout:?}");
+        }
+        let built = HttpClient::builder().add_root_certificate_pem("no certificate").build();
+        assert!(matches!(built, Err(ConfigError::HttpClient { .. })));
+    }
+
+    #[tokio::test]
+    async fn the_client_itself_refuses_plain_http() {
+        let client = HttpClient::builder().build().unwrap();
+        let url = Url::parse("http://idp.example.com/jwks").unwrap();
+        let error = client.get_json(&url, &["application/json"], None).await.unwrap_err();
+        assert_eq!(error.kind(), FetchErrorKind::InsecureUrl);
+    }
+}

@@ -1,0 +1,344 @@
+//! Keys by way of the issuer's metadata (RFC 8414, OpenID Connect Discovery).
+
+use std::{
+    borrow::Cow,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use serde::Deserialize;
+use url::Url;
+
+use crate::{
+    clock::Clock,
+    error::ConfigError,
+    http_client::{FetchErrorKind, Fetched, HttpClient, check_transport, configured_url, is_loopback},
+    jwks::{JwksUrl, KeyFetch, KeyRequest, KeySource, KeySourceError, KeySourceErrorKind},
+    names::IssuerUrl,
+};
+
+const MEDIA_TYPES: &[&str] = &["application/json"];
+
+/// How long metadata is taken as current, unless a key set cannot be fetched.
+const METADATA_LIFETIME: Duration = Duration::from_secs(24 * 3600);
+
+/// The places where an issuer's metadata may stand, in the order in which they are tried.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct MetadataUrls(Vec<Url>);
+
+impl MetadataUrls {
+    /// For an issuer that is an `https` URL, or `http` to a loopback address,
+    /// without query and fragment (RFC 8414 section 2).
+    pub(super) fn of(issuer: &str) -> Result<Self, ConfigError> {
+        const PURPOSE: &str = "an issuer to discover";
+        let url = configured_url(issuer, PURPOSE)?;
+        if url.query().is_some() {
+            let problem = "it has a query: an issuer identifier has none";
+            return Err(ConfigError::InvalidUrl { url: issuer.to_owned(), purpose: PURPOSE, problem });
+        }
+        // A terminating slash is removed in every form (RFC 8414 section 3.1,
+        // OpenID Connect Discovery section 4.1).
+        let path = url.path().strip_suffix('/').unwrap_or(url.path());
+        let mut urls = Vec::new();
+        for path in [
+            format!("{path}/.well-known/openid-configuration"),
+            format!("/.well-known/oauth-authorization-server{path}"),
+            format!("/.well-known/openid-configuration{path}"),
+        ] {
+            let mut candidate = url.clone();
+            candidate.set_path(&path);
+            if !urls.contains(&candidate) {
+                urls.push(candidate);
+            }
+        }
+        Ok(Self(urls))
+    }
+
+    /// Whether the issuer is on this machine, so that its keys may be, too.
+    fn are_loopback_http(&self) -> bool {
+        self.0.first().is_some_and(|url| url.scheme() == "http" && is_loopback(url))
+    }
+}
+
+/// A key source that learns the key set's URL from the issuer's metadata.
+#[derive(Debug)]
+pub(super) struct Discovery {
+    issuer: IssuerUrl,
+    metadata_urls: MetadataUrls,
+    client: HttpClient,
+    clock: Arc<dyn Clock>,
+    known: Mutex<Option<Known>>,
+}
+
+#[derive(Clone, Debug)]
+struct Known {
+    jwks_uri: Url,
+    /// On the monotonic clock; zero once a key set could not be fetched.
+    valid_until: Duration,
+    /// The `ETag` that this URL sent last.
+    etag: Option<String>,
+}
+
+impl Discovery {
+    pub(super) fn new(
+        issuer: IssuerUrl,
+        metadata_urls: MetadataUrls,
+        client: HttpClient,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self { issuer, metadata_urls, client, clock, known: Mutex::new(None) }
+    }
+
+    /// Reads the metadata from the first place that has any.
+    async fn discover(&self) -> Result<Url, KeySourceError> {
+        let mut first_error = None;
+        for url in &self.metadata_urls.0 {
+            let error = match self.client.get_json(url, MEDIA_TYPES, None).await {
+                Ok(Fetched::Document { body, .. }) => match Metadata::parse(&body) {
+                    Ok(Some(metadata)) => return self.jwks_uri(&metadata),
+                    Ok(None) => KeySourceErrorKind::MetadataInvalid.into(),
+                    Err(error) => {
+                        return Err(KeySourceError::new(KeySourceErrorKind::MetadataInvalid, error));
+                    }
+                },
+                Ok(Fetched::NotModified(_)) => KeySourceErrorKind::Refused.into(),
+                Err(error) => match error.kind() {
+                    FetchErrorKind::Status(400..=499) | FetchErrorKind::ContentType => error.into(),
+                    FetchErrorKind::Status(_)
+                    | FetchErrorKind::InsecureUrl
+                    | FetchErrorKind::Unreachable
+                    | FetchErrorKind::Timeout
+                    | FetchErrorKind::Redirect
+                    | FetchErrorKind::TooLarge => return Err(error.into()),
+                },
+            };
+            first_error.get_or_insert(error);
+        }
+        Err(first_error.unwrap_or_else(|| KeySourceErrorKind::MetadataInvalid.into()))
+    }
+
+    /// The key set's URL, if the metadata is this issuer's (RFC 8414 section
+    /// 3.3: identical strings). Metadata of another issuer is not followed.
+    fn jwks_uri(&self, metadata: &Metadata<'_>) -> Result<Url, KeySourceError> {
+        if self.issuer != *metadata.issuer {
+            let problem = format!("it names {:?}", metadata.issuer);
+            return Err(KeySourceError::new(KeySourceErrorKind::IssuerMismatch, problem));
+        }
+        let invalid =
+            |problem: &'static str| KeySourceError::new(KeySourceErrorKind::MetadataInvalid, problem);
+        let jwks_uri = metadata.jwks_uri.as_deref().ok_or_else(|| invalid("it has no jwks_uri"))?;
+        let url = Url::parse(jwks_uri)
+            .map_err(|error| KeySourceError::new(KeySourceErrorKind::MetadataInvalid, error))?;
+        check_transport(&url).map_err(invalid)?;
+        if url.scheme() != "https" && !self.metadata_urls.are_loopback_http() {
+            return Err(invalid("its jwks_uri is not https"));
+        }
+        Ok(url)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl KeySource for Discovery {
+    fn fetch<'a>(&'a self, request: KeyRequest<'a>) -> KeyFetch<'a> {
+        Box::pin(async move {
+            let now = self.clock.monotonic();
+            let mut known = match self.lock().clone() {
+                Some(known) if now < known.valid_until => known,
+                former => {
+                    let jwks_uri = self.discover().await?;
+                    let etag =
+                        former.filter(|former| former.jwks_uri == jwks_uri).and_then(|former| former.etag);
+                    Known { jwks_uri, valid_until: now.saturating_add(METADATA_LIFETIME), etag }
+                }
+            };
+            // An `ETag` from another URL means nothing at this one.
+            let etag = request.etag.filter(|etag| known.etag.as_deref() == Some(*etag));
+            let source = JwksUrl::from_checked(known.jwks_uri.clone(), self.client.clone());
+            let fetched = source.fetch(KeyRequest { etag }).await;
+            match &fetched {
+                Ok(fetched) => known.etag = fetched.etag.clone().or(etag.map(str::to_owned)),
+                // The key set may have moved: the metadata is read again next time.
+                Err(_) => known.valid_until = Duration::ZERO,
+            }
+            *self.lock() = Some(known);
+            fetched
+        })
+    }
+}
+
+/// The two members that matter here; a member given twice is an error.
+#[derive(Deserialize)]
+struct Metadata<'a> {
+    #[serde(borrow)]
+    issuer: Cow<'a, str>,
+    #[serde(borrow)]
+    jwks_uri: Option<Cow<'a, str>>,
+}
+
+impl<'a> Metadata<'a> {
+    /// `Ok(None)` for what is no JSON object at all: somebody's error page.
+    fn parse(body: &'a [u8]) -> Result<Option<Self>, serde_json::Error> {
+        if !body.trim_ascii_start().starts_with(b"{") {
+            return Ok(None);
+        }
+        match serde_json::from_slice(body) {
+            Ok(metadata) => Ok(Some(metadata)),
+            Err(error) if error.is_data() => Err(error),
+            Err(_) => Ok(None),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemClock;
+
+    #[test]
+    fn metadata_urls() {
+        let rows: &[(&str, &[&str])] = &[
+            (
+                "https://example.com",
+                &[
+                    "https://example.com/.well-known/openid-configuration",
+                    "https://example.com/.well-known/oauth-authorization-server",
+                ],
+            ),
+            (
+                "https://example.com/",
+                &[
+                    "https://example.com/.well-known/openid-configuration",
+                    "https://example.com/.well-known/oauth-authorization-server",
+                ],
+            ),
+            // The example of RFC 8414 section 3.1.
+            (
+                "https://example.com/issuer1",
+                &[
+                    "https://example.com/issuer1/.well-known/openid-configuration",
+                    "https://example.com/.well-known/oauth-authorization-server/issuer1",
+                    "https://example.com/.well-known/openid-configuration/issuer1",
+                ],
+            ),
+            (
+                "https://example.com:8443/realms/a%20b/",
+                &[
+                    "https://example.com:8443/realms/a%20b/.well-known/openid-configuration",
+                    "https://example.com:8443/.well-known/oauth-authorization-server/realms/a%20b",
+                    "https://example.com:8443/.well-known/openid-configuration/realms/a%20b",
+                ],
+            ),
+        ];
+        for (issuer, expected) in rows {
+            let urls: Vec<String> = MetadataUrls::of(issuer).unwrap().0.iter().map(Url::to_string).collect();
+            assert_eq!(urls, *expected, "{issuer}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_discovered() {
+        for issuer in [
+            "",
+            "idp.example.com",
+            "http://idp.example.com",
+            "https://idp.example.com?tenant=1",
+            "https://idp.example.com/?",
+            "https://idp.example.com#a",
+            "https://user@idp.example.com",
+            "urn:example:idp",
+        ] {
+            assert!(MetadataUrls::of(issuer).is_err(), "{issuer:?}");
+        }
+    }
+
+    fn jwks_uri(issuer: &str, metadata: &str) -> Result<Url, KeySourceErrorKind> {
+        let discovery = Discovery::new(
+            issuer.into(),
+            MetadataUrls::of(issuer).unwrap(),
+            HttpClient::builder().build().unwrap(),
+            Arc::new(SystemClock::new()),
+        );
+        let metadata =
+            Metadata::parse(metadata.as_bytes()).map_err(|_| KeySourceErrorKind::MetadataInvalid)?.unwrap();
+        discovery.jwks_uri(&metadata).map_err(|error| error.kind())
+    }
+
+    #[test]
+    fn metadata_must_be_the_issuers_own() {
+        use KeySourceErrorKind::{IssuerMismatch, MetadataInvalid};
+        let remote = "https://idp.example.com";
+        let local = "http://127.0.0.1:8080";
+        let rows = [
+            (
+                "good",
+                remote,
+                r#"{"issuer": "https://idp.example.com", "jwks_uri": "https://keys.example.net/k"}"#,
+                None,
+            ),
+            (
+                "loopback",
+                local,
+                r#"{"issuer": "http://127.0.0.1:8080", "jwks_uri": "http://127.0.0.1:8080/k"}"#,
+                None,
+            ),
+            (
+                "trailing slash",
+                remote,
+                r#"{"issuer": "https://idp.example.com/", "jwks_uri": "https://keys.example.net/k"}"#,
+                Some(IssuerMismatch),
+            ),
+            (
+                "another issuer",
+                remote,
+                r#"{"issuer": "https://evil.example", "jwks_uri": "https://evil.example/k"}"#,
+                Some(IssuerMismatch),
+            ),
+            ("no issuer", remote, r#"{"jwks_uri": "https://keys.example.net/k"}"#, Some(MetadataInvalid)),
+            ("issuer no string", remote, r#"{"issuer": ["https://idp.example.com"]}"#, Some(MetadataInvalid)),
+            ("no jwks_uri", remote, r#"{"issuer": "https://idp.example.com"}"#, Some(MetadataInvalid)),
+            (
+                "issuer twice",
+                remote,
+                r#"{"issuer": "https://idp.example.com", "issuer": "https://idp.example.com", "jwks_uri": "https://a/k"}"#,
+                Some(MetadataInvalid),
+            ),
+            (
+                "jwks_uri twice",
+                remote,
+                r#"{"issuer": "https://idp.example.com", "jwks_uri": "https://a/k", "jwks_uri": "https://b/k"}"#,
+                Some(MetadataInvalid),
+            ),
+            (
+                "plain http",
+                remote,
+                r#"{"issuer": "https://idp.example.com", "jwks_uri": "http://idp.example.com/k"}"#,
+                Some(MetadataInvalid),
+            ),
+            (
+                "sent to this machine",
+                remote,
+                r#"{"issuer": "https://idp.example.com", "jwks_uri": "http://127.0.0.1/k"}"#,
+                Some(MetadataInvalid),
+            ),
+            (
+                "relative",
+                remote,
+                r#"{"issuer": "https://idp.example.com", "jwks_uri": "/k"}"#,
+                Some(MetadataInvalid),
+            ),
+        ];
+        for (name, issuer, metadata, refused) in rows {
+            assert_eq!(jwks_uri(issuer, metadata).err(), refused, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_json_object_is_no_metadata() {
+        for body in ["", "<html>", "null", "[]", r#"["https://idp.example.com"]"#, r#"{"issuer": "#] {
+            assert!(Metadata::parse(body.as_bytes()).unwrap().is_none(), "{body}");
+        }
+    }
+}

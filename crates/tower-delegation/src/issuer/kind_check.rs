@@ -1,0 +1,102 @@
+//! How access tokens are told from other tokens where `typ` does not say it.
+
+/// A check that tells an issuer's access tokens from its other tokens, for
+/// issuers that send `typ: JWT` or none (RFC 8725 section 3.12).
+///
+/// # Example
+/// ```
+/// use tower_delegation::issuer::KindCheck;
+///
+/// // Cognito says which kind a token is in a claim of its own.
+/// let check = KindCheck::claim_equals("token_use", "access");
+/// // Both must hold:
+/// let stricter = KindCheck::not_an_id_token().and(check);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use = "a check does nothing until an issuer is given it"]
+pub struct KindCheck {
+    rules: Vec<Rule>,
+}
+
+/// Claims that only ID tokens (`nonce`, `at_hash`, `c_hash`: OpenID Connect
+/// Core sections 2 and 3.3.2.11) and logout tokens or other security events
+/// (`events`: RFC 8417 section 2.2) have.
+const CLAIMS_OF_OTHER_KINDS: [&str; 4] = ["nonce", "at_hash", "c_hash", "events"];
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Rule {
+    ClaimEquals { name: Box<str>, value: Box<str> },
+    NotAnIdToken,
+}
+
+impl KindCheck {
+    /// The claim `name` must be the string `value`, compared by code point.
+    /// A token without the claim is refused.
+    pub fn claim_equals(name: &str, value: &str) -> Self {
+        Self { rules: vec![Rule::ClaimEquals { name: name.into(), value: value.into() }] }
+    }
+
+    /// The token must have none of `nonce`, `at_hash`, `c_hash` and `events`,
+    /// whatever their value.
+    ///
+    /// Weaker than [`claim_equals`](Self::claim_equals): an ID token that was
+    /// asked for without a `nonce` may have none of them, and only its audience
+    /// (the client, not this service) then gives it away.
+    pub fn not_an_id_token() -> Self {
+        Self { rules: vec![Rule::NotAnIdToken] }
+    }
+
+    /// This check and `other`.
+    pub fn and(mut self, other: Self) -> Self {
+        self.rules.extend(other.rules);
+        self
+    }
+
+    /// Whether the token whose claims `claim` looks up is an access token.
+    /// `claim` gives a claim's value as JSON text, `None` if it is absent.
+    pub(crate) fn accepts<'c>(&self, claim: impl Fn(&str) -> Option<&'c str>) -> bool {
+        self.rules.iter().all(|rule| match rule {
+            Rule::ClaimEquals { name, value } => {
+                let found = claim(name).map(serde_json::from_str::<String>);
+                matches!(found, Some(Ok(text)) if *text == **value)
+            }
+            Rule::NotAnIdToken => CLAIMS_OF_OTHER_KINDS.iter().all(|name| claim(name).is_none()),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_of_other_kinds_are_refused() {
+        let token_use = KindCheck::claim_equals("token_use", "access");
+        let no_id_token = KindCheck::not_an_id_token();
+        let both = no_id_token.clone().and(token_use.clone());
+        type Claims = &'static [(&'static str, &'static str)];
+        let rows: &[(&str, &KindCheck, Claims, bool)] = &[
+            ("equal", &token_use, &[("token_use", r#""access""#)], true),
+            ("equal with an escape", &token_use, &[("token_use", r#""\u0061ccess""#)], true),
+            ("absent", &token_use, &[], false),
+            ("another value", &token_use, &[("token_use", r#""id""#)], false),
+            ("another case", &token_use, &[("token_use", r#""Access""#)], false),
+            ("an array", &token_use, &[("token_use", r#"["access"]"#)], false),
+            ("null", &token_use, &[("token_use", "null")], false),
+            ("plain", &no_id_token, &[("scope", r#""a""#)], true),
+            ("nonce", &no_id_token, &[("nonce", r#""n""#)], false),
+            ("nonce null", &no_id_token, &[("nonce", "null")], false),
+            ("at_hash", &no_id_token, &[("at_hash", r#""h""#)], false),
+            ("c_hash", &no_id_token, &[("c_hash", r#""h""#)], false),
+            ("events", &no_id_token, &[("events", "{}")], false),
+            ("both hold", &both, &[("token_use", r#""access""#)], true),
+            ("one of two fails", &both, &[("token_use", r#""access""#), ("nonce", r#""n""#)], false),
+            ("the other fails", &both, &[("token_use", r#""id""#)], false),
+        ];
+        for (name, check, claims, accepted) in rows {
+            let look_up =
+                |wanted: &str| claims.iter().find(|(name, _)| *name == wanted).map(|(_, json)| *json);
+            assert_eq!(check.accepts(look_up), *accepted, "{name}");
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! Trusted issuers: whose tokens are accepted, and on which terms.
+//!
+//! 1. An issuer is its identifier, compared by code point: `https://idp` and
+//!    `https://idp/` are two issuers (RFC 9068 section 4).
+//! 2. Its keys come from where the configuration says, or from metadata that
+//!    names the very same issuer (RFC 8414 section 3.3); never from a token.
+//! 3. Its tokens must name one of the audiences given for it (RFC 9068 section 4).
+//! 4. Its tokens must be of the type `at+jwt` (RFC 9068 section 4), unless
+//!    another check tells its access tokens from its other tokens.
+//!
+//! *Deployment caveat*: whoever controls the key set can mint any token of that
+//! issuer. Give `https` URLs, and only of hosts that the issuer runs.
+//!
+//! # Example
+//! ```
+//! # #[cfg(feature = "discovery")] {
+//! use std::time::Duration;
+//! use tower_delegation::{issuer::TrustedIssuer, jwks::SignatureAlgorithm};
+//!
+//! let issuer = TrustedIssuer::discover("https://idp.example.com")?
+//!     .audience("https://orders.example.com")
+//!     .algorithms([SignatureAlgorithm::Es256, SignatureAlgorithm::Ps256])
+//!     .max_token_lifetime(Duration::from_secs(3600));
+//! # }
+//! # Ok::<(), tower_delegation::error::ConfigError>(())
+//! ```
+
+#[cfg(feature = "discovery")]
+mod discovery;
+mod kind_check;
+mod policy;
+
+use std::{sync::Arc, time::Duration};
+
+use url::Url;
+
+pub use self::kind_check::KindCheck;
+pub(crate) use self::policy::{BuildContext, IssuerPolicy, TypePolicy};
+use crate::{
+    error::ConfigError,
+    jwks::{AlgorithmSet, KeySet, KeySource, SignatureAlgorithm},
+    names::{Audience, IssuerUrl},
+};
+
+/// An authorization server whose tokens are accepted, and the terms.
+///
+/// Made by one of the constructors, which differ in where the keys come from;
+/// at least one [`audience`](Self::audience) must follow. Nothing is fetched
+/// before the first token arrives.
+#[derive(Debug)]
+#[must_use = "an issuer is not trusted before it is given to the layer"]
+pub struct TrustedIssuer {
+    issuer: IssuerUrl,
+    keys: KeyOrigin,
+    audiences: Vec<Audience>,
+    algorithms: AlgorithmSet,
+    max_token_lifetime: Option<Duration>,
+    max_token_age: Option<Duration>,
+    kind_check: Option<KindCheck>,
+}
+
+#[derive(Debug)]
+enum KeyOrigin {
+    #[cfg(feature = "discovery")]
+    Discovered(discovery::MetadataUrls),
+    #[cfg(feature = "discovery")]
+    Url(Url),
+    Static(Box<[u8]>),
+    Source(Arc<dyn KeySource>),
+}
+
+impl TrustedIssuer {
+    /// An issuer whose metadata says where its keys are.
+    ///
+    /// Read from `{issuer}/.well-known/openid-configuration`, or else from
+    /// `/.well-known/oauth-authorization-server{path}` (RFC 8414 section 3.1)
+    /// or `/.well-known/openid-configuration{path}` on the issuer's host.
+    ///
+    /// # Errors
+    /// [`ConfigError::InvalidUrl`] unless `issuer` is an `https` URL (or `http`
+    /// to a loopback address) without query and fragment.
+    #[cfg(feature = "discovery")]
+    pub fn discover(issuer: &str) -> Result<Self, ConfigError> {
+        let urls = discovery::MetadataUrls::of(issuer)?;
+        Ok(Self::new(issuer, KeyOrigin::Discovered(urls)))
+    }
+
+    /// An issuer whose key set is at `jwks_url`.
+    ///
+    /// # Errors
+    /// [`ConfigError::InvalidUrl`] unless `issuer` is an absolute URI and
+    /// `jwks_url` an `https` URL (or `http` to a loopback address).
+    #[cfg(feature = "discovery")]
+    pub fn with_jwks_url(issuer: &str, jwks_url: &str) -> Result<Self, ConfigError> {
+        check_identifier(issuer)?;
+        let url = crate::http_client::configured_url(jwks_url, "a JWK Set URL")?;
+        Ok(Self::new(issuer, KeyOrigin::Url(url)))
+    }
+
+    /// An issuer whose keys never change: `jwks` is a JWK Set as JSON text.
+    ///
+    /// # Errors
+    /// [`ConfigError::InvalidUrl`] unless `issuer` is an absolute URI,
+    /// [`ConfigError::InvalidKeySet`] if no key of `jwks` could verify a token.
+    pub fn with_static_keys(issuer: &str, jwks: &str) -> Result<Self, ConfigError> {
+        check_identifier(issuer)?;
+        // Read once more with the final algorithms; what is wrong by any is said here.
+        static_keys(issuer, jwks.as_bytes(), AlgorithmSet::ALL)?;
+        Ok(Self::new(issuer, KeyOrigin::Static(jwks.as_bytes().into())))
+    }
+
+    /// An issuer whose keys come from a source of your own.
+    ///
+    /// # Errors
+    /// [`ConfigError::InvalidUrl`] unless `issuer` is an absolute URI.
+    pub fn with_key_source(issuer: &str, source: impl KeySource) -> Result<Self, ConfigError> {
+        check_identifier(issuer)?;
+        Ok(Self::new(issuer, KeyOrigin::Source(Arc::new(source))))
+    }
+
+    fn new(issuer: &str, keys: KeyOrigin) -> Self {
+        Self {
+            issuer: issuer.into(),
+            keys,
+            audiences: Vec::new(),
+            algorithms: AlgorithmSet::ALL,
+            max_token_lifetime: None,
+            max_token_age: None,
+            kind_check: None,
+        }
+    }
+
+    /// Adds an identifier by which the issuer's tokens may name this service:
+    /// one of `aud` must equal it by code point.
+    pub fn audience(mut self, audience: impl Into<Audience>) -> Self {
+        self.audiences.push(audience.into());
+        self
+    }
+
+    /// The algorithms that the issuer may sign with, in place of every one that
+    /// is asymmetric. A key's own `alg` narrows this further.
+    pub fn algorithms(mut self, algorithms: impl IntoIterator<Item = SignatureAlgorithm>) -> Self {
+        self.algorithms = algorithms.into_iter().collect();
+        self
+    }
+
+    /// Refuses tokens that were issued to live longer (`exp` minus `iat`).
+    /// Default: no limit.
+    pub fn max_token_lifetime(mut self, lifetime: Duration) -> Self {
+        self.max_token_lifetime = Some(lifetime);
+        self
+    }
+
+    /// Refuses tokens that were issued (`iat`) longer ago, though they have not
+    /// expired. Default: no limit.
+    pub fn max_token_age(mut self, age: Duration) -> Self {
+        self.max_token_age = Some(age);
+        self
+    }
+
+    /// Also accepts tokens with `typ: JWT` or without `typ`, which any token of
+    /// the issuer may be, provided that `check` tells them to be access tokens
+    /// (RFC 9068 section 4, RFC 8725 section 3.12). Given twice, both checks must hold.
+    pub fn accept_generic_type(mut self, check: KindCheck) -> Self {
+        self.kind_check = Some(match self.kind_check {
+            Some(former) => former.and(check),
+            None => check,
+        });
+        self
+    }
+}
+
+/// Issuers whose keys are not looked for at their own URL may be any absolute
+/// URI: real ones are plain `http` URLs and URNs.
+fn check_identifier(issuer: &str) -> Result<(), ConfigError> {
+    match Url::parse(issuer) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(ConfigError::InvalidUrl {
+            url: issuer.to_owned(),
+            purpose: "an issuer identifier",
+            problem: "it is no absolute URI: give `iss` exactly as it stands in the tokens",
+        }),
+    }
+}
+
+fn static_keys(issuer: &str, jwks: &[u8], algorithms: AlgorithmSet) -> Result<KeySet, ConfigError> {
+    let invalid = |problem| ConfigError::InvalidKeySet { issuer: issuer.to_owned(), problem };
+    let keys = KeySet::parse(jwks, algorithms).map_err(|error| invalid(error.to_string()))?;
+    if keys.is_empty() {
+        let reasons: Vec<String> = keys
+            .skipped()
+            .iter()
+            .map(|key| format!("{:?} is skipped: {}", key.kid.as_deref().unwrap_or_default(), key.reason))
+            .collect();
+        let reasons = if reasons.is_empty() { "it is empty".to_owned() } else { reasons.join(", ") };
+        return Err(invalid(format!("it has no usable key ({reasons})")));
+    }
+    Ok(keys)
+}

@@ -1,0 +1,277 @@
+//! A checked issuer: what verification reads.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{KeyOrigin, KindCheck, TrustedIssuer, static_keys};
+use crate::{
+    clock::Clock,
+    error::ConfigError,
+    jwks::{AlgorithmSet, KeyCache},
+    names::{Audience, IssuerUrl},
+};
+#[cfg(feature = "discovery")]
+use crate::{http_client::HttpClient, issuer::discovery::Discovery, jwks::JwksUrl};
+
+/// What all issuers of a layer share.
+#[derive(Debug)]
+pub(crate) struct BuildContext {
+    clock: Arc<dyn Clock>,
+    #[cfg(feature = "discovery")]
+    http_client: Option<HttpClient>,
+}
+
+impl BuildContext {
+    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
+        Self {
+            clock,
+            #[cfg(feature = "discovery")]
+            http_client: None,
+        }
+    }
+
+    /// The client to fetch with, in place of one with the defaults.
+    #[cfg(feature = "discovery")]
+    pub(crate) fn with_http_client(self, client: HttpClient) -> Self {
+        Self { http_client: Some(client), ..self }
+    }
+
+    /// The shared client, set up when the first issuer needs one.
+    #[cfg(feature = "discovery")]
+    fn http_client(&mut self) -> Result<HttpClient, ConfigError> {
+        let client = match &self.http_client {
+            Some(client) => client.clone(),
+            None => HttpClient::builder().build()?,
+        };
+        self.http_client = Some(client.clone());
+        Ok(client)
+    }
+}
+
+/// What the type of an issuer's tokens must be (RFC 9068 section 4).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum TypePolicy {
+    /// `at+jwt`, and nothing else.
+    AccessTokenOnly,
+    /// Also `JWT` or no type at all, if the check holds.
+    Generic(KindCheck),
+}
+
+/// A trusted issuer whose configuration has been checked.
+#[derive(Debug)]
+pub(crate) struct IssuerPolicy {
+    issuer: IssuerUrl,
+    audiences: Box<[Audience]>,
+    algorithms: AlgorithmSet,
+    max_token_lifetime: Option<Duration>,
+    max_token_age: Option<Duration>,
+    type_policy: TypePolicy,
+    keys: Arc<KeyCache>,
+}
+
+impl IssuerPolicy {
+    pub(crate) fn issuer(&self) -> &IssuerUrl {
+        &self.issuer
+    }
+
+    /// At least one; none is empty.
+    pub(crate) fn audiences(&self) -> &[Audience] {
+        &self.audiences
+    }
+
+    /// At least one.
+    pub(crate) fn algorithms(&self) -> AlgorithmSet {
+        self.algorithms
+    }
+
+    pub(crate) fn max_token_lifetime(&self) -> Option<Duration> {
+        self.max_token_lifetime
+    }
+
+    pub(crate) fn max_token_age(&self) -> Option<Duration> {
+        self.max_token_age
+    }
+
+    pub(crate) fn type_policy(&self) -> &TypePolicy {
+        &self.type_policy
+    }
+
+    pub(crate) fn keys(&self) -> &Arc<KeyCache> {
+        &self.keys
+    }
+}
+
+impl TrustedIssuer {
+    /// Checks the configuration. Fetches nothing.
+    pub(crate) fn build(self, context: &mut BuildContext) -> Result<IssuerPolicy, ConfigError> {
+        let issuer = self.issuer.as_str();
+        if self.audiences.is_empty() {
+            return Err(ConfigError::NoAudience { issuer: issuer.to_owned() });
+        }
+        if self.audiences.iter().any(|audience| audience.as_str().is_empty()) {
+            return Err(ConfigError::EmptyAudience { issuer: issuer.to_owned() });
+        }
+        if self.algorithms.is_empty() {
+            return Err(ConfigError::NoAlgorithm { issuer: issuer.to_owned() });
+        }
+        for (setting, limit) in
+            [("max_token_lifetime", self.max_token_lifetime), ("max_token_age", self.max_token_age)]
+        {
+            if limit.is_some_and(|limit| limit.is_zero()) {
+                return Err(ConfigError::OutOfRange { setting, value: 0, expected: "more than zero" });
+            }
+        }
+        let keys = key_cache(self.keys, &self.issuer, self.algorithms, context)?;
+        Ok(IssuerPolicy {
+            issuer: self.issuer,
+            audiences: self.audiences.into(),
+            algorithms: self.algorithms,
+            max_token_lifetime: self.max_token_lifetime,
+            max_token_age: self.max_token_age,
+            type_policy: self.kind_check.map_or(TypePolicy::AccessTokenOnly, TypePolicy::Generic),
+            keys,
+        })
+    }
+}
+
+fn key_cache(
+    origin: KeyOrigin,
+    issuer: &IssuerUrl,
+    algorithms: AlgorithmSet,
+    context: &mut BuildContext,
+) -> Result<Arc<KeyCache>, ConfigError> {
+    let clock = Arc::clone(&context.clock);
+    let from = |source| KeyCache::new(issuer.clone(), algorithms, source, Arc::clone(&clock));
+    Ok(match origin {
+        #[cfg(feature = "discovery")]
+        KeyOrigin::Discovered(urls) => {
+            let client = context.http_client()?;
+            from(Arc::new(Discovery::new(issuer.clone(), urls, client, Arc::clone(&clock))))
+        }
+        #[cfg(feature = "discovery")]
+        KeyOrigin::Url(url) => from(Arc::new(JwksUrl::from_checked(url, context.http_client()?))),
+        KeyOrigin::Static(jwks) => {
+            KeyCache::fixed(issuer.clone(), static_keys(issuer.as_str(), &jwks, algorithms)?, clock)
+        }
+        KeyOrigin::Source(source) => from(source),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        clock::SystemClock,
+        jwks::{FetchedKeys, KeyFetch, KeyRequest, KeySource, Resolution, SignatureAlgorithm},
+    };
+
+    const ISSUER: &str = "https://idp.example.com";
+    /// The key of RFC 8037 appendix A.2.
+    const JWKS: &str = r#"{"keys": [{"kty": "OKP", "crv": "Ed25519", "kid": "k1",
+        "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+
+    #[derive(Debug)]
+    struct Silent;
+
+    impl KeySource for Silent {
+        fn fetch<'a>(&'a self, _request: KeyRequest<'a>) -> KeyFetch<'a> {
+            Box::pin(async { Ok(FetchedKeys::not_modified()) })
+        }
+    }
+
+    fn build(issuer: TrustedIssuer) -> Result<IssuerPolicy, ConfigError> {
+        issuer.build(&mut BuildContext::new(Arc::new(SystemClock::new())))
+    }
+
+    fn with_keys() -> TrustedIssuer {
+        TrustedIssuer::with_static_keys(ISSUER, JWKS).unwrap()
+    }
+
+    #[test]
+    fn the_terms_are_kept() {
+        let check = KindCheck::claim_equals("token_use", "access");
+        let issuer = with_keys()
+            .audience("a")
+            .audience("b")
+            .algorithms([SignatureAlgorithm::EdDsa])
+            .max_token_lifetime(Duration::from_secs(60))
+            .max_token_age(Duration::from_secs(30))
+            .accept_generic_type(check.clone());
+        let policy = build(issuer).unwrap();
+        assert_eq!(*policy.issuer(), ISSUER);
+        assert_eq!(policy.audiences(), [Audience::from("a"), Audience::from("b")]);
+        assert_eq!(policy.algorithms(), [SignatureAlgorithm::EdDsa].into_iter().collect());
+        assert_eq!(policy.max_token_lifetime(), Some(Duration::from_secs(60)));
+        assert_eq!(policy.max_token_age(), Some(Duration::from_secs(30)));
+        assert_eq!(*policy.type_policy(), TypePolicy::Generic(check));
+        assert!(matches!(
+            policy.keys().resolve(SignatureAlgorithm::EdDsa, Some("k1")),
+            Resolution::Ready(Ok(_))
+        ));
+        assert!(matches!(
+            policy.keys().resolve(SignatureAlgorithm::Ed25519, Some("k1")),
+            Resolution::Ready(Err(_))
+        ));
+    }
+
+    #[test]
+    fn by_default_only_access_tokens_are_accepted() {
+        let policy = build(with_keys().audience("a")).unwrap();
+        assert_eq!(*policy.type_policy(), TypePolicy::AccessTokenOnly);
+        assert_eq!(policy.algorithms(), AlgorithmSet::ALL);
+        assert_eq!((policy.max_token_lifetime(), policy.max_token_age()), (None, None));
+    }
+
+    #[test]
+    fn contradictory_terms_are_refused() {
+        let good = || with_keys().audience("a");
+        assert!(matches!(build(with_keys()), Err(ConfigError::NoAudience { .. })));
+        assert!(matches!(build(good().audience("")), Err(ConfigError::EmptyAudience { .. })));
+        assert!(matches!(build(good().algorithms([])), Err(ConfigError::NoAlgorithm { .. })));
+        let zero = Duration::ZERO;
+        assert!(matches!(build(good().max_token_lifetime(zero)), Err(ConfigError::OutOfRange { .. })));
+        assert!(matches!(build(good().max_token_age(zero)), Err(ConfigError::OutOfRange { .. })));
+        // The only key is for none of the algorithms.
+        let unfit = good().algorithms([SignatureAlgorithm::Es256]);
+        assert!(matches!(build(unfit), Err(ConfigError::InvalidKeySet { .. })));
+    }
+
+    #[test]
+    fn identifiers_are_absolute_uris() {
+        for issuer in [ISSUER, "http://idp.example.com/realms/a", "urn:example:idp"] {
+            assert!(TrustedIssuer::with_key_source(issuer, Silent).is_ok(), "{issuer}");
+        }
+        for issuer in ["", "idp.example.com", "/idp", "//idp.example.com"] {
+            let made = TrustedIssuer::with_key_source(issuer, Silent);
+            assert!(matches!(made, Err(ConfigError::InvalidUrl { .. })), "{issuer:?}");
+        }
+    }
+
+    #[test]
+    fn unusable_static_keys_are_refused_at_once() {
+        for jwks in ["", "{}", r#"{"keys": []}"#, r#"{"keys": [{"kty": "oct", "k": "c2VjcmV0"}]}"#] {
+            let made = TrustedIssuer::with_static_keys(ISSUER, jwks);
+            assert!(matches!(made, Err(ConfigError::InvalidKeySet { .. })), "{jwks}");
+        }
+    }
+
+    #[cfg(feature = "discovery")]
+    #[test]
+    fn urls_that_are_not_fetched_are_refused_at_once() {
+        assert!(TrustedIssuer::with_jwks_url(ISSUER, "https://idp.example.com/jwks").is_ok());
+        assert!(TrustedIssuer::with_jwks_url(ISSUER, "http://idp.example.com/jwks").is_err());
+        assert!(TrustedIssuer::discover(ISSUER).is_ok());
+        assert!(TrustedIssuer::discover("http://idp.example.com").is_err());
+    }
+
+    #[cfg(feature = "discovery")]
+    #[test]
+    fn issuers_share_one_client() {
+        let client = HttpClient::builder().build().unwrap();
+        let mut context = BuildContext::new(Arc::new(SystemClock::new())).with_http_client(client);
+        for issuer in
+            [TrustedIssuer::discover(ISSUER), TrustedIssuer::with_jwks_url(ISSUER, "https://a.example/k")]
+        {
+            assert!(issuer.unwrap().audience("a").build(&mut context).is_ok());
+        }
+    }
+}

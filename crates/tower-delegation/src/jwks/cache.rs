@@ -1,0 +1,631 @@
+//! The keys of one issuer, kept current.
+//!
+//! 1. Readers see one immutable snapshot, swapped whole; they take no lock, and
+//!    a key that is in it is handed out at once.
+//! 2. One fetch at a time, in a task of its own: a caller that goes away takes
+//!    nothing with it, and whoever arrives meanwhile shares the outcome.
+//! 3. The set is fetched again at 80 % of its lifetime, by a task that ends with
+//!    the cache, so that also an idle service learns of a withdrawn key.
+//! 4. A key that is not in the set causes a fetch if the token bucket has one
+//!    left. It is unknown (401) only if a fetch that succeeded lacks it; where
+//!    the source failed, nothing is known (503).
+//! 5. When fetches fail, the last good set is used on for 24 hours.
+//! 6. A document without a usable key never replaces one that has some.
+
+use std::{
+    error::Error,
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use arc_swap::ArcSwapOption;
+use tokio::{runtime::Handle, sync::watch, task::AbortHandle};
+
+use super::{
+    AlgorithmSet, FetchedKeys, KeyRequest, KeySet, KeySource, KeySourceError, KeySourceErrorKind,
+    SelectError, SignatureAlgorithm, VerifyingKey,
+    budget::{AbsentKeys, REFILL, TokenBucket, pause_after},
+    jwk::MAX_KEY_ID_LEN,
+};
+use crate::{
+    clock::{Clock, Sleep},
+    names::IssuerUrl,
+    reason::DenialReason,
+};
+
+/// The lifetime of a set whose source names none.
+const DEFAULT_LIFETIME: Duration = Duration::from_secs(600);
+/// `max-age=0` cannot make every request fetch.
+const MIN_LIFETIME: Duration = Duration::from_secs(60);
+/// `max-age=31536000` cannot keep a withdrawn key alive.
+const MAX_LIFETIME: Duration = Duration::from_secs(3600);
+
+/// How long a set is used after the last fetch that confirmed it.
+const MAX_STALE: Duration = Duration::from_secs(24 * 3600);
+
+/// The time for one fetch, which may be several HTTP exchanges.
+const FETCH_LIMIT: Duration = Duration::from_secs(30);
+
+/// In `refresh_at`: not before the fetch under way has landed, or never.
+const NOT_DUE: u64 = u64::MAX;
+
+/// The answer of [`KeyCache::resolve`].
+pub(crate) enum Resolution {
+    /// Known at once.
+    Ready(Result<Arc<VerifyingKey>, DenialReason>),
+    /// Known when a fetch has ended. The fetch goes on if this is dropped.
+    Pending(PendingKey),
+}
+
+pub(crate) type PendingKey =
+    Pin<Box<dyn Future<Output = Result<Arc<VerifyingKey>, DenialReason>> + Send + 'static>>;
+
+/// How a cache is doing, for readiness probes and metrics.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct KeyStatus {
+    /// Whether tokens can be verified now.
+    pub(crate) has_keys: bool,
+    /// Usable keys, one per published key and algorithm.
+    pub(crate) key_count: usize,
+    /// Entries of the set that are not used.
+    pub(crate) skipped: usize,
+    /// Time since the set was last confirmed.
+    pub(crate) age: Option<Duration>,
+    /// Why the latest fetch failed, if it did.
+    pub(crate) last_error: Option<KeySourceErrorKind>,
+}
+
+/// The keys of one issuer.
+pub(crate) struct KeyCache {
+    issuer: IssuerUrl,
+    algorithms: AlgorithmSet,
+    /// `None` for keys given in the configuration, which never change.
+    source: Option<Arc<dyn KeySource>>,
+    clock: Arc<dyn Clock>,
+    snapshot: ArcSwapOption<Snapshot>,
+    /// When the next refresh is due, in monotonic milliseconds. Written under
+    /// the lock, read without.
+    refresh_at: AtomicU64,
+    state: Mutex<State>,
+}
+
+/// One set, as the fetch numbered `sequence` left it.
+struct Snapshot {
+    keys: Arc<KeySet>,
+    sequence: u64,
+    epoch: u64,
+    /// When the fetch that confirmed the set began.
+    confirmed_at: Duration,
+    etag: Option<String>,
+}
+
+struct State {
+    sequence: u64,
+    flight: Option<Flight>,
+    keeper: Option<AbortHandle>,
+    budget: TokenBucket,
+    absent: AbsentKeys,
+    /// Fetches that failed since the last one that succeeded.
+    failures: u32,
+    /// While there are no keys and the latest fetch failed: when a request may cause the next.
+    retry_at: Duration,
+    last_error: Option<KeySourceError>,
+}
+
+/// The fetch under way.
+struct Flight {
+    sequence: u64,
+    progress: Progress,
+    task: Option<AbortHandle>,
+}
+
+/// `None` while the fetch is under way.
+type Progress = watch::Receiver<Option<Result<(), KeySourceError>>>;
+
+impl KeyCache {
+    /// A cache that fetches from `source` when it is first asked.
+    pub(crate) fn new(
+        issuer: IssuerUrl,
+        algorithms: AlgorithmSet,
+        source: Arc<dyn KeySource>,
+        clock: Arc<dyn Clock>,
+    ) -> Arc<Self> {
+        Arc::new(Self::with(issuer, algorithms, Some(source), None, clock))
+    }
+
+    /// A cache that holds `keys` and never fetches.
+    pub(crate) fn fixed(issuer: IssuerUrl, keys: KeySet, clock: Arc<dyn Clock>) -> Arc<Self> {
+        let confirmed_at = clock.monotonic();
+        let snapshot = Snapshot { keys: Arc::new(keys), sequence: 0, epoch: 0, confirmed_at, etag: None };
+        Arc::new(Self::with(issuer, AlgorithmSet::ALL, None, Some(Arc::new(snapshot)), clock))
+    }
+
+    fn with(
+        issuer: IssuerUrl,
+        algorithms: AlgorithmSet,
+        source: Option<Arc<dyn KeySource>>,
+        snapshot: Option<Arc<Snapshot>>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self {
+            issuer,
+            algorithms,
+            source,
+            clock,
+            snapshot: ArcSwapOption::new(snapshot),
+            refresh_at: AtomicU64::new(NOT_DUE),
+            state: Mutex::new(State {
+                sequence: 0,
+                flight: None,
+                keeper: None,
+                budget: TokenBucket::full(),
+                absent: AbsentKeys::none(),
+                failures: 0,
+                retry_at: Duration::ZERO,
+                last_error: None,
+            }),
+        }
+    }
+
+    /// Finds the key for a token with this `alg` and `kid`, by the rule of [`KeySet::select`].
+    ///
+    /// The caller has checked the token's header before: only what could be a
+    /// token of this issuer may cause a fetch.
+    pub(crate) fn resolve(self: &Arc<Self>, algorithm: SignatureAlgorithm, kid: Option<&str>) -> Resolution {
+        let now = self.clock.monotonic();
+        let snapshot = self.snapshot.load();
+        if let Some(usable) = snapshot.as_deref().filter(|snapshot| self.is_usable(snapshot, now)) {
+            self.refresh_if_due(now);
+            match usable.keys.select(algorithm, kid) {
+                Ok(key) => return Resolution::Ready(Ok(Arc::clone(key))),
+                Err(SelectError::Unknown) => {}
+                Err(error @ (SelectError::Mismatch | SelectError::Ambiguous)) => {
+                    return Resolution::Ready(Err(error.into()));
+                }
+            }
+        }
+        self.look_again(algorithm, kid, sequence_of(snapshot.as_deref()), now)
+    }
+
+    /// The number of the current set of keys: it grows whenever a key is
+    /// withdrawn or replaced. `None` if there are no keys to verify with, also
+    /// because they are too old. Starts a refresh if one is due.
+    ///
+    /// What was verified under an older number holds only if its key
+    /// [is published still](Self::is_current).
+    pub(crate) fn current_epoch(self: &Arc<Self>) -> Option<u64> {
+        let now = self.clock.monotonic();
+        let snapshot = self.snapshot.load();
+        let usable = snapshot.as_deref().filter(|snapshot| self.is_usable(snapshot, now));
+        self.refresh_if_due(now);
+        usable.map(|snapshot| snapshot.epoch)
+    }
+
+    /// Whether this very key, from an earlier [`resolve`](Self::resolve), is published still.
+    pub(crate) fn is_current(&self, key: &Arc<VerifyingKey>) -> bool {
+        let now = self.clock.monotonic();
+        self.snapshot
+            .load()
+            .as_deref()
+            .is_some_and(|snapshot| self.is_usable(snapshot, now) && snapshot.keys.holds(key))
+    }
+
+    /// How the cache is doing. Fetches nothing.
+    pub(crate) fn status(&self) -> KeyStatus {
+        let now = self.clock.monotonic();
+        let snapshot = self.snapshot.load();
+        let snapshot = snapshot.as_deref();
+        KeyStatus {
+            has_keys: snapshot.is_some_and(|snapshot| self.is_usable(snapshot, now)),
+            key_count: snapshot.map_or(0, |snapshot| snapshot.keys.keys().len()),
+            skipped: snapshot.map_or(0, |snapshot| snapshot.keys.skipped().len()),
+            age: snapshot.map(|snapshot| snapshot.age(now)),
+            last_error: self.lock().last_error.as_ref().map(KeySourceError::kind),
+        }
+    }
+
+    /// Makes sure that there are keys, fetching them if there are none.
+    pub(crate) async fn warm_up(self: &Arc<Self>) -> Result<(), KeySourceError> {
+        match self.begin_load()? {
+            Some(progress) => outcome(progress).await,
+            None => Ok(()),
+        }
+    }
+
+    fn begin_load(self: &Arc<Self>) -> Result<Option<Progress>, KeySourceError> {
+        let now = self.clock.monotonic();
+        let state = self.lock();
+        if self.snapshot.load().as_deref().is_some_and(|snapshot| self.is_usable(snapshot, now)) {
+            return Ok(None);
+        }
+        if let Some(flight) = &state.flight {
+            return Ok(Some(flight.progress.clone()));
+        }
+        match &state.last_error {
+            Some(error) if now < state.retry_at => Err(error.clone()),
+            Some(_) | None => self.start_fetch(state, now).map(Some),
+        }
+    }
+
+    /// The slow path: there are no keys, or the key is not among those of the
+    /// snapshot numbered `seen`.
+    fn look_again(
+        self: &Arc<Self>,
+        algorithm: SignatureAlgorithm,
+        kid: Option<&str>,
+        seen: Option<u64>,
+        now: Duration,
+    ) -> Resolution {
+        if self.source.is_none() || kid.is_some_and(|kid| kid.len() > MAX_KEY_ID_LEN) {
+            return Resolution::Ready(Err(DenialReason::KeyUnknown));
+        }
+        let mut state = self.lock();
+        let snapshot = self.snapshot.load();
+        let snapshot = snapshot.as_deref();
+        if sequence_of(snapshot) != seen {
+            // A fetch landed between the look and the lock: as if we had waited for it.
+            drop(state);
+            return Resolution::Ready(self.answer(algorithm, kid, true));
+        }
+        let progress = if let Some(flight) = &state.flight {
+            flight.progress.clone()
+        } else {
+            let denial = match snapshot.filter(|snapshot| self.is_usable(snapshot, now)) {
+                Some(snapshot) => state.denial_without_fetch(snapshot, algorithm, kid, now),
+                None => (now < state.retry_at).then_some(DenialReason::KeysUnavailable),
+            };
+            if let Some(denial) = denial {
+                return Resolution::Ready(Err(denial));
+            }
+            match self.start_fetch(state, now) {
+                Ok(progress) => progress,
+                // Logged where it arose.
+                Err(_) => return Resolution::Ready(Err(DenialReason::KeysUnavailable)),
+            }
+        };
+        let (cache, kid) = (Arc::clone(self), kid.map(Box::<str>::from));
+        Resolution::Pending(Box::pin(async move {
+            let succeeded = outcome(progress).await.is_ok();
+            cache.answer(algorithm, kid.as_deref(), succeeded)
+        }))
+    }
+
+    /// What is known after a fetch has ended.
+    fn answer(
+        &self,
+        algorithm: SignatureAlgorithm,
+        kid: Option<&str>,
+        succeeded: bool,
+    ) -> Result<Arc<VerifyingKey>, DenialReason> {
+        let now = self.clock.monotonic();
+        let snapshot = self.snapshot.load();
+        let Some(usable) = snapshot.as_deref().filter(|snapshot| self.is_usable(snapshot, now)) else {
+            return Err(DenialReason::KeysUnavailable);
+        };
+        match usable.keys.select(algorithm, kid) {
+            Ok(key) => Ok(Arc::clone(key)),
+            Err(SelectError::Unknown) if !succeeded => Err(DenialReason::KeysUnavailable),
+            Err(SelectError::Unknown) => {
+                self.lock().absent.remember(algorithm, kid, now);
+                Err(DenialReason::KeyUnknown)
+            }
+            Err(error @ (SelectError::Mismatch | SelectError::Ambiguous)) => Err(error.into()),
+        }
+    }
+
+    fn is_usable(&self, snapshot: &Snapshot, now: Duration) -> bool {
+        self.source.is_none() || snapshot.age(now) <= MAX_STALE
+    }
+
+    /// Starts a refresh if it is time and none is under way. Costs one atomic
+    /// read when it is not.
+    fn refresh_if_due(self: &Arc<Self>, now: Duration) {
+        if self.is_due(now) {
+            let state = self.lock();
+            if state.flight.is_none() && self.is_due(now) {
+                // Without a runtime the set ages; that has been logged.
+                drop(self.start_fetch(state, now));
+            }
+        }
+    }
+
+    fn is_due(&self, now: Duration) -> bool {
+        millis(now) >= self.refresh_at.load(Ordering::Relaxed)
+    }
+
+    /// Starts a fetch in a task of its own. The caller has seen, under the lock
+    /// that it hands over, that none is under way.
+    fn start_fetch(
+        self: &Arc<Self>,
+        mut state: MutexGuard<'_, State>,
+        now: Duration,
+    ) -> Result<Progress, KeySourceError> {
+        let Some(source) = self.source.clone() else {
+            return Err(KeySourceErrorKind::Refused.into());
+        };
+        let runtime = match Handle::try_current() {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                let error = KeySourceError::new(KeySourceErrorKind::NoRuntime, error);
+                let said = state.last_error.replace(error.clone());
+                if said.is_none_or(|said| said.kind() != KeySourceErrorKind::NoRuntime) {
+                    tracing::error!(issuer = %self.issuer, error = %error, "the issuer's keys cannot be fetched");
+                }
+                return Err(error);
+            }
+        };
+        state.sequence += 1;
+        let sequence = state.sequence;
+        let (sender, progress) = watch::channel(None);
+        state.flight = Some(Flight { sequence, progress: progress.clone(), task: None });
+        self.refresh_at.store(NOT_DUE, Ordering::Relaxed);
+        let needs_keeper = state.keeper.as_ref().is_none_or(AbortHandle::is_finished);
+        // A runtime that is shutting down drops the task on the spot, and with
+        // it the landing, which takes the lock.
+        drop(state);
+
+        let landing =
+            Landing { cache: Arc::downgrade(self), sequence, started_at: now, sender: Some(sender) };
+        let etag = self.snapshot.load().as_deref().and_then(|snapshot| snapshot.etag.clone());
+        let task = runtime.spawn(fetch(source, etag, Arc::clone(&self.clock), landing)).abort_handle();
+        let keeper = needs_keeper.then(|| runtime.spawn(keep_fresh(Arc::downgrade(self))).abort_handle());
+
+        let mut state = self.lock();
+        if let Some(flight) = state.flight.as_mut().filter(|flight| flight.sequence == sequence) {
+            flight.task = Some(task);
+        }
+        if let Some(former) = keeper.and_then(|keeper| state.keeper.replace(keeper)) {
+            former.abort();
+        }
+        Ok(progress)
+    }
+
+    /// Takes in what the fetch numbered `sequence` brought.
+    fn land(
+        &self,
+        sequence: u64,
+        started_at: Duration,
+        fetched: Result<FetchedKeys, KeySourceError>,
+    ) -> Result<(), KeySourceError> {
+        let previous = self.snapshot.load_full();
+        let max_age = fetched.as_ref().ok().and_then(|fetched| fetched.max_age);
+        let read = fetched.and_then(|fetched| self.read(fetched, previous.as_deref(), sequence, started_at));
+
+        let mut state = self.lock();
+        // Only the fetch under way may land: an older answer never replaces a newer one.
+        if state.flight.as_ref().is_none_or(|flight| flight.sequence != sequence) {
+            return Err(KeySourceErrorKind::Interrupted.into());
+        }
+        state.flight = None;
+        match read {
+            Ok(snapshot) => {
+                state.failures = 0;
+                state.last_error = None;
+                state.absent.forget_all();
+                self.snapshot.store(Some(Arc::new(snapshot)));
+                let lifetime = max_age.unwrap_or(DEFAULT_LIFETIME).clamp(MIN_LIFETIME, MAX_LIFETIME);
+                let due = started_at.saturating_add(lifetime / 5 * 4);
+                self.refresh_at.store(millis(due), Ordering::Relaxed);
+                Ok(())
+            }
+            Err(error) => {
+                state.failures = state.failures.saturating_add(1);
+                let (now, pause) = (self.clock.monotonic(), pause_after(state.failures));
+                // Requests that have nothing to go by wait for less than a background refresh.
+                state.retry_at = now.saturating_add(pause.min(REFILL));
+                state.last_error = Some(error.clone());
+                self.refresh_at.store(millis(now.saturating_add(pause)), Ordering::Relaxed);
+                let failures = state.failures;
+                drop(state);
+                tracing::warn!(
+                    issuer = %self.issuer, error = %error, cause = %Causes(&error), failures,
+                    has_keys = previous.is_some(), "the issuer's keys could not be fetched"
+                );
+                Err(error)
+            }
+        }
+    }
+
+    fn read(
+        &self,
+        fetched: FetchedKeys,
+        previous: Option<&Snapshot>,
+        sequence: u64,
+        confirmed_at: Duration,
+    ) -> Result<Snapshot, KeySourceError> {
+        let Some(document) = fetched.document else {
+            // Not modified: an answer only to a request that carried an `ETag`.
+            let previous = previous.filter(|previous| previous.etag.is_some());
+            let previous = previous.ok_or(KeySourceErrorKind::Refused)?;
+            return Ok(Snapshot {
+                keys: Arc::clone(&previous.keys),
+                sequence,
+                epoch: previous.epoch,
+                confirmed_at,
+                etag: fetched.etag.or_else(|| previous.etag.clone()),
+            });
+        };
+        let mut keys = KeySet::parse(&document, self.algorithms)
+            .map_err(|error| KeySourceError::new(KeySourceErrorKind::DocumentInvalid, error))?;
+        for skipped in keys.skipped() {
+            if skipped.reason.is_exposed_secret() {
+                tracing::warn!(issuer = %self.issuer, kid = ?skipped.kid, reason = %skipped.reason,
+                    "the issuer publishes a secret in its key set");
+            } else {
+                tracing::debug!(issuer = %self.issuer, kid = ?skipped.kid, reason = %skipped.reason, "a key is skipped");
+            }
+        }
+        if keys.is_empty() {
+            return Err(KeySourceErrorKind::NoUsableKey.into());
+        }
+        let withdrawn = previous.is_some_and(|previous| keys.succeed(&previous.keys));
+        let epoch = previous.map_or(0, |previous| previous.epoch) + u64::from(withdrawn);
+        Ok(Snapshot { keys: Arc::new(keys), sequence, epoch, confirmed_at, etag: fetched.etag })
+    }
+
+    fn next_step(self: &Arc<Self>) -> Option<KeeperStep> {
+        let now = self.clock.monotonic();
+        let state = self.lock();
+        if let Some(flight) = &state.flight {
+            return Some(KeeperStep::Await(flight.progress.clone()));
+        }
+        if self.is_due(now) {
+            // The error is for a cache without source or runtime: it needs no keeper.
+            return self.start_fetch(state, now).map(KeeperStep::Await).ok();
+        }
+        let due = Duration::from_millis(self.refresh_at.load(Ordering::Relaxed));
+        Some(KeeperStep::Sleep(self.clock.sleep_until(due)))
+    }
+
+    /// No code panics while it holds the lock, and every step under it leaves a
+    /// valid state, so a poisoned lock is taken as it is.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// The answer for a key that `snapshot` lacks, unless the source may be asked again.
+    fn denial_without_fetch(
+        &mut self,
+        snapshot: &Snapshot,
+        algorithm: SignatureAlgorithm,
+        kid: Option<&str>,
+        now: Duration,
+    ) -> Option<DenialReason> {
+        let absent = self.absent.contains(algorithm, kid, now);
+        if !absent && self.budget.try_spend(now) {
+            return None;
+        }
+        let is_certain = self.failures == 0 && (absent || snapshot.age(now) <= REFILL);
+        Some(if is_certain { DenialReason::KeyUnknown } else { DenialReason::KeysUnavailable })
+    }
+}
+
+impl Snapshot {
+    fn age(&self, now: Duration) -> Duration {
+        now.saturating_sub(self.confirmed_at)
+    }
+}
+
+impl Drop for KeyCache {
+    fn drop(&mut self) {
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let fetch = state.flight.take().and_then(|flight| flight.task);
+        for task in [fetch, state.keeper.take()].into_iter().flatten() {
+            task.abort();
+        }
+    }
+}
+
+impl fmt::Debug for KeyCache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyCache")
+            .field("issuer", &self.issuer)
+            .field("source", &self.source)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Resolution {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ready(answer) => f.debug_tuple("Ready").field(answer).finish(),
+            Self::Pending(_) => f.debug_tuple("Pending").finish_non_exhaustive(),
+        }
+    }
+}
+
+/// The end of a fetch: also of one that panics or is cut off, so that nobody
+/// waits for a fetch that is no more.
+struct Landing {
+    cache: Weak<KeyCache>,
+    sequence: u64,
+    started_at: Duration,
+    sender: Option<watch::Sender<Option<Result<(), KeySourceError>>>>,
+}
+
+impl Landing {
+    fn land(&mut self, fetched: Result<FetchedKeys, KeySourceError>) {
+        if let (Some(sender), Some(cache)) = (self.sender.take(), self.cache.upgrade()) {
+            sender.send_replace(Some(cache.land(self.sequence, self.started_at, fetched)));
+        }
+    }
+}
+
+impl Drop for Landing {
+    fn drop(&mut self) {
+        self.land(Err(KeySourceErrorKind::Interrupted.into()));
+    }
+}
+
+async fn fetch(
+    source: Arc<dyn KeySource>,
+    etag: Option<String>,
+    clock: Arc<dyn Clock>,
+    mut landing: Landing,
+) {
+    let deadline = landing.started_at.saturating_add(FETCH_LIMIT);
+    let fetched = tokio::select! {
+        fetched = source.fetch(KeyRequest { etag: etag.as_deref() }) => fetched,
+        () = clock.sleep_until(deadline) => Err(KeySourceErrorKind::Timeout.into()),
+    };
+    landing.land(fetched);
+}
+
+enum KeeperStep {
+    Await(Progress),
+    Sleep(Sleep),
+}
+
+/// Refreshes the keys when they are due, until the cache is dropped.
+async fn keep_fresh(cache: Weak<KeyCache>) {
+    while let Some(step) = cache.upgrade().and_then(|cache| cache.next_step()) {
+        match step {
+            KeeperStep::Sleep(sleep) => sleep.await,
+            // Its failure has been noted where it landed; the next step is the pause.
+            KeeperStep::Await(progress) => drop(outcome(progress).await),
+        }
+    }
+}
+
+/// Waits for a fetch to end. A sender that is gone is a fetch that was cut off.
+async fn outcome(mut progress: Progress) -> Result<(), KeySourceError> {
+    match progress.wait_for(Option::is_some).await {
+        Ok(outcome) => outcome.clone().unwrap_or_else(|| Err(KeySourceErrorKind::Interrupted.into())),
+        Err(closed) => Err(KeySourceError::new(KeySourceErrorKind::Interrupted, closed)),
+    }
+}
+
+fn sequence_of(snapshot: Option<&Snapshot>) -> Option<u64> {
+    snapshot.map(|snapshot| snapshot.sequence)
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(NOT_DUE)
+}
+
+/// The causes of an error, in one line.
+struct Causes<'a>(&'a KeySourceError);
+
+impl fmt::Display for Causes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut separator = "";
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, "{separator}{error}")?;
+            separator = ": ";
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;
