@@ -1,11 +1,40 @@
-//! x
+#![cfg_attr(docsrs, feature(doc_cfg))]
+#![doc = include_str!("../../../README.md")]
 
+pub mod audit;
+pub mod authenticator;
+#[cfg(feature = "axum")]
+pub mod axum;
 pub mod clock;
+mod confirmation;
+pub mod context;
+pub mod credential;
 pub mod error;
 #[cfg(feature = "discovery")]
 pub mod http_client;
 pub mod issuer;
 pub mod jwks;
+pub mod layer;
 pub mod names;
 pub mod reason;
+pub mod rejection;
+pub mod requirement;
 pub mod scope;
+pub mod token;
+
+#[cfg(feature = "axum")]
+#[doc(inline)]
+pub use self::axum::{Authorized, Permit};
+#[doc(inline)]
+pub use self::{
+    authenticator::Authenticator,
+    context::{DelegationContext, RequestFacts, SubjectKind},
+    error::ConfigError,
+    issuer::TrustedIssuer,
+    layer::{DelegationLayer, RequireLayer},
+    reason::DenialReason,
+    rejection::Rejection,
+    requirement::{Requirement, Requires},
+};
+#[cfg(feature = "axum")]
+pub use tower_delegation_macros::{requires, requires_audience, requires_scope};

@@ -145,7 +145,8 @@ impl KeySource for Discovery {
     fn fetch<'a>(&'a self, request: KeyRequest<'a>) -> KeyFetch<'a> {
         Box::pin(async move {
             let now = self.clock.monotonic();
-            let mut known = match self.lock().clone() {
+            let known = self.lock().clone();
+            let mut known = match known {
                 Some(known) if now < known.valid_until => known,
                 former => {
                     let jwks_uri = self.discover().await?;

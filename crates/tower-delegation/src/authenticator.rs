@@ -1,0 +1,255 @@
+//! [`Authenticator`]: credentials in, context out; no server types.
+//!
+//! The layer is one user of it. Another is code that gets a token by other
+//! means than HTTP through tower: a WebSocket message, a queue, a test.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use http::{HeaderMap, Uri};
+
+use crate::{
+    clock::{Clock, SystemClock},
+    context::{Anonymous, DelegationContext},
+    credential::bearer_token,
+    error::ConfigError,
+    issuer::{BuildContext, TrustedIssuer},
+    jwks::{KeySourceError, PendingKey, VerifyingKey},
+    reason::DenialReason,
+    rejection::{Rejection, is_quotable},
+    token::{Verification, VerifiedToken, Verifier},
+};
+
+/// The leeway where none is set.
+pub const DEFAULT_LEEWAY: Duration = Duration::from_secs(30);
+
+/// The most leeway that can be set.
+pub const MAX_LEEWAY: Duration = Duration::from_secs(300);
+
+/// The most actors in one chain where no other number is set.
+pub const DEFAULT_MAX_ACTORS: usize = 8;
+
+/// Verifies the credentials of requests. Cheap to clone; clones share keys.
+///
+/// Made by [`AuthenticatorBuilder`], or taken from a
+/// [`DelegationLayer`](crate::layer::DelegationLayer).
+#[derive(Clone, Debug)]
+pub struct Authenticator(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    verifier: Verifier,
+    realm: Arc<str>,
+}
+
+/// How far [`Authenticator::begin`] came without waiting.
+pub(crate) enum Authentication {
+    /// To the end: a context, or no credentials, or the reason for a refusal.
+    Done(Result<Option<DelegationContext>, DenialReason>),
+    /// To the issuer's keys. Await the key and call [`Authenticator::resume`].
+    NeedsKey(PendingKey),
+}
+
+impl Authenticator {
+    /// Starts a configuration.
+    pub fn builder() -> AuthenticatorBuilder {
+        AuthenticatorBuilder::default()
+    }
+
+    /// Verifies the credentials in a request's head: `None` if there are none.
+    ///
+    /// Waits only where the issuer's keys have to be fetched first.
+    ///
+    /// # Errors
+    /// The [`Rejection`] to answer with.
+    pub async fn authenticate(
+        &self,
+        headers: &HeaderMap,
+        uri: &Uri,
+    ) -> Result<Option<DelegationContext>, Rejection> {
+        let result = match self.begin(headers, uri) {
+            Authentication::Done(result) => result,
+            Authentication::NeedsKey(key) => self.resume(headers, uri, key.await),
+        };
+        result.map_err(|reason| self.rejection(reason))
+    }
+
+    /// Verifies an access token that did not come in a request's head.
+    ///
+    /// # Errors
+    /// The [`Rejection`] to answer with.
+    pub async fn verify(&self, token: &str) -> Result<DelegationContext, Rejection> {
+        let verified = match self.0.verifier.verify(token) {
+            Verification::Done(result) => result,
+            Verification::NeedsKey(key) => key.await.and_then(|key| self.0.verifier.verify_with(token, &key)),
+        };
+        verified.map(|token| self.context(token)).map_err(|reason| self.rejection(reason))
+    }
+
+    /// Fetches every issuer's keys now, for a readiness probe. Without it they
+    /// load on first use.
+    ///
+    /// # Errors
+    /// The first issuer's failure; the others are tried all the same.
+    pub async fn warm_up(&self) -> Result<(), KeySourceError> {
+        let mut outcome = Ok(());
+        for issuer in self.0.verifier.issuers() {
+            let warmed = issuer.keys().warm_up().await;
+            outcome = outcome.and(warmed);
+        }
+        outcome
+    }
+
+    /// Authenticates as far as is possible without waiting.
+    pub(crate) fn begin(&self, headers: &HeaderMap, uri: &Uri) -> Authentication {
+        let token = match bearer_token(headers, uri) {
+            Ok(Some(token)) => token,
+            Ok(None) => return Authentication::Done(Ok(None)),
+            Err(reason) => return Authentication::Done(Err(reason)),
+        };
+        match self.0.verifier.verify(token) {
+            Verification::Done(result) => Authentication::Done(result.map(|token| Some(self.context(token)))),
+            Verification::NeedsKey(key) => Authentication::NeedsKey(key),
+        }
+    }
+
+    /// Goes on with the same head, now that the key is there or known not to be.
+    pub(crate) fn resume(
+        &self,
+        headers: &HeaderMap,
+        uri: &Uri,
+        key: Result<Arc<VerifyingKey>, DenialReason>,
+    ) -> Result<Option<DelegationContext>, DenialReason> {
+        let Some(token) = bearer_token(headers, uri)? else { return Ok(None) };
+        let token = self.0.verifier.verify_with(token, &*key?)?;
+        Ok(Some(self.context(token)))
+    }
+
+    pub(crate) fn rejection(&self, reason: DenialReason) -> Rejection {
+        Rejection::new(reason, self.0.realm.clone())
+    }
+
+    pub(crate) fn anonymous(&self) -> Anonymous {
+        Anonymous::new(self.0.realm.clone())
+    }
+
+    pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
+        self.0.verifier.clock()
+    }
+
+    fn context(&self, token: VerifiedToken) -> DelegationContext {
+        DelegationContext::assertion(token, self.0.realm.clone())
+    }
+}
+
+/// Configures an [`Authenticator`]. Nothing is checked and nothing fetched
+/// before [`build`](Self::build).
+#[derive(Debug)]
+#[must_use]
+pub struct AuthenticatorBuilder {
+    issuers: Vec<TrustedIssuer>,
+    leeway: Duration,
+    max_actors: usize,
+    realm: Arc<str>,
+    clock: Arc<dyn Clock>,
+    #[cfg(feature = "discovery")]
+    http_client: Option<crate::http_client::HttpClient>,
+}
+
+impl Default for AuthenticatorBuilder {
+    fn default() -> Self {
+        Self {
+            issuers: Vec::new(),
+            leeway: DEFAULT_LEEWAY,
+            max_actors: DEFAULT_MAX_ACTORS,
+            realm: "api".into(),
+            clock: Arc::new(SystemClock::new()),
+            #[cfg(feature = "discovery")]
+            http_client: None,
+        }
+    }
+}
+
+impl AuthenticatorBuilder {
+    /// Trusts one more issuer. Issuers are isolated: keys, algorithms, audiences
+    /// and limits of one never serve another's tokens (RFC 8725 section 3.8).
+    pub fn issuer(mut self, issuer: TrustedIssuer) -> Self {
+        self.issuers.push(issuer);
+        self
+    }
+
+    /// How far clocks may differ: `exp`, `nbf` and `iat` are judged with this
+    /// much forgiveness. Default 30 s, at most 300 s.
+    pub fn leeway(mut self, leeway: Duration) -> Self {
+        self.leeway = leeway;
+        self
+    }
+
+    /// How many actors one chain may have (RFC 8693 section 4.1); longer ones
+    /// are refused, not cut. Default 8, from 1 to 64.
+    pub fn max_actors(mut self, max_actors: usize) -> Self {
+        self.max_actors = max_actors;
+        self
+    }
+
+    /// The protection space that challenges name (RFC 9110 section 11.5).
+    /// Default `api`.
+    pub fn realm(mut self, realm: &str) -> Self {
+        self.realm = realm.into();
+        self
+    }
+
+    /// The clock that decides every lifetime. Default [`SystemClock`].
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// The client that fetches metadata and keys. Default
+    /// [`HttpClient::default`](crate::http_client::HttpClient).
+    #[cfg(feature = "discovery")]
+    pub fn http_client(mut self, http_client: crate::http_client::HttpClient) -> Self {
+        self.http_client = Some(http_client);
+        self
+    }
+
+    /// Checks the configuration. No network: keys load on first use, or with
+    /// [`Authenticator::warm_up`].
+    ///
+    /// # Errors
+    /// The first mistake found.
+    pub fn build(self) -> Result<Authenticator, ConfigError> {
+        if self.issuers.is_empty() {
+            return Err(ConfigError::NoIssuer);
+        }
+        if self.leeway > MAX_LEEWAY {
+            return Err(ConfigError::LeewayTooLong { leeway: self.leeway, max: MAX_LEEWAY });
+        }
+        if !(1..=64).contains(&self.max_actors) {
+            return Err(ConfigError::OutOfRange {
+                setting: "max_actors",
+                value: u64::try_from(self.max_actors).unwrap_or(u64::MAX),
+                expected: "from 1 to 64",
+            });
+        }
+        if self.realm.is_empty() || !is_quotable(&self.realm) {
+            return Err(ConfigError::InvalidRealm { realm: self.realm.as_ref().to_owned() });
+        }
+        let context = BuildContext::new(self.clock.clone());
+        #[cfg(feature = "discovery")]
+        let context = match self.http_client {
+            Some(http_client) => context.with_http_client(http_client),
+            None => context,
+        };
+        let mut context = context;
+        let mut issuers = HashMap::with_capacity(self.issuers.len());
+        for issuer in self.issuers {
+            let policy = issuer.build(&mut context)?;
+            let name = policy.issuer().clone();
+            if issuers.insert(name.clone(), policy).is_some() {
+                return Err(ConfigError::DuplicateIssuer { issuer: name.to_string() });
+            }
+        }
+        let verifier = Verifier::new(issuers, self.clock, self.leeway, self.max_actors);
+        Ok(Authenticator(Arc::new(Inner { verifier, realm: self.realm })))
+    }
+}

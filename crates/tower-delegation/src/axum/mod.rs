@@ -1,0 +1,144 @@
+//! Extractors for axum handlers.
+//!
+//! 1. `DelegationContext`: a verified token, else 401.
+//! 2. `Option<DelegationContext>`: `None` only where the layer ran, allows
+//!    anonymous requests, and the request carried no credentials.
+//! 3. [`Authorized<R>`]: a verified token that meets the requirement `R`, else
+//!    401 or 403 with a challenge that names what `R` needs.
+//! 4. Without a [`DelegationLayer`](crate::layer::DelegationLayer) each of them
+//!    answers 500: nobody has verified anything.
+//!
+//! # Example
+//!
+//! ```
+//! use tower_delegation::{DelegationContext, axum::Authorized, Requirement, Requires};
+//!
+//! struct RefundOrder;
+//!
+//! impl Requires for RefundOrder {
+//!     fn requirement() -> Requirement {
+//!         Requirement::named("RefundOrder").scope("orders:refund").on_behalf_of_user()
+//!     }
+//! }
+//!
+//! async fn refund(Authorized(permit): Authorized<RefundOrder>) -> String {
+//!     format!("refunded for {}", permit.subject().id())
+//! }
+//!
+//! async fn whoami(delegation: DelegationContext) -> String {
+//!     delegation.subject().id().to_string()
+//! }
+//! # let _: axum::Router = axum::Router::new()
+//! #     .route("/refund", axum::routing::post(refund))
+//! #     .route("/whoami", axum::routing::get(whoami));
+//! ```
+
+use std::{fmt, marker::PhantomData, ops::Deref};
+
+use axum::{
+    body::Body,
+    extract::{FromRequestParts, MatchedPath, OptionalFromRequestParts},
+    response::{IntoResponse, Response},
+};
+use http::request::Parts;
+
+use crate::{
+    context::{Anonymous, DelegationContext, RequestFacts},
+    rejection::Rejection,
+    requirement::{Requirement, Requires},
+};
+
+/// Extracts a [`Permit`]: runs before the body is read, refuses what `R` does
+/// not allow.
+#[derive(Clone, Debug)]
+#[expect(clippy::exhaustive_structs, reason = "made to be taken apart in a handler's arguments")]
+pub struct Authorized<R: Requires>(pub Permit<R>);
+
+/// Proof that the requirement `R` allowed this request. Reads like the
+/// [`DelegationContext`] that was judged.
+pub struct Permit<R: Requires> {
+    delegation: DelegationContext,
+    requirement: PhantomData<fn() -> R>,
+}
+
+impl<R: Requires> Permit<R> {
+    /// Makes the proof. The one caller has just evaluated `R`.
+    fn assertion(delegation: DelegationContext) -> Self {
+        Self { delegation, requirement: PhantomData }
+    }
+
+    /// The context by itself.
+    #[must_use]
+    pub fn into_context(self) -> DelegationContext {
+        self.delegation
+    }
+}
+
+impl<R: Requires> Deref for Permit<R> {
+    type Target = DelegationContext;
+
+    fn deref(&self) -> &DelegationContext {
+        &self.delegation
+    }
+}
+
+impl<R: Requires> Clone for Permit<R> {
+    fn clone(&self) -> Self {
+        Self::assertion(self.delegation.clone())
+    }
+}
+
+impl<R: Requires> fmt::Debug for Permit<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Permit").field(&self.delegation).finish()
+    }
+}
+
+impl<S: Sync, R: Requires> FromRequestParts<S> for Authorized<R> {
+    type Rejection = Rejection;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Rejection> {
+        let requirement = Requirement::of::<R>();
+        let delegation = context(parts, Some(requirement))?;
+        let mut facts = RequestFacts::of_parts(parts);
+        facts.route = parts.extensions.get().map(MatchedPath::as_str);
+        delegation.authorize(requirement, &facts)?;
+        Ok(Self(Permit::assertion(delegation)))
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for DelegationContext {
+    type Rejection = Rejection;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Rejection> {
+        context(parts, None)
+    }
+}
+
+impl<S: Sync> OptionalFromRequestParts<S> for DelegationContext {
+    type Rejection = Rejection;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, Rejection> {
+        match parts.extensions.get::<Self>() {
+            Some(delegation) => Ok(Some(delegation.clone())),
+            None if parts.extensions.get::<Anonymous>().is_some() => Ok(None),
+            None => Err(Rejection::layer_missing()),
+        }
+    }
+}
+
+impl IntoResponse for Rejection {
+    fn into_response(self) -> Response {
+        self.to_response().map(Body::from)
+    }
+}
+
+fn context(parts: &Parts, requirement: Option<&Requirement>) -> Result<DelegationContext, Rejection> {
+    if let Some(delegation) = parts.extensions.get::<DelegationContext>() {
+        return Ok(delegation.clone());
+    }
+    match parts.extensions.get::<Anonymous>() {
+        Some(anonymous) => Err(Rejection::missing_credentials(requirement, anonymous.record())),
+        None => Err(Rejection::layer_missing()),
+    }
+}

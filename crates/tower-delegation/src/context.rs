@@ -1,0 +1,270 @@
+//! [`DelegationContext`]: what the layer verified about a request.
+//!
+//! 1. There is a context: a token was verified for this very request. The only
+//!    way to one leads through the [`Authenticator`](crate::authenticator::Authenticator).
+//! 2. There is none: no credentials were sent, and the layer allows that.
+//!
+//! A context says who asks and through which application. Whether they may is
+//! decided by a [`Requirement`](crate::requirement::Requirement).
+
+use std::{
+    borrow::Cow,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use http::{HeaderMap, Method, Uri};
+use serde::de::DeserializeOwned;
+
+pub use crate::token::{Actor, ClaimError, Subject, SubjectKind};
+use crate::{
+    clock::Timestamp,
+    names::{Audience, ClientId, IssuerUrl, TokenId},
+    reason::DenialReason,
+    scope::ScopeSet,
+    token::VerifiedToken,
+};
+
+/// Who asks, through which application, for whom: all of it verified.
+///
+/// Handlers take it as an argument (feature `axum`); other tower services find
+/// it in the request's extensions. Cheap to clone; holding one is proof that
+/// the token was verified for this request.
+#[derive(Clone)]
+pub struct DelegationContext(Arc<Inner>);
+
+struct Inner {
+    token: VerifiedToken,
+    record: RequestRecord,
+}
+
+impl DelegationContext {
+    /// Makes the proof. The one caller is the authenticator.
+    pub(crate) fn assertion(token: VerifiedToken, realm: Arc<str>) -> Self {
+        Self(Arc::new(Inner { token, record: RequestRecord::new(realm) }))
+    }
+
+    /// The party that the request is made for.
+    #[must_use]
+    pub fn subject(&self) -> &Subject {
+        &self.0.token.facts().subject
+    }
+
+    /// The application that the token was issued to (RFC 9068 section 2.2).
+    /// Never silently the actor.
+    #[must_use]
+    pub fn client(&self) -> &ClientId {
+        &self.0.token.facts().client
+    }
+
+    /// The party that acts for the subject now: the outermost `act`
+    /// (RFC 8693 section 4.1). `None` if the token is not delegated.
+    #[must_use]
+    pub fn actor(&self) -> Option<&Actor> {
+        self.actors().first()
+    }
+
+    /// The current actor and those before it, newest first. Earlier actors are
+    /// for the record: nothing may be granted because of them (RFC 8693 section 4.1).
+    #[must_use]
+    pub fn actors(&self) -> &[Actor] {
+        &self.0.token.facts().actors
+    }
+
+    /// The authorization server that issued the token.
+    #[must_use]
+    pub fn issuer(&self) -> &IssuerUrl {
+        self.subject().issuer()
+    }
+
+    /// Every identifier in `aud`; one of them names this service.
+    #[must_use]
+    pub fn audience(&self) -> &[Audience] {
+        &self.0.token.facts().audience
+    }
+
+    /// The scopes that the token grants.
+    #[must_use]
+    pub fn scopes(&self) -> &ScopeSet {
+        &self.0.token.facts().scopes
+    }
+
+    /// When the token ends.
+    #[must_use]
+    pub fn expires_at(&self) -> Timestamp {
+        self.0.token.facts().expires_at
+    }
+
+    /// When the token begins, if it says so.
+    #[must_use]
+    pub fn not_before(&self) -> Option<Timestamp> {
+        self.0.token.facts().not_before
+    }
+
+    /// When the token was issued.
+    #[must_use]
+    pub fn issued_at(&self) -> Timestamp {
+        self.0.token.facts().issued_at
+    }
+
+    /// When the user last authenticated, if the token says so.
+    #[must_use]
+    pub fn auth_time(&self) -> Option<Timestamp> {
+        self.0.token.facts().auth_time
+    }
+
+    /// How the user authenticated: the authentication context class.
+    #[must_use]
+    pub fn acr(&self) -> Option<&str> {
+        self.0.token.facts().acr.as_deref()
+    }
+
+    /// How the user authenticated: the methods (RFC 8176).
+    pub fn amr(&self) -> impl Iterator<Item = &str> {
+        self.0.token.facts().amr.iter().map(|method| &**method)
+    }
+
+    /// The token's own identifier, `jti`.
+    #[must_use]
+    pub fn token_id(&self) -> &TokenId {
+        &self.0.token.facts().token_id
+    }
+
+    /// Does the token carry an actor?
+    #[must_use]
+    pub fn is_delegated(&self) -> bool {
+        self.actor().is_some()
+    }
+
+    /// Is the subject a user, and the client another party than the subject?
+    /// True with and without an actor; false where the kind is unknown.
+    #[must_use]
+    pub fn is_on_behalf_of_user(&self) -> bool {
+        self.subject().kind() == SubjectKind::User && self.client().as_str() != self.subject().id().as_str()
+    }
+
+    /// Any other claim, by its name: `Ok(None)` if the token does not carry it.
+    ///
+    /// Reads the claims' JSON on each call (about a microsecond).
+    ///
+    /// # Errors
+    /// [`ClaimError`] if the claim is there and is no `T`. Treat that as a
+    /// refusal, never as absence.
+    ///
+    /// ```
+    /// # use tower_delegation::context::{ClaimError, DelegationContext};
+    /// fn tenant(delegation: &DelegationContext) -> Result<Option<String>, ClaimError> {
+    ///     delegation.claim("tenant")
+    /// }
+    /// ```
+    pub fn claim<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, ClaimError> {
+        self.0.token.claim(name)
+    }
+
+    pub(crate) fn record(&self) -> &RequestRecord {
+        &self.0.record
+    }
+}
+
+impl fmt::Debug for DelegationContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0.token, f)
+    }
+}
+
+/// The slot of one request: every requirement that was evaluated on its way.
+///
+/// The layer reads it when the response head is there, for the audit event.
+pub(crate) struct RequestRecord {
+    realm: Arc<str>,
+    evaluations: Mutex<Vec<Evaluation>>,
+}
+
+/// One requirement, evaluated.
+#[derive(Clone, Debug)]
+pub(crate) struct Evaluation {
+    pub(crate) requirement: Cow<'static, str>,
+    /// `None`: allowed.
+    pub(crate) denial: Option<DenialReason>,
+}
+
+impl RequestRecord {
+    pub(crate) fn new(realm: Arc<str>) -> Self {
+        Self { realm, evaluations: Mutex::default() }
+    }
+
+    /// The protection space that challenges name.
+    pub(crate) fn realm(&self) -> &Arc<str> {
+        &self.realm
+    }
+
+    pub(crate) fn add(&self, evaluation: Evaluation) {
+        self.evaluations.lock().unwrap_or_else(PoisonError::into_inner).push(evaluation);
+    }
+
+    pub(crate) fn evaluations(&self) -> Vec<Evaluation> {
+        self.evaluations.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Stands in the extensions of a request without credentials, so that "the
+/// layer ran and found none" and "no layer ran" are two things.
+#[derive(Clone)]
+pub(crate) struct Anonymous(Arc<RequestRecord>);
+
+impl Anonymous {
+    pub(crate) fn new(realm: Arc<str>) -> Self {
+        Self(Arc::new(RequestRecord::new(realm)))
+    }
+
+    pub(crate) fn record(&self) -> &RequestRecord {
+        &self.0
+    }
+}
+
+/// The facts of a request that a requirement may look at beside the context.
+///
+/// What is not known stays out: a check that needs it then denies.
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct RequestFacts<'a> {
+    /// The method.
+    pub method: Option<&'a Method>,
+    /// The target as the client sent it.
+    pub uri: Option<&'a Uri>,
+    /// The header fields.
+    pub headers: Option<&'a HeaderMap>,
+    /// The template of the route that matched, such as `/orders/{id}`.
+    pub route: Option<&'a str>,
+}
+
+impl<'a> RequestFacts<'a> {
+    /// No request at hand: inside a job, a resolver, a tool.
+    #[must_use]
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// The facts in a request's head. The route's template is the framework's
+    /// to know: set [`route`](Self::route) where it does.
+    #[must_use]
+    pub fn of<B>(request: &'a http::Request<B>) -> Self {
+        Self {
+            method: Some(request.method()),
+            uri: Some(request.uri()),
+            headers: Some(request.headers()),
+            route: None,
+        }
+    }
+
+    /// The facts in a request's head that has been split off.
+    #[must_use]
+    pub fn of_parts(parts: &'a http::request::Parts) -> Self {
+        Self {
+            method: Some(&parts.method),
+            uri: Some(&parts.uri),
+            headers: Some(&parts.headers),
+            route: None,
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! [`DelegationLayer`]: wraps a service so that every request is authenticated
+//! before it is served.
+//!
+//! 1. A request with a good token is served; its
+//!    [`DelegationContext`](crate::context::DelegationContext) stands in the
+//!    request's extensions.
+//! 2. A request with bad credentials is refused, also under
+//!    [`allow_anonymous`](DelegationLayerBuilder::allow_anonymous).
+//! 3. A request without credentials is refused, unless `allow_anonymous` is set.
+//! 4. Keys that cannot be fetched are a 503, never a 401 and never a pass.
+//!
+//! The layer authenticates. Authorization is the route's: an attribute,
+//! [`Authorized`](crate::axum::Authorized), [`RequireLayer`], or a call.
+//!
+//! # Deployment caveat
+//!
+//! TLS must end in front of this layer or in this process: a bearer token in
+//! clear text belongs to whoever reads it (RFC 6750 section 5.2). CORS
+//! preflights carry no token: put the CORS layer outside of this one.
+//!
+//! # Example
+//!
+//! A plain tower service, without axum:
+//!
+//! ```
+//! use std::convert::Infallible;
+//! use http::{Request, Response};
+//! use tower_delegation::{DelegationContext, DelegationLayer, Requirement, RequireLayer, TrustedIssuer};
+//! use tower::{ServiceBuilder, service_fn};
+//!
+//! # fn wire() -> Result<(), tower_delegation::ConfigError> {
+//! let issuer = TrustedIssuer::discover("https://idp.example.com")?.audience("https://orders.example.com");
+//! let service = ServiceBuilder::new()
+//!     .layer(DelegationLayer::builder().issuer(issuer).build()?)
+//!     .layer(RequireLayer::new(Requirement::new().scope("orders:read"))?)
+//!     .service(service_fn(async |request: Request<String>| {
+//!         let delegation = request.extensions().get::<DelegationContext>();
+//!         Ok::<_, Infallible>(Response::new(format!("{delegation:?}")))
+//!     }));
+//! # let _ = service;
+//! # Ok(())
+//! # }
+//! ```
+
+mod body;
+mod future;
+mod observer;
+mod require;
+mod service;
+
+use std::time::Duration;
+
+pub use self::{
+    body::DelegationBody,
+    future::ResponseFuture,
+    require::{Require, RequireFuture, RequireLayer},
+    service::Delegation,
+};
+use crate::{
+    authenticator::{Authenticator, AuthenticatorBuilder},
+    clock::Clock,
+    error::ConfigError,
+    issuer::TrustedIssuer,
+    jwks::KeySourceError,
+};
+
+/// Authenticates every request of the service that it wraps. Cheap to clone;
+/// clones share keys.
+#[derive(Clone, Debug)]
+pub struct DelegationLayer {
+    authenticator: Authenticator,
+    anonymous: AnonymousRequests,
+}
+
+/// What happens to a request without credentials.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum AnonymousRequests {
+    Refused,
+    Allowed,
+}
+
+impl DelegationLayer {
+    /// Starts a configuration.
+    pub fn builder() -> DelegationLayerBuilder {
+        DelegationLayerBuilder {
+            authenticator: Authenticator::builder(),
+            anonymous: AnonymousRequests::Refused,
+        }
+    }
+
+    /// Fetches every issuer's keys now, for a readiness probe. Without it they
+    /// load on first use.
+    ///
+    /// # Errors
+    /// The first issuer's failure; the others are tried all the same.
+    pub async fn warm_up(&self) -> Result<(), KeySourceError> {
+        self.authenticator.warm_up().await
+    }
+
+    /// The authenticator behind the layer, for tokens that come by other ways.
+    #[must_use]
+    pub fn authenticator(&self) -> &Authenticator {
+        &self.authenticator
+    }
+}
+
+impl<S> tower_layer::Layer<S> for DelegationLayer {
+    type Service = Delegation<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Delegation::new(inner, self.authenticator.clone(), self.anonymous)
+    }
+}
+
+/// Configures a [`DelegationLayer`]. Nothing is checked and nothing fetched
+/// before [`build`](Self::build).
+#[derive(Debug)]
+#[must_use]
+pub struct DelegationLayerBuilder {
+    authenticator: AuthenticatorBuilder,
+    anonymous: AnonymousRequests,
+}
+
+impl DelegationLayerBuilder {
+    /// Trusts one more issuer. Issuers are isolated: keys, algorithms, audiences
+    /// and limits of one never serve another's tokens (RFC 8725 section 3.8).
+    pub fn issuer(self, issuer: TrustedIssuer) -> Self {
+        self.map(|authenticator| authenticator.issuer(issuer))
+    }
+
+    /// Serves requests without credentials too, for routers with public routes.
+    /// `Option<DelegationContext>` is then `None`; a handler that asks for a
+    /// `DelegationContext` or `Authorized<R>` answers 401. Bad credentials are
+    /// refused all the same.
+    pub fn allow_anonymous(mut self) -> Self {
+        self.anonymous = AnonymousRequests::Allowed;
+        self
+    }
+
+    /// How far clocks may differ. Default 30 s, at most 300 s.
+    pub fn leeway(self, leeway: Duration) -> Self {
+        self.map(|authenticator| authenticator.leeway(leeway))
+    }
+
+    /// How many actors one chain may have; longer ones are refused, not cut.
+    /// Default 8, from 1 to 64.
+    pub fn max_actors(self, max_actors: usize) -> Self {
+        self.map(|authenticator| authenticator.max_actors(max_actors))
+    }
+
+    /// The protection space that challenges name. Default `api`.
+    pub fn realm(self, realm: &str) -> Self {
+        self.map(|authenticator| authenticator.realm(realm))
+    }
+
+    /// The clock that decides every lifetime. Default: the machine's.
+    pub fn clock(self, clock: impl Clock) -> Self {
+        self.map(|authenticator| authenticator.clock(clock))
+    }
+
+    /// The client that fetches metadata and keys, for a private CA or another
+    /// time-out.
+    #[cfg(feature = "discovery")]
+    pub fn http_client(self, http_client: crate::http_client::HttpClient) -> Self {
+        self.map(|authenticator| authenticator.http_client(http_client))
+    }
+
+    /// Checks the configuration. No network.
+    ///
+    /// # Errors
+    /// The first mistake found.
+    pub fn build(self) -> Result<DelegationLayer, ConfigError> {
+        Ok(DelegationLayer { authenticator: self.authenticator.build()?, anonymous: self.anonymous })
+    }
+
+    fn map(mut self, change: impl FnOnce(AuthenticatorBuilder) -> AuthenticatorBuilder) -> Self {
+        self.authenticator = change(self.authenticator);
+        self
+    }
+}

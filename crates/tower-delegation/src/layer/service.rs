@@ -1,0 +1,123 @@
+//! [`Delegation`]: the service that the layer makes.
+
+use std::{
+    mem,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use tower_service::Service;
+
+use super::{
+    AnonymousRequests, DelegationBody,
+    future::{ResponseFuture, Waiting},
+    observer::{Caller, Observer},
+};
+use crate::{
+    authenticator::{Authentication, Authenticator},
+    context::DelegationContext,
+    reason::DenialReason,
+    rejection::Rejection,
+};
+
+/// Authenticates requests before the inner service sees them.
+///
+/// The inner service's errors pass through unchanged; refusals are responses.
+#[derive(Clone, Debug)]
+pub struct Delegation<S> {
+    inner: S,
+    gate: Gate,
+}
+
+impl<S> Delegation<S> {
+    pub(super) fn new(inner: S, authenticator: Authenticator, anonymous: AnonymousRequests) -> Self {
+        Self { inner, gate: Gate { authenticator, anonymous } }
+    }
+
+    /// The inner service.
+    pub fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// The inner service, to be changed.
+    pub fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// The inner service, by itself.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for Delegation<S>
+where
+    S: Service<Request<ReqBody>, Response = Response<ResBody>> + Clone,
+    ResBody: Body,
+    ResBody::Data: From<Bytes>,
+{
+    type Response = Response<DelegationBody<ResBody>>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S, ReqBody>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
+        let authenticator = &self.gate.authenticator;
+        let mut observer = Observer::start(authenticator.clock(), &request);
+        match authenticator.begin(request.headers(), request.uri()) {
+            Authentication::Done(result) => match self.gate.admit(result, &mut request, &mut observer) {
+                Ok(()) => ResponseFuture::serving(self.inner.call(request), observer),
+                Err(rejection) => ResponseFuture::refused(rejection),
+            },
+            Authentication::NeedsKey(key) => {
+                // The service that was polled ready must be the one that is called.
+                let clone = self.inner.clone();
+                let service = mem::replace(&mut self.inner, clone);
+                let gate = self.gate.clone();
+                ResponseFuture::waiting(key, Waiting { service, request, gate, observer })
+            }
+        }
+    }
+}
+
+/// Decides whether a request goes in.
+#[derive(Clone, Debug)]
+pub(super) struct Gate {
+    pub(super) authenticator: Authenticator,
+    anonymous: AnonymousRequests,
+}
+
+impl Gate {
+    /// Puts what is known about the caller into the request's extensions, or
+    /// says why the request is refused.
+    pub(super) fn admit<B>(
+        &self,
+        authenticated: Result<Option<DelegationContext>, DenialReason>,
+        request: &mut Request<B>,
+        observer: &mut Observer,
+    ) -> Result<(), Rejection> {
+        let reason = match (authenticated, self.anonymous) {
+            (Ok(Some(delegation)), _) => {
+                observer.identify(|| Caller::Known(delegation.clone()));
+                request.extensions_mut().insert(delegation);
+                return Ok(());
+            }
+            (Ok(None), AnonymousRequests::Allowed) => {
+                let anonymous = self.authenticator.anonymous();
+                observer.identify(|| Caller::Anonymous(anonymous.clone()));
+                request.extensions_mut().insert(anonymous);
+                return Ok(());
+            }
+            (Ok(None), AnonymousRequests::Refused) => DenialReason::CredentialsMissing,
+            (Err(reason), _) => reason,
+        };
+        let rejection = self.authenticator.rejection(reason);
+        observer.refused(reason, rejection.status());
+        Err(rejection)
+    }
+}

@@ -1,0 +1,282 @@
+//! The claims of an access token: read strictly, believed only after the
+//! signature (RFC 7519 section 4, RFC 9068 section 2.2).
+
+use std::borrow::Cow;
+
+use serde_json::value::RawValue;
+
+use super::{
+    Facts, VerifiedToken,
+    actor::{self, Subject, SubjectKind},
+    json::{Nested, read_object, string, strings},
+};
+use crate::{
+    clock::Timestamp,
+    confirmation,
+    names::{Audience, ClientId, IssuerUrl, SubjectId, TokenId},
+    reason::DenialReason,
+    scope::ScopeSet,
+};
+
+/// 9999-12-31T23:59:59Z: what lies beyond is a mistake or an attack.
+const LAST_SECOND: i64 = 253_402_300_799;
+
+/// The claims that the library knows, as raw JSON. Nothing in here is true yet.
+#[derive(Default)]
+pub(super) struct RawClaims<'a> {
+    pub(super) issuer: Option<&'a RawValue>,
+    pub(super) subject: Option<&'a RawValue>,
+    pub(super) audience: Option<&'a RawValue>,
+    expires_at: Option<&'a RawValue>,
+    not_before: Option<&'a RawValue>,
+    issued_at: Option<&'a RawValue>,
+    token_id: Option<&'a RawValue>,
+    client: Option<&'a RawValue>,
+    scope: Option<&'a RawValue>,
+    actor: Option<&'a RawValue>,
+    confirmation: Option<&'a RawValue>,
+    auth_time: Option<&'a RawValue>,
+    acr: Option<&'a RawValue>,
+    amr: Option<&'a RawValue>,
+    /// Logout tokens and security events carry it, access tokens never do (RFC 8417 section 2.2).
+    has_events: bool,
+}
+
+impl<'a> RawClaims<'a> {
+    pub(super) fn parse(payload: &'a str) -> Result<Self, DenialReason> {
+        let mut claims = Self::default();
+        read_object(payload, DenialReason::TokenMalformed, |name, value| {
+            let slot = match name {
+                "iss" => &mut claims.issuer,
+                "sub" => &mut claims.subject,
+                "aud" => &mut claims.audience,
+                "exp" => &mut claims.expires_at,
+                "nbf" => &mut claims.not_before,
+                "iat" => &mut claims.issued_at,
+                "jti" => &mut claims.token_id,
+                "client_id" => &mut claims.client,
+                "scope" => &mut claims.scope,
+                "cnf" => &mut claims.confirmation,
+                "auth_time" => &mut claims.auth_time,
+                "acr" => &mut claims.acr,
+                "amr" => &mut claims.amr,
+                "act" => {
+                    claims.actor = Some(value);
+                    // Its depth has a limit of its own: `actor::read_chain`.
+                    return Ok(Nested::Unchecked);
+                }
+                "events" => {
+                    claims.has_events = true;
+                    return Ok(Nested::Checked);
+                }
+                _ => return Ok(Nested::Checked),
+            };
+            *slot = Some(value);
+            Ok(Nested::Checked)
+        })?;
+        Ok(claims)
+    }
+
+    /// The RFC 9068 profile: every required claim there, every claim of its
+    /// type, for one of `audiences`. Times are read here and judged by
+    /// [`VerifiedToken::check_times`].
+    ///
+    /// Called only after the signature: this is where claims become facts.
+    pub(super) fn into_verified(
+        self,
+        issuer: &IssuerUrl,
+        audiences: &[Audience],
+        max_actors: usize,
+        payload: Box<str>,
+    ) -> Result<VerifiedToken, DenialReason> {
+        let expires_at = date(self.expires_at, f64::floor)?.ok_or(DenialReason::ClaimMissing)?;
+        let not_before = date(self.not_before, f64::ceil)?;
+        let issued_at = date(self.issued_at, f64::ceil)?.ok_or(DenialReason::ClaimMissing)?;
+        let audience = read_audience(self.audience.ok_or(DenialReason::ClaimMissing)?)?;
+        if !audience.iter().any(|entry| audiences.contains(entry)) {
+            return Err(DenialReason::AudienceMismatch);
+        }
+        if self.has_events {
+            return Err(DenialReason::NotAnAccessToken);
+        }
+        if let Some(confirmation) = self.confirmation {
+            return Err(confirmation::refusal(confirmation));
+        }
+        let subject = required_text(self.subject)?;
+        let client = required_text(self.client)?;
+        let token_id = required_text(self.token_id)?;
+        // RFC 9068 sections 2.2 and 5: without a resource owner `sub` names the client,
+        // and no user's `sub` may equal a client's.
+        let kind = if subject == client { SubjectKind::Service } else { SubjectKind::User };
+        let scopes = match text(self.scope)? {
+            Some(scope) => ScopeSet::parse(&scope).ok_or(DenialReason::ClaimMalformed)?,
+            None => ScopeSet::default(),
+        };
+        let actors = match self.actor {
+            Some(act) => actor::read_chain(act, issuer, max_actors)?,
+            None => Box::default(),
+        };
+        Ok(VerifiedToken::assertion(Facts {
+            subject: Subject::new(issuer.clone(), SubjectId::from(&*subject), kind),
+            client: ClientId::from(&*client),
+            actors,
+            audience,
+            scopes,
+            expires_at,
+            not_before,
+            issued_at,
+            auth_time: date(self.auth_time, f64::floor)?,
+            acr: text(self.acr)?.map(Into::into),
+            amr: match self.amr {
+                Some(amr) => {
+                    let methods = strings(amr).ok_or(DenialReason::ClaimMalformed)?;
+                    methods.into_iter().map(Into::into).collect()
+                }
+                None => Box::default(),
+            },
+            token_id: TokenId::from(&*token_id),
+            payload,
+        }))
+    }
+}
+
+/// A claim that is a string where it is there.
+fn text(claim: Option<&RawValue>) -> Result<Option<Cow<'_, str>>, DenialReason> {
+    claim.map(|value| string(value).ok_or(DenialReason::ClaimMalformed)).transpose()
+}
+
+/// A claim that must be there and not be empty.
+fn required_text(claim: Option<&RawValue>) -> Result<Cow<'_, str>, DenialReason> {
+    let text = text(claim)?.ok_or(DenialReason::ClaimMissing)?;
+    if text.is_empty() { Err(DenialReason::ClaimMalformed) } else { Ok(text) }
+}
+
+/// `aud`: one string or an array of strings (RFC 7519 section 4.1.3).
+fn read_audience(claim: &RawValue) -> Result<Box<[Audience]>, DenialReason> {
+    if let Some(one) = string(claim) {
+        return Ok([Audience::from(&*one)].into());
+    }
+    let entries = strings(claim).ok_or(DenialReason::ClaimMalformed)?;
+    Ok(entries.iter().map(|entry| Audience::from(&**entry)).collect())
+}
+
+/// A `NumericDate`: a JSON number of seconds, possibly with a fraction, which
+/// `round` turns to the strict side (RFC 7519 section 2).
+fn date(claim: Option<&RawValue>, round: fn(f64) -> f64) -> Result<Option<Timestamp>, DenialReason> {
+    let Some(claim) = claim else { return Ok(None) };
+    let number = claim.get();
+    let seconds = number.parse().or_else(|_not_an_integer| whole_seconds(number, round))?;
+    if (0..=LAST_SECOND).contains(&seconds) {
+        Ok(Some(Timestamp::from_unix_seconds(seconds)))
+    } else {
+        Err(DenialReason::ClaimMalformed)
+    }
+}
+
+fn whole_seconds(number: &str, round: fn(f64) -> f64) -> Result<i64, DenialReason> {
+    // JSON knows no NaN and no infinity; a string keeps its quotes and does not parse.
+    let seconds: f64 = number.parse().or(Err(DenialReason::ClaimMalformed))?;
+    let seconds = round(seconds);
+    #[expect(clippy::cast_precision_loss, reason = "the bound has 38 bits")]
+    if (0.0..=LAST_SECOND as f64).contains(&seconds) {
+        #[expect(clippy::cast_possible_truncation, reason = "checked to fit")]
+        Ok(seconds as i64)
+    } else {
+        Err(DenialReason::ClaimMalformed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verify(change: &str) -> Result<VerifiedToken, DenialReason> {
+        // A later member of `change` stands in for the base claim of the same name.
+        let base = [
+            ("iss", r#""https://idp""#),
+            ("aud", r#""api""#),
+            ("sub", r#""alice""#),
+            ("client_id", r#""shop""#),
+            ("exp", "2000"),
+            ("iat", "1000"),
+            ("jti", r#""1""#),
+        ];
+        let mut members: serde_json::Map<_, _> = serde_json::Map::new();
+        for (name, value) in base {
+            members.insert(name.into(), serde_json::from_str(value).unwrap());
+        }
+        let change: serde_json::Map<String, serde_json::Value> = serde_json::from_str(change).unwrap();
+        for (name, value) in change {
+            if value == "ABSENT" {
+                members.remove(&name)
+            } else {
+                members.insert(name, value)
+            };
+        }
+        let payload = serde_json::to_string(&members).unwrap();
+        let claims = RawClaims::parse(&payload)?;
+        claims.into_verified(&"https://idp".into(), &["api".into()], 8, payload.as_str().into())
+    }
+
+    #[test]
+    fn the_profile_is_met() {
+        let token = verify(r#"{"scope":"a b","act":{"sub":"bot"},"amr":["pwd"],"acr":"1"}"#).unwrap();
+        assert_eq!(token.facts().subject.kind(), SubjectKind::User);
+        assert_eq!(token.facts().actors.len(), 1);
+        assert_eq!(verify(r#"{"sub":"shop"}"#).unwrap().facts().subject.kind(), SubjectKind::Service);
+        assert!(verify(r#"{"aud":["other","api"]}"#).is_ok());
+    }
+
+    #[test]
+    fn refused() {
+        use DenialReason::{
+            ActorMalformed, AudienceMismatch, ClaimMalformed, ClaimMissing, ConfirmationMalformed,
+            ConfirmationUnsupported, NotAnAccessToken,
+        };
+        for (change, reason) in [
+            (r#"{"sub":"ABSENT"}"#, ClaimMissing),
+            (r#"{"client_id":"ABSENT"}"#, ClaimMissing),
+            (r#"{"jti":"ABSENT"}"#, ClaimMissing),
+            (r#"{"iat":"ABSENT"}"#, ClaimMissing),
+            (r#"{"exp":"ABSENT"}"#, ClaimMissing),
+            (r#"{"aud":"ABSENT"}"#, ClaimMissing),
+            (r#"{"sub":""}"#, ClaimMalformed),
+            (r#"{"sub":null}"#, ClaimMalformed),
+            (r#"{"jti":true}"#, ClaimMalformed),
+            (r#"{"client_id":1}"#, ClaimMalformed),
+            (r#"{"exp":"2000"}"#, ClaimMalformed),
+            (r#"{"exp":-1}"#, ClaimMalformed),
+            (r#"{"exp":null}"#, ClaimMalformed),
+            (r#"{"exp":9223372036854775808}"#, ClaimMalformed),
+            (r#"{"exp":1e300}"#, ClaimMalformed),
+            (r#"{"nbf":"1"}"#, ClaimMalformed),
+            (r#"{"iat":[1]}"#, ClaimMalformed),
+            (r#"{"aud":1}"#, ClaimMalformed),
+            (r#"{"aud":["api",1]}"#, ClaimMalformed),
+            (r#"{"aud":{"x":"api"}}"#, ClaimMalformed),
+            (r#"{"aud":[]}"#, AudienceMismatch),
+            (r#"{"aud":"API"}"#, AudienceMismatch),
+            (r#"{"aud":"api/"}"#, AudienceMismatch),
+            (r#"{"aud":["other"]}"#, AudienceMismatch),
+            (r#"{"scope":["a"]}"#, ClaimMalformed),
+            (r#"{"scope":"a  b"}"#, ClaimMalformed),
+            (r#"{"acr":1}"#, ClaimMalformed),
+            (r#"{"amr":"pwd"}"#, ClaimMalformed),
+            (r#"{"auth_time":"2020-01-01T00:00:00Z"}"#, ClaimMalformed),
+            (r#"{"act":"bot"}"#, ActorMalformed),
+            (r#"{"act":null}"#, ActorMalformed),
+            (r#"{"cnf":{"jkt":"x"}}"#, ConfirmationUnsupported),
+            (r#"{"cnf":null}"#, ConfirmationMalformed),
+            (r#"{"events":{}}"#, NotAnAccessToken),
+        ] {
+            assert_eq!(verify(change).err(), Some(reason), "{change}");
+        }
+    }
+
+    #[test]
+    fn fractions_turn_to_the_strict_side() {
+        let token = verify(r#"{"exp":2000.9,"nbf":1000.1}"#).unwrap();
+        assert_eq!(token.facts().expires_at, Timestamp::from_unix_seconds(2000));
+        assert_eq!(token.facts().not_before, Some(Timestamp::from_unix_seconds(1001)));
+    }
+}

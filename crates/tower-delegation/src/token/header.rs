@@ -1,0 +1,217 @@
+//! The JOSE header of a token (RFC 7515 section 4).
+
+use std::borrow::Cow;
+
+use serde_json::value::RawValue;
+
+use super::json::{Nested, read_object, string};
+use crate::{jwks::SignatureAlgorithm, reason::DenialReason};
+
+/// The longest `kid`, in bytes.
+const MAX_KEY_ID_LEN: usize = 256;
+
+/// What the header says, as far as it matters.
+///
+/// `jku`, `x5u`, `jwk` and `x5c` are never read: a token does not bring or name
+/// its own key's source (RFC 8725 section 3.10).
+pub(super) struct Header {
+    pub(super) algorithm: SignatureAlgorithm,
+    pub(super) key_id: Option<Box<str>>,
+    pub(super) token_type: TokenType,
+    replicas: Replicas,
+}
+
+/// What `typ` says (RFC 7515 section 4.1.9, RFC 8725 section 3.11).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TokenType {
+    /// `at+jwt` (RFC 9068 section 2.1).
+    AccessToken,
+    /// `JWT`, or no `typ`: says nothing about the kind of token.
+    Generic,
+    /// Any other kind: never an access token.
+    Other,
+}
+
+/// Claims replicated in the header, as raw JSON (RFC 7519 section 5.3).
+#[derive(Default)]
+struct Replicas {
+    issuer: Option<Box<RawValue>>,
+    subject: Option<Box<RawValue>>,
+    audience: Option<Box<RawValue>>,
+}
+
+impl Header {
+    pub(super) fn parse(json: &[u8]) -> Result<Self, DenialReason> {
+        const MALFORMED: DenialReason = DenialReason::HeaderMalformed;
+        let json = str::from_utf8(json).or(Err(MALFORMED))?;
+        let text = |value| string(value).ok_or(MALFORMED);
+        let mut algorithm = None;
+        let mut key_id = None;
+        let mut token_type = TokenType::Generic;
+        let mut replicas = Replicas::default();
+        read_object(json, MALFORMED, |name, value| {
+            match name {
+                "alg" => {
+                    let name = text(value)?;
+                    let known = SignatureAlgorithm::from_name(&name);
+                    algorithm = Some(known.ok_or(DenialReason::AlgorithmNotAllowed)?);
+                }
+                "kid" => {
+                    let id = text(value)?;
+                    if id.len() > MAX_KEY_ID_LEN {
+                        return Err(MALFORMED);
+                    }
+                    key_id = Some(id.into());
+                }
+                "typ" => token_type = TokenType::from_name(&text(value)?),
+                // No extension is understood, so every list of names is one too many; an
+                // empty or malformed list is not allowed either (RFC 7515 section 4.1.11).
+                "crit" => return Err(DenialReason::CriticalHeader),
+                "b64" => return Err(DenialReason::UnencodedPayload),
+                "cty" if is_media_type(&text(value)?, "jwt") => return Err(DenialReason::NestedToken),
+                // Compression is for JWE (RFC 7516 section 4.1.3).
+                "zip" => return Err(MALFORMED),
+                "iss" => replicas.issuer = Some(value.to_owned()),
+                "sub" => replicas.subject = Some(value.to_owned()),
+                "aud" => replicas.audience = Some(value.to_owned()),
+                _ => {}
+            }
+            Ok(Nested::Checked)
+        })?;
+        Ok(Self { algorithm: algorithm.ok_or(MALFORMED)?, key_id, token_type, replicas })
+    }
+
+    /// Refuses a token whose header replicates a claim with another value.
+    pub(super) fn check_replicas(
+        &self,
+        issuer: Option<&RawValue>,
+        subject: Option<&RawValue>,
+        audience: Option<&RawValue>,
+    ) -> Result<(), DenialReason> {
+        let agrees = |replica: &Option<Box<RawValue>>, claim: Option<&RawValue>| match replica {
+            None => true,
+            Some(replica) => claim.is_some_and(|claim| same_value(replica, claim)),
+        };
+        if agrees(&self.replicas.issuer, issuer)
+            && agrees(&self.replicas.subject, subject)
+            && agrees(&self.replicas.audience, audience)
+        {
+            Ok(())
+        } else {
+            Err(DenialReason::HeaderClaimMismatch)
+        }
+    }
+}
+
+impl TokenType {
+    fn from_name(name: &str) -> Self {
+        if is_media_type(name, "at+jwt") {
+            Self::AccessToken
+        } else if name.eq_ignore_ascii_case("JWT") {
+            Self::Generic
+        } else {
+            Self::Other
+        }
+    }
+}
+
+/// Compares a `typ` or `cty`: case-insensitive, `application/` may be left out
+/// (RFC 7515 section 4.1.9).
+fn is_media_type(name: &str, subtype: &str) -> bool {
+    let bare = match name.split_once('/') {
+        Some((kind, bare)) if kind.eq_ignore_ascii_case("application") => bare,
+        _ => name,
+    };
+    bare.eq_ignore_ascii_case(subtype)
+}
+
+/// Do two raw values mean the same string, or the same list of strings?
+fn same_value(a: &RawValue, b: &RawValue) -> bool {
+    let list = |value| -> Option<Vec<Cow<'_, str>>> {
+        string(value).map(|text| vec![text]).or_else(|| super::json::strings(value))
+    };
+    list(a).is_some_and(|a| list(b).is_some_and(|b| a == b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(json: &str) -> Result<Header, DenialReason> {
+        Header::parse(json.as_bytes())
+    }
+
+    #[test]
+    fn types_are_media_types() {
+        use TokenType::{AccessToken, Generic, Other};
+        for (name, expected) in [
+            ("at+jwt", AccessToken),
+            ("AT+JWT", AccessToken),
+            ("application/at+jwt", AccessToken),
+            ("APPLICATION/AT+jwt", AccessToken),
+            ("JWT", Generic),
+            ("jwt", Generic),
+            ("application/JWT", Other),
+            ("at+jwt2", Other),
+            ("text/at+jwt", Other),
+            ("application/application/at+jwt", Other),
+            ("dpop+jwt", Other),
+            ("logout+jwt", Other),
+            ("secevent+jwt", Other),
+            ("oauth-id-jag+jwt", Other),
+            ("token-introspection+jwt", Other),
+            ("txntoken+jwt", Other),
+            ("", Other),
+        ] {
+            let header = parse(&format!(r#"{{"alg":"ES256","typ":"{name}"}}"#)).unwrap();
+            assert_eq!(header.token_type, expected, "{name:?}");
+        }
+        assert_eq!(parse(r#"{"alg":"ES256"}"#).unwrap().token_type, Generic);
+    }
+
+    #[test]
+    fn refused() {
+        use DenialReason as R;
+        let long_kid = format!(r#"{{"alg":"ES256","kid":"{}"}}"#, "k".repeat(MAX_KEY_ID_LEN + 1));
+        for (name, json, reason) in [
+            ("not an object", "[]", R::HeaderMalformed),
+            ("no alg", "{}", R::HeaderMalformed),
+            ("alg is a number", r#"{"alg":1}"#, R::HeaderMalformed),
+            ("alg null", r#"{"alg":null}"#, R::HeaderMalformed),
+            ("none", r#"{"alg":"none"}"#, R::AlgorithmNotAllowed),
+            ("nOnE", r#"{"alg":"nOnE"}"#, R::AlgorithmNotAllowed),
+            ("HMAC", r#"{"alg":"HS256"}"#, R::AlgorithmNotAllowed),
+            ("lower case", r#"{"alg":"es256"}"#, R::AlgorithmNotAllowed),
+            ("typ is a number", r#"{"alg":"ES256","typ":1}"#, R::HeaderMalformed),
+            ("kid is a number", r#"{"alg":"ES256","kid":1}"#, R::HeaderMalformed),
+            ("kid too long", long_kid.as_str(), R::HeaderMalformed),
+            ("crit, unknown", r#"{"alg":"ES256","crit":["x"],"x":1}"#, R::CriticalHeader),
+            ("crit, empty", r#"{"alg":"ES256","crit":[]}"#, R::CriticalHeader),
+            ("crit, malformed", r#"{"alg":"ES256","crit":"x"}"#, R::CriticalHeader),
+            ("crit, null", r#"{"alg":"ES256","crit":null}"#, R::CriticalHeader),
+            ("b64 false", r#"{"alg":"ES256","b64":false}"#, R::UnencodedPayload),
+            ("b64 true", r#"{"alg":"ES256","b64":true}"#, R::UnencodedPayload),
+            ("nested", r#"{"alg":"ES256","cty":"JWT"}"#, R::NestedToken),
+            ("nested, media type", r#"{"alg":"ES256","cty":"application/jwt"}"#, R::NestedToken),
+            ("compressed", r#"{"alg":"ES256","zip":"DEF"}"#, R::HeaderMalformed),
+            ("duplicate alg", r#"{"alg":"ES256","alg":"ES256"}"#, R::DuplicateMember),
+            ("duplicate extra", r#"{"alg":"ES256","x":1,"x":1}"#, R::DuplicateMember),
+            ("duplicate nested", r#"{"alg":"ES256","jwk":{"x":1,"x":1}}"#, R::DuplicateMember),
+        ] {
+            assert_eq!(parse(json).err(), Some(reason), "{name}");
+        }
+        assert_eq!(Header::parse(b"{\"alg\":\"ES256\xff\"}").err(), Some(R::HeaderMalformed));
+    }
+
+    #[test]
+    fn replicas_must_agree() {
+        let raw = |text: &'static str| serde_json::from_str::<&RawValue>(text).unwrap();
+        let header = parse(r#"{"alg":"ES256","iss":"a","aud":["x"]}"#).unwrap();
+        assert_eq!(header.check_replicas(Some(raw("\"a\"")), None, Some(raw("\"x\""))), Ok(()));
+        for (issuer, audience) in [("\"b\"", "\"x\""), ("\"a\"", "\"y\""), ("1", "\"x\"")] {
+            let checked = header.check_replicas(Some(raw(issuer)), None, Some(raw(audience)));
+            assert_eq!(checked, Err(DenialReason::HeaderClaimMismatch), "{issuer} {audience}");
+        }
+        assert!(header.check_replicas(None, None, None).is_err());
+    }
+}

@@ -1,0 +1,129 @@
+//! Access tokens: read strictly, verified once, then facts.
+//!
+//! 1. Accepted: a compact JWS of `typ` `at+jwt` with all seven claims that
+//!    RFC 9068 section 2.2 requires, signed by a published key of exactly one
+//!    trusted issuer, meant for this service, at this time.
+//! 2. Refused: everything else. [`DenialReason`]
+//!    lists the reasons; a client learns `invalid_token` and no more.
+//!
+//! Limits, all before any cryptography: token 16 KiB, JOSE header 4 KiB, JSON
+//! depth 16, 256 members in one object, 8 actors by default.
+//!
+//! # Deployment caveat
+//!
+//! A verified token says who may ask, never what this route demands:
+//! authorization is the [`requirement`](crate::requirement)'s. And it proves
+//! nothing about who carries it: a stolen bearer token verifies like the original.
+
+mod actor;
+mod claims;
+mod header;
+mod json;
+mod unverified;
+mod verifier;
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use serde::de::DeserializeOwned;
+
+use self::json::find;
+pub(crate) use self::verifier::{Verification, Verifier};
+pub use self::{
+    actor::{Actor, Subject, SubjectKind},
+    unverified::{MAX_HEADER_LEN, UnverifiedToken},
+};
+use crate::{
+    clock::Timestamp,
+    issuer::IssuerPolicy,
+    names::{Audience, ClientId, TokenId},
+    reason::DenialReason,
+    scope::ScopeSet,
+};
+
+/// Proof that a token was verified: its facts. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct VerifiedToken(Arc<Facts>);
+
+/// What a token says, once its signature vouches for it.
+pub(crate) struct Facts {
+    pub(crate) subject: Subject,
+    pub(crate) client: ClientId,
+    /// The current actor first.
+    pub(crate) actors: Box<[Actor]>,
+    pub(crate) audience: Box<[Audience]>,
+    pub(crate) scopes: ScopeSet,
+    pub(crate) expires_at: Timestamp,
+    pub(crate) not_before: Option<Timestamp>,
+    pub(crate) issued_at: Timestamp,
+    pub(crate) auth_time: Option<Timestamp>,
+    pub(crate) acr: Option<Box<str>>,
+    pub(crate) amr: Box<[Box<str>]>,
+    pub(crate) token_id: TokenId,
+    /// The claims' JSON, for [`VerifiedToken::claim`].
+    payload: Box<str>,
+}
+
+impl VerifiedToken {
+    /// Makes the proof. The one caller has just checked the signature.
+    fn assertion(facts: Facts) -> Self {
+        Self(Arc::new(facts))
+    }
+
+    pub(crate) fn facts(&self) -> &Facts {
+        &self.0
+    }
+
+    /// Judges the token's times at `now`. `leeway` forgives clocks that differ:
+    /// `exp` ends at `exp + leeway`, `nbf` and `iat` begin at `- leeway`
+    /// (RFC 7519 section 4.1.4: on or after `exp` is too late).
+    pub(crate) fn check_times(
+        &self,
+        now: Timestamp,
+        leeway: Duration,
+        policy: &IssuerPolicy,
+    ) -> Result<(), DenialReason> {
+        let facts = self.facts();
+        if now >= facts.expires_at.saturating_add(leeway) {
+            return Err(DenialReason::TokenExpired);
+        }
+        if facts.not_before.is_some_and(|not_before| now.saturating_add(leeway) < not_before) {
+            return Err(DenialReason::TokenNotYetValid);
+        }
+        if now.saturating_add(leeway) < facts.issued_at {
+            return Err(DenialReason::TokenFromFuture);
+        }
+        let lifetime = facts.expires_at.saturating_since(facts.issued_at);
+        if policy.max_token_lifetime().is_some_and(|max| lifetime > max) {
+            return Err(DenialReason::TokenLifetimeTooLong);
+        }
+        let age = now.saturating_since(facts.issued_at);
+        if policy.max_token_age().is_some_and(|max| age > max.saturating_add(leeway)) {
+            return Err(DenialReason::TokenTooOld);
+        }
+        Ok(())
+    }
+
+    /// A claim of any name and type: `None` if the token does not carry it.
+    pub(crate) fn claim<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, ClaimError> {
+        let value = find(&self.0.payload, name);
+        value.map(|value| serde_json::from_str(value.get())).transpose().map_err(ClaimError)
+    }
+}
+
+impl fmt::Debug for VerifiedToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let facts = self.facts();
+        f.debug_struct("VerifiedToken")
+            .field("subject", &facts.subject)
+            .field("client", &facts.client)
+            .field("actors", &facts.actors)
+            .field("scopes", &facts.scopes)
+            .field("expires_at", &facts.expires_at)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A claim is there and is not of the type that was asked for.
+#[derive(Debug, thiserror::Error)]
+#[error("the claim is not of the expected type")]
+pub struct ClaimError(#[source] serde_json::Error);
