@@ -145,8 +145,8 @@ impl KeySource for Discovery {
     fn fetch<'a>(&'a self, request: KeyRequest<'a>) -> KeyFetch<'a> {
         Box::pin(async move {
             let now = self.clock.monotonic();
-            let known = self.lock().clone();
-            let mut known = match known {
+            let former = self.lock().clone();
+            let mut known = match former {
                 Some(known) if now < known.valid_until => known,
                 former => {
                     let jwks_uri = self.discover().await?;

@@ -6,7 +6,7 @@ use super::{KeyOrigin, KindCheck, TrustedIssuer, static_keys};
 use crate::{
     clock::Clock,
     error::ConfigError,
-    jwks::{AlgorithmSet, KeyCache},
+    jwks::{AlgorithmSet, KeyCache, KeySource},
     names::{Audience, IssuerUrl},
 };
 #[cfg(feature = "discovery")]
@@ -140,7 +140,8 @@ fn key_cache(
     context: &mut BuildContext,
 ) -> Result<Arc<KeyCache>, ConfigError> {
     let clock = Arc::clone(&context.clock);
-    let from = |source| KeyCache::new(issuer.clone(), algorithms, source, Arc::clone(&clock));
+    let from =
+        |source: Arc<dyn KeySource>| KeyCache::new(issuer.clone(), algorithms, source, Arc::clone(&clock));
     Ok(match origin {
         #[cfg(feature = "discovery")]
         KeyOrigin::Discovered(urls) => {
@@ -161,7 +162,7 @@ mod tests {
     use super::*;
     use crate::{
         clock::SystemClock,
-        jwks::{FetchedKeys, KeyFetch, KeyRequest, KeySource, Resolution, SignatureAlgorithm},
+        jwks::{FetchedKeys, KeyFetch, KeyRequest, Resolution, SignatureAlgorithm},
     };
 
     const ISSUER: &str = "https://idp.example.com";
