@@ -53,7 +53,6 @@ pub struct HttpClient {
 
 impl HttpClient {
     /// A client to be set up.
-    #[must_use]
     pub fn builder() -> HttpClientBuilder {
         HttpClientBuilder { timeout: DEFAULT_TIMEOUT, root_certificates: Vec::new() }
     }
@@ -295,7 +294,7 @@ pub(crate) enum FetchErrorKind {
     Unreachable,
     #[error("the server did not answer in time")]
     Timeout,
-    #[error("the server answered with a redirect, which is not followed")]
+    #[error("the server answered with a redirect")]
     Redirect,
     #[error("the server answered with status {0}")]
     Status(u16),
@@ -364,7 +363,8 @@ mod tests {
 
     #[test]
     fn cache_control_is_read() {
-        let rows: &[(&str, &[(&str, &str)], Option<u64>)] = &[
+        type Fields = &'static [(&'static str, &'static str)];
+        let rows: &[(&str, Fields, Option<u64>)] = &[
             ("none", &[], None),
             ("max-age", &[("cache-control", "public, max-age=600")], Some(600)),
             ("case and space", &[("cache-control", "Max-Age=60 , must-revalidate")], Some(60)),
@@ -414,5 +414,93 @@ mod tests {
         let url = Url::parse("http://idp.example.com/jwks").unwrap();
         let error = client.get_json(&url, &["application/json"], None).await.unwrap_err();
         assert_eq!(error.kind(), FetchErrorKind::InsecureUrl);
+    }
+
+    /// A server on a loopback address that gives each connection one of `answers`.
+    /// Joining it yields the heads of the requests.
+    fn serve(answers: Vec<String>) -> (Url, std::thread::JoinHandle<Vec<String>>) {
+        use std::io::{BufRead, BufReader, Write};
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = Url::parse(&format!("http://{}/jwks", listener.local_addr().unwrap())).unwrap();
+        let server = std::thread::spawn(move || {
+            let serve_one = |answer: String| {
+                let (mut stream, _) = listener.accept().unwrap();
+                let lines = BufReader::new(stream.try_clone().unwrap()).lines().map(Result::unwrap);
+                let head: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
+                // The client hangs up early on a body that is too long.
+                drop(stream.write_all(answer.as_bytes()));
+                head.join("\n").to_ascii_lowercase()
+            };
+            answers.into_iter().map(serve_one).collect()
+        });
+        (url, server)
+    }
+
+    const JSON: &[&str] = &["application/jwk-set+json", "application/json"];
+
+    fn answer(status: &str, fields: &str, body: &str) -> String {
+        format!("HTTP/1.1 {status}\r\nconnection: close\r\n{fields}\r\n{body}")
+    }
+
+    #[tokio::test]
+    async fn a_document_and_its_freshness() {
+        let fields = "content-type: Application/JWK-Set+JSON; charset=utf-8\r\netag: \"v1\"\r\ncache-control: max-age=90\r\n";
+        let (url, server) =
+            serve(vec![answer("200 OK", fields, "{}"), answer("304 Not Modified", "etag: \"v1\"\r\n", "")]);
+        let client = HttpClient::builder().build().unwrap();
+        let Fetched::Document { body, freshness } = client.get_json(&url, JSON, None).await.unwrap() else {
+            panic!("not modified")
+        };
+        assert_eq!(body, "{}");
+        assert_eq!(freshness.max_age, Some(Duration::from_secs(90)));
+        let etag = freshness.etag.unwrap();
+        let again = client.get_json(&url, JSON, Some(&etag)).await.unwrap();
+        assert!(matches!(again, Fetched::NotModified(_)), "{again:?}");
+        let heads = server.join().unwrap();
+        assert!(heads[0].contains("accept: application/jwk-set+json, application/json"), "{}", heads[0]);
+        assert!(heads[1].contains("if-none-match: \"v1\""), "{}", heads[1]);
+    }
+
+    #[tokio::test]
+    async fn answers_that_are_not_taken() {
+        let json = "content-type: application/json\r\n";
+        let long = "x".repeat(MAX_BODY_LEN + 1);
+        let rows = [
+            (
+                "redirect",
+                answer("302 Found", "location: http://127.0.0.1:1/\r\n", ""),
+                FetchErrorKind::Redirect,
+            ),
+            ("unasked 304", answer("304 Not Modified", "", ""), FetchErrorKind::Redirect),
+            ("201", answer("201 Created", json, "{}"), FetchErrorKind::Status(201)),
+            ("404", answer("404 Not Found", json, "{}"), FetchErrorKind::Status(404)),
+            ("503", answer("503 Service Unavailable", json, "{}"), FetchErrorKind::Status(503)),
+            ("HTML", answer("200 OK", "content-type: text/html\r\n", "{}"), FetchErrorKind::ContentType),
+            ("no type", answer("200 OK", "", "{}"), FetchErrorKind::ContentType),
+            ("too long", answer("200 OK", json, &long), FetchErrorKind::TooLarge),
+            (
+                "cut off",
+                answer("200 OK", "content-type: application/json\r\ncontent-length: 9\r\n", "{}"),
+                FetchErrorKind::Unreachable,
+            ),
+        ];
+        let client = HttpClient::builder().build().unwrap();
+        for (name, answer, kind) in rows {
+            let (url, server) = serve(vec![answer]);
+            let error = client.get_json(&url, JSON, None).await.unwrap_err();
+            assert_eq!(error.kind(), kind, "{name}");
+            let text = format!("{error} {:?}", error.source().map(ToString::to_string));
+            assert!(!text.contains("127.0.0.1"), "{name}: {text}");
+            server.join().unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_silent_server_is_given_up() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = Url::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
+        let client = HttpClient::builder().timeout(Duration::from_millis(50)).build().unwrap();
+        let error = client.get_json(&url, JSON, None).await.unwrap_err();
+        assert_eq!(error.kind(), FetchErrorKind::Timeout);
     }
 }

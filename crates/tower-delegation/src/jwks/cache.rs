@@ -12,48 +12,30 @@
 //! 5. When fetches fail, the last good set is used on for 24 hours.
 //! 6. A document without a usable key never replaces one that has some.
 
+mod refresh;
+
 use std::{
-    error::Error,
     fmt,
     future::Future,
     pin::Pin,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU64},
     time::Duration,
 };
 
 use arc_swap::ArcSwapOption;
-use tokio::{runtime::Handle, sync::watch, task::AbortHandle};
+use tokio::task::AbortHandle;
 
+use self::refresh::{Flight, NOT_DUE, Progress, outcome};
 use super::{
-    AlgorithmSet, FetchedKeys, KeyRequest, KeySet, KeySource, KeySourceError, KeySourceErrorKind,
-    SelectError, SignatureAlgorithm, VerifyingKey,
-    budget::{AbsentKeys, REFILL, TokenBucket, pause_after},
+    AlgorithmSet, KeySet, KeySource, KeySourceError, KeySourceErrorKind, SelectError, SignatureAlgorithm,
+    VerifyingKey,
+    budget::{AbsentKeys, REFILL, TokenBucket},
     jwk::MAX_KEY_ID_LEN,
 };
-use crate::{
-    clock::{Clock, Sleep},
-    names::IssuerUrl,
-    reason::DenialReason,
-};
-
-/// The lifetime of a set whose source names none.
-const DEFAULT_LIFETIME: Duration = Duration::from_secs(600);
-/// `max-age=0` cannot make every request fetch.
-const MIN_LIFETIME: Duration = Duration::from_secs(60);
-/// `max-age=31536000` cannot keep a withdrawn key alive.
-const MAX_LIFETIME: Duration = Duration::from_secs(3600);
+use crate::{clock::Clock, names::IssuerUrl, reason::DenialReason};
 
 /// How long a set is used after the last fetch that confirmed it.
 const MAX_STALE: Duration = Duration::from_secs(24 * 3600);
-
-/// The time for one fetch, which may be several HTTP exchanges.
-const FETCH_LIMIT: Duration = Duration::from_secs(30);
-
-/// In `refresh_at`: not before the fetch under way has landed, or never.
-const NOT_DUE: u64 = u64::MAX;
 
 /// The answer of [`KeyCache::resolve`].
 pub(crate) enum Resolution {
@@ -117,16 +99,6 @@ struct State {
     retry_at: Duration,
     last_error: Option<KeySourceError>,
 }
-
-/// The fetch under way.
-struct Flight {
-    sequence: u64,
-    progress: Progress,
-    task: Option<AbortHandle>,
-}
-
-/// `None` while the fetch is under way.
-type Progress = watch::Receiver<Option<Result<(), KeySourceError>>>;
 
 impl KeyCache {
     /// A cache that fetches from `source` when it is first asked.
@@ -323,166 +295,6 @@ impl KeyCache {
         self.source.is_none() || snapshot.age(now) <= MAX_STALE
     }
 
-    /// Starts a refresh if it is time and none is under way. Costs one atomic
-    /// read when it is not.
-    fn refresh_if_due(self: &Arc<Self>, now: Duration) {
-        if self.is_due(now) {
-            let state = self.lock();
-            if state.flight.is_none() && self.is_due(now) {
-                // Without a runtime the set ages; that has been logged.
-                drop(self.start_fetch(state, now));
-            }
-        }
-    }
-
-    fn is_due(&self, now: Duration) -> bool {
-        millis(now) >= self.refresh_at.load(Ordering::Relaxed)
-    }
-
-    /// Starts a fetch in a task of its own. The caller has seen, under the lock
-    /// that it hands over, that none is under way.
-    fn start_fetch(
-        self: &Arc<Self>,
-        mut state: MutexGuard<'_, State>,
-        now: Duration,
-    ) -> Result<Progress, KeySourceError> {
-        let Some(source) = self.source.clone() else {
-            return Err(KeySourceErrorKind::Refused.into());
-        };
-        let runtime = match Handle::try_current() {
-            Ok(runtime) => runtime,
-            Err(error) => {
-                let error = KeySourceError::new(KeySourceErrorKind::NoRuntime, error);
-                let said = state.last_error.replace(error.clone());
-                if said.is_none_or(|said| said.kind() != KeySourceErrorKind::NoRuntime) {
-                    tracing::error!(issuer = %self.issuer, error = %error, "the issuer's keys cannot be fetched");
-                }
-                return Err(error);
-            }
-        };
-        state.sequence += 1;
-        let sequence = state.sequence;
-        let (sender, progress) = watch::channel(None);
-        state.flight = Some(Flight { sequence, progress: progress.clone(), task: None });
-        self.refresh_at.store(NOT_DUE, Ordering::Relaxed);
-        let needs_keeper = state.keeper.as_ref().is_none_or(AbortHandle::is_finished);
-        // A runtime that is shutting down drops the task on the spot, and with
-        // it the landing, which takes the lock.
-        drop(state);
-
-        let landing =
-            Landing { cache: Arc::downgrade(self), sequence, started_at: now, sender: Some(sender) };
-        let etag = self.snapshot.load().as_deref().and_then(|snapshot| snapshot.etag.clone());
-        let task = runtime.spawn(fetch(source, etag, Arc::clone(&self.clock), landing)).abort_handle();
-        let keeper = needs_keeper.then(|| runtime.spawn(keep_fresh(Arc::downgrade(self))).abort_handle());
-
-        let mut state = self.lock();
-        if let Some(flight) = state.flight.as_mut().filter(|flight| flight.sequence == sequence) {
-            flight.task = Some(task);
-        }
-        if let Some(former) = keeper.and_then(|keeper| state.keeper.replace(keeper)) {
-            former.abort();
-        }
-        Ok(progress)
-    }
-
-    /// Takes in what the fetch numbered `sequence` brought.
-    fn land(
-        &self,
-        sequence: u64,
-        started_at: Duration,
-        fetched: Result<FetchedKeys, KeySourceError>,
-    ) -> Result<(), KeySourceError> {
-        let previous = self.snapshot.load_full();
-        let max_age = fetched.as_ref().ok().and_then(|fetched| fetched.max_age);
-        let read = fetched.and_then(|fetched| self.read(fetched, previous.as_deref(), sequence, started_at));
-
-        let mut state = self.lock();
-        // Only the fetch under way may land: an older answer never replaces a newer one.
-        if state.flight.as_ref().is_none_or(|flight| flight.sequence != sequence) {
-            return Err(KeySourceErrorKind::Interrupted.into());
-        }
-        state.flight = None;
-        match read {
-            Ok(snapshot) => {
-                state.failures = 0;
-                state.last_error = None;
-                state.absent.forget_all();
-                self.snapshot.store(Some(Arc::new(snapshot)));
-                let lifetime = max_age.unwrap_or(DEFAULT_LIFETIME).clamp(MIN_LIFETIME, MAX_LIFETIME);
-                let due = started_at.saturating_add(lifetime / 5 * 4);
-                self.refresh_at.store(millis(due), Ordering::Relaxed);
-                Ok(())
-            }
-            Err(error) => {
-                state.failures = state.failures.saturating_add(1);
-                let (now, pause) = (self.clock.monotonic(), pause_after(state.failures));
-                // Requests that have nothing to go by wait for less than a background refresh.
-                state.retry_at = now.saturating_add(pause.min(REFILL));
-                state.last_error = Some(error.clone());
-                self.refresh_at.store(millis(now.saturating_add(pause)), Ordering::Relaxed);
-                let failures = state.failures;
-                drop(state);
-                tracing::warn!(
-                    issuer = %self.issuer, error = %error, cause = %Causes(&error), failures,
-                    has_keys = previous.is_some(), "the issuer's keys could not be fetched"
-                );
-                Err(error)
-            }
-        }
-    }
-
-    fn read(
-        &self,
-        fetched: FetchedKeys,
-        previous: Option<&Snapshot>,
-        sequence: u64,
-        confirmed_at: Duration,
-    ) -> Result<Snapshot, KeySourceError> {
-        let Some(document) = fetched.document else {
-            // Not modified: an answer only to a request that carried an `ETag`.
-            let previous = previous.filter(|previous| previous.etag.is_some());
-            let previous = previous.ok_or(KeySourceErrorKind::Refused)?;
-            return Ok(Snapshot {
-                keys: Arc::clone(&previous.keys),
-                sequence,
-                epoch: previous.epoch,
-                confirmed_at,
-                etag: fetched.etag.or_else(|| previous.etag.clone()),
-            });
-        };
-        let mut keys = KeySet::parse(&document, self.algorithms)
-            .map_err(|error| KeySourceError::new(KeySourceErrorKind::DocumentInvalid, error))?;
-        for skipped in keys.skipped() {
-            if skipped.reason.is_exposed_secret() {
-                tracing::warn!(issuer = %self.issuer, kid = ?skipped.kid, reason = %skipped.reason,
-                    "the issuer publishes a secret in its key set");
-            } else {
-                tracing::debug!(issuer = %self.issuer, kid = ?skipped.kid, reason = %skipped.reason, "a key is skipped");
-            }
-        }
-        if keys.is_empty() {
-            return Err(KeySourceErrorKind::NoUsableKey.into());
-        }
-        let withdrawn = previous.is_some_and(|previous| keys.succeed(&previous.keys));
-        let epoch = previous.map_or(0, |previous| previous.epoch) + u64::from(withdrawn);
-        Ok(Snapshot { keys: Arc::new(keys), sequence, epoch, confirmed_at, etag: fetched.etag })
-    }
-
-    fn next_step(self: &Arc<Self>) -> Option<KeeperStep> {
-        let now = self.clock.monotonic();
-        let state = self.lock();
-        if let Some(flight) = &state.flight {
-            return Some(KeeperStep::Await(flight.progress.clone()));
-        }
-        if self.is_due(now) {
-            // The error is for a cache without source or runtime: it needs no keeper.
-            return self.start_fetch(state, now).map(KeeperStep::Await).ok();
-        }
-        let due = Duration::from_millis(self.refresh_at.load(Ordering::Relaxed));
-        Some(KeeperStep::Sleep(self.clock.sleep_until(due)))
-    }
-
     /// No code panics while it holds the lock, and every step under it leaves a
     /// valid state, so a poisoned lock is taken as it is.
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -542,89 +354,8 @@ impl fmt::Debug for Resolution {
     }
 }
 
-/// The end of a fetch: also of one that panics or is cut off, so that nobody
-/// waits for a fetch that is no more.
-struct Landing {
-    cache: Weak<KeyCache>,
-    sequence: u64,
-    started_at: Duration,
-    sender: Option<watch::Sender<Option<Result<(), KeySourceError>>>>,
-}
-
-impl Landing {
-    fn land(&mut self, fetched: Result<FetchedKeys, KeySourceError>) {
-        if let (Some(sender), Some(cache)) = (self.sender.take(), self.cache.upgrade()) {
-            sender.send_replace(Some(cache.land(self.sequence, self.started_at, fetched)));
-        }
-    }
-}
-
-impl Drop for Landing {
-    fn drop(&mut self) {
-        self.land(Err(KeySourceErrorKind::Interrupted.into()));
-    }
-}
-
-async fn fetch(
-    source: Arc<dyn KeySource>,
-    etag: Option<String>,
-    clock: Arc<dyn Clock>,
-    mut landing: Landing,
-) {
-    let deadline = landing.started_at.saturating_add(FETCH_LIMIT);
-    let fetched = tokio::select! {
-        fetched = source.fetch(KeyRequest { etag: etag.as_deref() }) => fetched,
-        () = clock.sleep_until(deadline) => Err(KeySourceErrorKind::Timeout.into()),
-    };
-    landing.land(fetched);
-}
-
-enum KeeperStep {
-    Await(Progress),
-    Sleep(Sleep),
-}
-
-/// Refreshes the keys when they are due, until the cache is dropped.
-async fn keep_fresh(cache: Weak<KeyCache>) {
-    while let Some(step) = cache.upgrade().and_then(|cache| cache.next_step()) {
-        match step {
-            KeeperStep::Sleep(sleep) => sleep.await,
-            // Its failure has been noted where it landed; the next step is the pause.
-            KeeperStep::Await(progress) => drop(outcome(progress).await),
-        }
-    }
-}
-
-/// Waits for a fetch to end. A sender that is gone is a fetch that was cut off.
-async fn outcome(mut progress: Progress) -> Result<(), KeySourceError> {
-    match progress.wait_for(Option::is_some).await {
-        Ok(outcome) => outcome.clone().unwrap_or_else(|| Err(KeySourceErrorKind::Interrupted.into())),
-        Err(closed) => Err(KeySourceError::new(KeySourceErrorKind::Interrupted, closed)),
-    }
-}
-
 fn sequence_of(snapshot: Option<&Snapshot>) -> Option<u64> {
     snapshot.map(|snapshot| snapshot.sequence)
-}
-
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(NOT_DUE)
-}
-
-/// The causes of an error, in one line.
-struct Causes<'a>(&'a KeySourceError);
-
-impl fmt::Display for Causes<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut separator = "";
-        let mut cause = self.0.source();
-        while let Some(error) = cause {
-            write!(f, "{separator}{error}")?;
-            separator = ": ";
-            cause = error.source();
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]

@@ -112,7 +112,8 @@ mod tests {
     #[test]
     fn sizes_and_exponents() {
         let good = modulus(2048);
-        let rows: &[(&str, &[u8], &[u8], Result<(), Weakness>)] = &[
+        type Row<'a> = (&'a str, &'a [u8], &'a [u8], Result<(), Weakness>);
+        let rows: &[Row<'_>] = &[
             ("2048 bits", &good, E, Ok(())),
             ("8192 bits", &modulus(8192), E, Ok(())),
             ("e of 32 bits", &good, &[0xff, 0xff, 0xff, 0xff], Ok(())),

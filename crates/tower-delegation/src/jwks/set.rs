@@ -1,6 +1,6 @@
 //! A key set: the usable keys of a JWK Set, and the one rule by which a token's key is found.
 
-use std::{collections::HashSet, fmt, sync::Arc};
+use std::{collections::HashSet, error::Error, fmt, sync::Arc};
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -55,8 +55,9 @@ impl KeySet {
         if document.len() > MAX_DOCUMENT_LEN {
             return Err(KeySetErrorKind::TooLarge.into());
         }
-        let document: Document<'_> = serde_json::from_slice(document)
-            .map_err(|source| KeySetError { kind: KeySetErrorKind::Malformed, source: Some(source) })?;
+        // As a whole, since JSON that is passed over is not looked at this closely.
+        let document = std::str::from_utf8(document).map_err(malformed)?;
+        let document: Document<'_> = serde_json::from_str(document).map_err(malformed)?;
         if document.keys.len() > MAX_KEYS {
             return Err(KeySetErrorKind::TooManyKeys.into());
         }
@@ -105,6 +106,7 @@ impl KeySet {
     }
 
     /// The usable keys: one per published key and algorithm, in the document's order.
+    #[must_use]
     pub fn keys(&self) -> impl ExactSizeIterator<Item = &Arc<VerifyingKey>> {
         self.keys.iter()
     }
@@ -169,7 +171,7 @@ impl From<SelectError> for DenialReason {
 #[error("{kind}")]
 pub struct KeySetError {
     kind: KeySetErrorKind,
-    source: Option<serde_json::Error>,
+    source: Option<Box<dyn Error + Send + Sync>>,
 }
 
 impl KeySetError {
@@ -184,6 +186,10 @@ impl From<KeySetErrorKind> for KeySetError {
     fn from(kind: KeySetErrorKind) -> Self {
         Self { kind, source: None }
     }
+}
+
+fn malformed(source: impl Error + Send + Sync + 'static) -> KeySetError {
+    KeySetError { kind: KeySetErrorKind::Malformed, source: Some(Box::new(source)) }
 }
 
 /// What is wrong with a document that should be a JWK Set.
@@ -221,7 +227,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Document<'a> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Document<'de>, A::Error> {
-                use serde::de::Error;
+                use serde::de::Error as _;
                 let mut seen = HashSet::new();
                 let mut keys = None;
                 while let Some(name) = map.next_key::<String>()? {

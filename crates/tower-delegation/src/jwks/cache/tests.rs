@@ -1,11 +1,14 @@
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use aws_lc_rs::signature::{ED25519_PUBLIC_KEY_LEN, Ed25519KeyPair, KeyPair};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use super::*;
-use crate::{clock::Timestamp, jwks::KeyFetch};
+use crate::{
+    clock::{Sleep, Timestamp},
+    jwks::{FetchedKeys, KeyFetch, KeyRequest},
+};
 
 const ALGORITHM: SignatureAlgorithm = SignatureAlgorithm::EdDsa;
 
