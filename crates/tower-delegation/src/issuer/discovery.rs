@@ -342,4 +342,110 @@ mod tests {
             assert!(Metadata::parse(body.as_bytes()).unwrap().is_none(), "{body}");
         }
     }
+
+    /// One exchange: the path that must be asked for, a field that the request
+    /// must carry, and the answer's status, fields and body.
+    type Exchange = (&'static str, &'static str, &'static str, &'static str, &'static str);
+
+    const NOT_FOUND: (&str, &str, &str) = ("404 Not Found", "", "");
+    const JSON: &str = "content-type: application/json\r\netag: \"v1\"\r\n";
+    const KEYS: &str = r#"{"keys": []}"#;
+
+    /// Fetches `fetches` times from an issuer that answers by `script`, and
+    /// no more often than that. `{origin}` in a body is the issuer's origin.
+    async fn fetch(
+        path: &str,
+        fetches: usize,
+        script: Vec<Exchange>,
+    ) -> Vec<Result<bool, KeySourceErrorKind>> {
+        use std::io::{BufRead, BufReader, Write};
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let origin = format!("http://{}", listener.local_addr().unwrap());
+        let issuer = format!("{origin}{path}");
+        let server = std::thread::spawn(move || {
+            for (path, field, status, fields, body) in script {
+                let (mut stream, _) = listener.accept().unwrap();
+                let lines = BufReader::new(stream.try_clone().unwrap()).lines().map(Result::unwrap);
+                let head: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
+                assert_eq!(head[0], format!("GET {path} HTTP/1.1"));
+                assert!(field.is_empty() || head.iter().any(|line| line == field), "{head:?} lacks {field}");
+                let has_etag = head.iter().any(|line| line.starts_with("if-none-match"));
+                assert_eq!(has_etag, field.starts_with("if-none-match"), "{head:?}");
+                let body = body.replace("{origin}", &origin);
+                let answer = format!("HTTP/1.1 {status}\r\nconnection: close\r\n{fields}\r\n{body}");
+                stream.write_all(answer.as_bytes()).unwrap();
+            }
+        });
+        let client = HttpClient::builder().build().unwrap();
+        let urls = MetadataUrls::of(&issuer).unwrap();
+        let source = Discovery::new(issuer.as_str().into(), urls, client, Arc::new(SystemClock::new()));
+        let mut outcomes = Vec::new();
+        for _ in 0..fetches {
+            let fetched = source.fetch(KeyRequest { etag: Some("\"v1\"") }).await;
+            outcomes.push(fetched.map(|fetched| fetched.document.is_some()).map_err(|error| error.kind()));
+        }
+        server.join().unwrap();
+        outcomes
+    }
+
+    #[tokio::test]
+    async fn metadata_is_looked_for_in_three_places_and_kept() {
+        let (status, fields, body) = NOT_FOUND;
+        let metadata = r#"{"issuer": "{origin}/a", "jwks_uri": "{origin}/keys"}"#;
+        let outcomes = fetch(
+            "/a",
+            2,
+            vec![
+                ("/a/.well-known/openid-configuration", "", status, fields, body),
+                (
+                    "/.well-known/oauth-authorization-server/a",
+                    "",
+                    "200 OK",
+                    "content-type: text/html\r\n",
+                    "<html>",
+                ),
+                ("/.well-known/openid-configuration/a", "", "200 OK", JSON, metadata),
+                // The caller's `ETag` is not from this URL: it is not sent.
+                ("/keys", "", "200 OK", JSON, KEYS),
+                ("/keys", "if-none-match: \"v1\"", "304 Not Modified", "", ""),
+            ],
+        )
+        .await;
+        assert_eq!(outcomes, [Ok(true), Ok(false)]);
+    }
+
+    #[tokio::test]
+    async fn metadata_of_another_issuer_ends_the_search() {
+        let metadata = r#"{"issuer": "{origin}/b", "jwks_uri": "{origin}/keys"}"#;
+        let script = vec![("/a/.well-known/openid-configuration", "", "200 OK", JSON, metadata)];
+        assert_eq!(fetch("/a", 1, script).await, [Err(KeySourceErrorKind::IssuerMismatch)]);
+    }
+
+    #[tokio::test]
+    async fn an_outage_ends_the_search() {
+        for status in ["500 Internal Server Error", "302 Found"] {
+            let script = vec![("/a/.well-known/openid-configuration", "", status, "location: /\r\n", "")];
+            assert_eq!(fetch("/a", 1, script).await, [Err(KeySourceErrorKind::Refused)], "{status}");
+        }
+    }
+
+    #[tokio::test]
+    async fn metadata_is_read_again_after_a_key_set_is_gone() {
+        let (status, fields, body) = NOT_FOUND;
+        let former = r#"{"issuer": "{origin}", "jwks_uri": "{origin}/keys"}"#;
+        let present = r#"{"issuer": "{origin}", "jwks_uri": "{origin}/moved"}"#;
+        let outcomes = fetch(
+            "",
+            3,
+            vec![
+                ("/.well-known/openid-configuration", "", "200 OK", JSON, former),
+                ("/keys", "", "200 OK", JSON, KEYS),
+                ("/keys", "if-none-match: \"v1\"", status, fields, body),
+                ("/.well-known/openid-configuration", "", "200 OK", JSON, present),
+                ("/moved", "", "200 OK", JSON, KEYS),
+            ],
+        )
+        .await;
+        assert_eq!(outcomes, [Ok(true), Err(KeySourceErrorKind::Refused), Ok(true)]);
+    }
 }

@@ -61,7 +61,7 @@ pub struct KeyRequest<'a> {
 /// A source's answer.
 #[derive(Clone, Debug)]
 pub struct FetchedKeys {
-    pub(super) document: Option<Bytes>,
+    pub(crate) document: Option<Bytes>,
     pub(crate) etag: Option<String>,
     pub(super) max_age: Option<Duration>,
 }

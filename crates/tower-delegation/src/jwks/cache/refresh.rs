@@ -2,7 +2,6 @@
 
 use std::{
     error::Error,
-    fmt,
     sync::{Arc, MutexGuard, Weak, atomic::Ordering},
     time::Duration,
 };
@@ -30,6 +29,9 @@ const FETCH_LIMIT: Duration = Duration::from_secs(30);
 
 /// In `refresh_at`: not before the fetch under way has landed, or never.
 pub(super) const NOT_DUE: u64 = u64::MAX;
+
+/// The longest account of a failure in the log, in characters.
+const MAX_CAUSE_LEN: usize = 1000;
 
 /// The fetch under way.
 pub(super) struct Flight {
@@ -143,7 +145,7 @@ impl KeyCache {
                 let failures = state.failures;
                 drop(state);
                 tracing::warn!(
-                    issuer = %self.issuer, error = %error, cause = %Causes(&error), failures,
+                    issuer = %self.issuer, error = %error, cause = causes(&error), failures,
                     has_keys = previous.is_some(), "the issuer's keys could not be fetched"
                 );
                 Err(error)
@@ -264,20 +266,11 @@ pub(super) async fn outcome(mut progress: Progress) -> Result<(), KeySourceError
     }
 }
 
-/// The causes of an error, in one line.
-struct Causes<'a>(&'a KeySourceError);
-
-impl fmt::Display for Causes<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut separator = "";
-        let mut cause = self.0.source();
-        while let Some(error) = cause {
-            write!(f, "{separator}{error}")?;
-            separator = ": ";
-            cause = error.source();
-        }
-        Ok(())
-    }
+/// The causes of an error in one line, cut short: they may quote the document.
+fn causes(error: &KeySourceError) -> String {
+    let chain = std::iter::successors(error.source(), |&cause| cause.source());
+    let texts: Vec<String> = chain.map(ToString::to_string).collect();
+    texts.join(": ").chars().take(MAX_CAUSE_LEN).collect()
 }
 
 fn millis(time: Duration) -> u64 {
