@@ -29,7 +29,7 @@ mod source;
 #[cfg(feature = "discovery")]
 mod url_source;
 
-pub(crate) use self::cache::{KeyCache, Resolution};
+pub(crate) use self::cache::{KeyCache, PendingKey, Resolution};
 #[cfg(feature = "discovery")]
 pub use self::url_source::JwksUrl;
 pub use self::{

@@ -1,0 +1,78 @@
+//! The orders API: what a team would write. One layer, one rule per route.
+
+use axum::{
+    Router,
+    extract::Path,
+    routing::{get, post},
+};
+use tower_delegation::{
+    Authorized, DelegationContext, DelegationLayer, Requirement, Requires, TrustedIssuer, error::ConfigError,
+    requires, requires_scope,
+};
+
+/// The identifier of this API: the `aud` of every token that it accepts.
+pub(crate) const AUDIENCE: &str = "https://orders.example.com";
+
+/// The router, wrapped.
+pub(crate) fn router(issuer: &str) -> Result<Router, ConfigError> {
+    let delegation = DelegationLayer::builder()
+        .issuer(TrustedIssuer::discover(issuer)?.audience(AUDIENCE))
+        .realm("orders")
+        .allow_anonymous()
+        .build()?;
+    Requirement::check::<RefundOrder>()?;
+    Ok(Router::new()
+        .route("/health", get(health))
+        .route("/orders", get(list_orders).post(create_order))
+        .route("/orders/export", get(export_orders))
+        .route("/orders/{id}/draft-reply", post(draft_reply))
+        .route("/orders/{id}/refund", post(refund))
+        .layer(delegation))
+}
+
+/// Public: the layer ran, and most callers have no token.
+async fn health(delegation: Option<DelegationContext>) -> &'static str {
+    match delegation {
+        Some(_) => "well, and you are known",
+        None => "well",
+    }
+}
+
+#[requires_scope("orders:read")]
+async fn list_orders(delegation: DelegationContext) -> String {
+    format!("orders of {}, read by {}", delegation.subject().id(), delegation.client())
+}
+
+#[requires(scope = "orders:write", on_behalf_of_user)]
+async fn create_order() -> &'static str {
+    "order created"
+}
+
+/// Only the warehouse's own service, never a person.
+#[requires(scope = "orders:export", subject_kind = service, client = "warehouse-sync")]
+async fn export_orders() -> &'static str {
+    "all orders"
+}
+
+/// Only the copilot, and only for a user that it acts for.
+#[requires(scope = "orders:draft", on_behalf_of_user, actor = "copilot")]
+async fn draft_reply(Path(id): Path<u32>) -> String {
+    format!("draft for order {id}")
+}
+
+/// The same as a type: a user through the shop's own application, no agent in between.
+struct RefundOrder;
+
+impl Requires for RefundOrder {
+    fn requirement() -> Requirement {
+        Requirement::named("RefundOrder")
+            .scope("orders:refund")
+            .on_behalf_of_user()
+            .not_delegated()
+            .client("shop-web")
+    }
+}
+
+async fn refund(Authorized(permit): Authorized<RefundOrder>, Path(id): Path<u32>) -> String {
+    format!("order {id} refunded for {}", permit.subject().id())
+}
