@@ -56,11 +56,15 @@ impl<'a> UnverifiedToken<'a> {
             return Err(DenialReason::TokenTooLarge);
         }
         let (signing_input, header, payload, signature) = split(token)?;
-        // Four characters carry three bytes.
+        // Four characters carry three bytes: nothing longer is decoded.
         if header.len() > MAX_HEADER_LEN.div_ceil(3) * 4 {
             return Err(DenialReason::HeaderTooLarge);
         }
-        let header = Header::parse(&decode(header)?)?;
+        let header = decode(header)?;
+        if header.len() > MAX_HEADER_LEN {
+            return Err(DenialReason::HeaderTooLarge);
+        }
+        let header = Header::parse(&header)?;
         Ok(Self { signing_input, payload, signature, header })
     }
 
@@ -177,6 +181,16 @@ mod tests {
         assert!(decode("dg").is_ok());
         for part in ["dh", "dg==", "dg=", "d", "d g", "dg\n", "+/+/"] {
             assert_eq!(decode(part), Err(DenialReason::TokenMalformed), "{part:?}");
+        }
+    }
+
+    #[test]
+    fn the_longest_header_has_exactly_4096_bytes() {
+        let of = |len: usize| token(&format!("{:<len$}", r#"{"alg":"ES256"}"#));
+        assert!(UnverifiedToken::parse(&of(MAX_HEADER_LEN)).is_ok());
+        for over in 1..4 {
+            let refused = UnverifiedToken::parse(&of(MAX_HEADER_LEN + over)).err();
+            assert_eq!(refused, Some(DenialReason::HeaderTooLarge), "{over}");
         }
     }
 
