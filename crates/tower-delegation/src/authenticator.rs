@@ -85,7 +85,12 @@ impl Authenticator {
                 Verification::NeedsKey(key) => self.0.verifier.verify_with(credential, &*key.await?),
             }
         };
-        verify.await.map(|token| self.context(token)).map_err(|reason| self.rejection(reason))
+        let verified = verify.await.map_err(|reason| match reason {
+            // No request presented it, so no request is malformed.
+            DenialReason::CredentialsMalformed => DenialReason::TokenMalformed,
+            other => other,
+        });
+        verified.map(|token| self.context(token)).map_err(|reason| self.rejection(reason))
     }
 
     /// Forgets what was verified about a token, if it is held. Its next request

@@ -8,7 +8,7 @@ use tower_delegation::{
 };
 use tower_delegation_testing::{Endpoint, MockIdp};
 
-use crate::site::{Site, base64url, from_base64url, misspelt, with_signature};
+use crate::site::{Site, base64url, from_base64url, with_signature};
 
 /// `json` with as many spaces behind as it takes for its base64url to have spare bits.
 fn with_spare_bits(json: &str) -> String {
@@ -43,7 +43,7 @@ async fn r7515_2_1_base64url_without_padding_and_white_space() {
             ("signature", format!("{}{foreign}", site.compact(&header, &payload))),
             ("before the token", format!("{foreign}{}", site.compact(&header, &payload))),
         ] {
-            assert_eq!(site.refusal(&token).await, Some(misspelt(&token)), "{name} {foreign:?}");
+            assert_eq!(site.refusal(&token).await, Some(R::TokenMalformed), "{name} {foreign:?}");
             // Without HTTP around it the JWS itself is refused.
             let read = UnverifiedToken::parse(&token).and_then(|token| token.payload());
             let signature = token.rsplit_once('.').is_some_and(|(_, signature)| signature.contains(foreign));
@@ -288,7 +288,7 @@ async fn r7515_5_2_2_exactly_three_parts() {
     let detached = site.compact(header, "");
     let json = format!(r#"{{"protected":"{header}","payload":"{payload}","signature":"{signature}"}}"#);
     for (name, token, reason) in [
-        ("nothing", String::new(), R::CredentialsMalformed),
+        ("nothing", String::new(), R::TokenMalformed),
         ("dots", "..".into(), R::HeaderMalformed),
         ("header", (*header).into(), R::TokenMalformed),
         ("header and payload", format!("{header}.{payload}"), R::TokenMalformed),
@@ -301,12 +301,8 @@ async fn r7515_5_2_2_exactly_three_parts() {
         ("no header", format!(".{payload}.{signature}"), R::HeaderMalformed),
         ("detached payload", detached, R::TokenMalformed),
         ("no signature", format!("{header}.{payload}."), R::SignatureInvalid),
-        ("flattened JSON", json.clone(), R::CredentialsMalformed),
-        (
-            "general JSON",
-            format!(r#"{{"payload":"{payload}","signatures":[{json}]}}"#),
-            R::CredentialsMalformed,
-        ),
+        ("flattened JSON", json.clone(), R::TokenMalformed),
+        ("general JSON", format!(r#"{{"payload":"{payload}","signatures":[{json}]}}"#), R::TokenMalformed),
         ("JSON in base64url", base64url(&json), R::TokenMalformed),
     ] {
         assert_eq!(site.refusal(&token).await, Some(reason), "{name}");

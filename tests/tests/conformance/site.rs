@@ -152,18 +152,6 @@ pub(crate) fn from_base64url(text: &str) -> Vec<u8> {
     URL_SAFE_NO_PAD.decode(text).unwrap()
 }
 
-/// Why a token in another spelling is refused: it is no `b64token` (RFC 6750
-/// section 2.1), or else no JWS. Characters outside `b64token` come up first.
-pub(crate) fn misspelt(token: &str) -> DenialReason {
-    let body = token.trim_end_matches('=');
-    let fits = |c: char| c.is_ascii_alphanumeric() || "-._~+/".contains(c);
-    if !body.is_empty() && body.chars().all(fits) {
-        DenialReason::TokenMalformed
-    } else {
-        DenialReason::CredentialsMalformed
-    }
-}
-
 /// The token with another signature.
 pub(crate) fn with_signature(token: &str, signature: &[u8]) -> String {
     let (message, _) = token.rsplit_once('.').unwrap();

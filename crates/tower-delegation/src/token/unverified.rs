@@ -20,10 +20,10 @@ const MAX_SIGNATURE_LEN: usize = 1024;
 
 /// A compact JWS whose signature nobody has checked (RFC 7515 section 7.1).
 ///
-/// Reading one decides, in this order: size, alphabet and number of parts,
-/// base64url in its one canonical spelling, the header's JSON, `crit`, `b64`,
-/// `cty`, and that `alg` names an algorithm of
-/// [`SignatureAlgorithm`], which has no `none` and no HMAC.
+/// Reading one decides, in this order: size, number of parts, the header's
+/// canonical base64url and JSON, `crit`, `b64`, `cty`, and that `alg` names an
+/// algorithm of [`SignatureAlgorithm`], which has no `none` and no HMAC. Payload
+/// and signature are decoded, as strictly, when they are asked for.
 ///
 /// Most services never touch this type: the layer does. It is public for those
 /// who verify a JWS without HTTP.
