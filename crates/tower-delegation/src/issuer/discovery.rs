@@ -60,6 +60,38 @@ impl MetadataUrls {
     }
 }
 
+/// Where [`TrustedIssuer::discover`](super::TrustedIssuer::discover) looks for
+/// an issuer's metadata, in the order in which the places are tried: what a
+/// firewall for outgoing requests has to let through, beside the key set itself.
+///
+/// 1. `{issuer}/.well-known/openid-configuration` (OpenID Connect Discovery section 4)
+/// 2. `/.well-known/oauth-authorization-server{path}` on the issuer's host (RFC 8414 section 3.1)
+/// 3. `/.well-known/openid-configuration{path}` on the issuer's host (RFC 8414 section 5)
+///
+/// A slash at the end of the issuer's path is left out; the third is the first
+/// again for an issuer without a path. The next place is tried only where one
+/// has no metadata, never after an outage or metadata of another issuer.
+///
+/// # Errors
+/// [`ConfigError::InvalidUrl`] for an issuer that cannot be discovered.
+///
+/// # Example
+/// ```
+/// use tower_delegation::issuer::metadata_urls;
+///
+/// let urls: Vec<String> = metadata_urls("https://idp.example.com/tenant-a")?.collect();
+/// assert_eq!(urls, [
+///     "https://idp.example.com/tenant-a/.well-known/openid-configuration",
+///     "https://idp.example.com/.well-known/oauth-authorization-server/tenant-a",
+///     "https://idp.example.com/.well-known/openid-configuration/tenant-a",
+/// ]);
+/// assert!(metadata_urls("https://idp.example.com?tenant=a").is_err());
+/// # Ok::<(), tower_delegation::error::ConfigError>(())
+/// ```
+pub fn metadata_urls(issuer: &str) -> Result<impl Iterator<Item = String> + use<>, ConfigError> {
+    Ok(MetadataUrls::of(issuer)?.0.into_iter().map(String::from))
+}
+
 /// A key source that learns the key set's URL from the issuer's metadata.
 #[derive(Debug)]
 pub(super) struct Discovery {
@@ -234,7 +266,7 @@ mod tests {
             ),
         ];
         for (issuer, expected) in rows {
-            let urls: Vec<String> = MetadataUrls::of(issuer).unwrap().0.iter().map(Url::to_string).collect();
+            let urls: Vec<String> = super::metadata_urls(issuer).unwrap().collect();
             assert_eq!(urls, *expected, "{issuer}");
         }
     }

@@ -34,6 +34,8 @@ use std::{sync::Arc, time::Duration};
 
 use url::Url;
 
+#[cfg(feature = "discovery")]
+pub use self::discovery::metadata_urls;
 pub use self::kind_check::KindCheck;
 pub(crate) use self::policy::{BuildContext, IssuerPolicy, TypePolicy};
 use crate::{
@@ -74,7 +76,8 @@ impl TrustedIssuer {
     ///
     /// Read from `{issuer}/.well-known/openid-configuration`, or else from
     /// `/.well-known/oauth-authorization-server{path}` (RFC 8414 section 3.1)
-    /// or `/.well-known/openid-configuration{path}` on the issuer's host.
+    /// or `/.well-known/openid-configuration{path}` on the issuer's host:
+    /// [`metadata_urls`] lists them.
     ///
     /// # Errors
     /// [`ConfigError::InvalidUrl`] unless `issuer` is an `https` URL (or `http`
