@@ -13,7 +13,7 @@ use crate::{
     credential::{Credential, bearer},
     error::ConfigError,
     issuer::{BuildContext, TrustedIssuer},
-    jwks::{KeySourceError, PendingKey, VerifyingKey},
+    jwks::{KeySourceError, KeyStatus, PendingKey, VerifyingKey},
     reason::DenialReason,
     rejection::{Rejection, is_quotable},
     token::{TokenCache, Verification, VerifiedToken, Verifier},
@@ -125,6 +125,52 @@ impl Authenticator {
         outcome
     }
 
+    /// How the keys of every issuer are doing. Fetches nothing and waits for nothing.
+    ///
+    /// # Example
+    /// A readiness probe. Warming up starts the fetching; where it fails, the
+    /// layer tries again by itself, so the probe only has to look:
+    /// ```
+    /// use axum::{Router, http::StatusCode, routing::get};
+    /// use tower_delegation::{ConfigError, DelegationLayer, TrustedIssuer};
+    ///
+    /// fn router(issuer: TrustedIssuer) -> Result<(Router, DelegationLayer), ConfigError> {
+    ///     let delegation = DelegationLayer::builder().issuer(issuer).build()?;
+    ///     let watched = delegation.clone();
+    ///     let ready = async move || {
+    ///         if watched.status().is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
+    ///     };
+    ///     let router = Router::new()
+    ///         .route("/orders", get(async || "orders"))
+    ///         .layer(delegation.clone())
+    ///         // After the layer, so that the probe needs no token.
+    ///         .route("/ready", get(ready));
+    ///     Ok((router, delegation))
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use axum::{body::Body, http::Request};
+    /// # use tower::ServiceExt as _;
+    /// # let idp = tower_delegation_testing::MockIdp::start().await;
+    /// # let issuer = TrustedIssuer::discover(idp.issuer())?.audience("https://orders.example.com");
+    /// let (router, delegation) = router(issuer)?;
+    /// # let probe = async || router.clone().oneshot(Request::get("/ready").body(Body::empty()).unwrap()).await;
+    /// # assert_eq!(probe().await?.status(), 503);
+    /// if let Err(error) = delegation.warm_up().await {
+    ///     eprintln!("not ready yet: {error}");
+    /// }
+    /// # assert_eq!(probe().await?.status(), 200);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let mut issuers: Vec<_> = self.0.verifier.issuers().map(|issuer| issuer.keys().status()).collect();
+        issuers.sort_by(|one, other| one.issuer.cmp(&other.issuer));
+        Status { issuers }
+    }
+
     /// Authenticates as far as is possible without waiting.
     pub(crate) fn begin(&self, headers: &HeaderMap, uri: &Uri) -> Authentication {
         let token = match bearer(headers, uri) {
@@ -164,6 +210,25 @@ impl Authenticator {
 
     fn context(&self, token: VerifiedToken) -> DelegationContext {
         DelegationContext::assertion(token, self.0.realm.clone())
+    }
+}
+
+/// How an [`Authenticator`] is doing, at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Status {
+    /// Each issuer's keys, in the order of the issuers' identifiers.
+    pub issuers: Vec<KeyStatus>,
+}
+
+impl Status {
+    /// Whether every issuer's tokens can be verified now.
+    ///
+    /// A service of several issuers whose tokens are of use one without the
+    /// other looks at [`issuers`](Self::issuers) instead.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.issuers.iter().all(|issuer| issuer.has_keys)
     }
 }
 

@@ -32,6 +32,8 @@ use super::{
     budget::{AbsentKeys, REFILL, TokenBucket},
     jwk::MAX_KEY_ID_LEN,
 };
+#[cfg(feature = "metrics")]
+use crate::jwks::metrics;
 use crate::{clock::Clock, names::IssuerUrl, reason::DenialReason};
 
 /// How long a set is used after the last fetch that confirmed it.
@@ -48,19 +50,24 @@ pub(crate) enum Resolution {
 pub(crate) type PendingKey =
     Pin<Box<dyn Future<Output = Result<Arc<VerifyingKey>, DenialReason>> + Send + 'static>>;
 
-/// How a cache is doing, for readiness probes and metrics.
+/// How one issuer's keys are doing.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct KeyStatus {
-    /// Whether tokens can be verified now.
-    pub(crate) has_keys: bool,
-    /// Usable keys, one per published key and algorithm.
-    pub(crate) key_count: usize,
-    /// Entries of the set that are not used.
-    pub(crate) skipped: usize,
-    /// Time since the set was last confirmed.
-    pub(crate) age: Option<Duration>,
-    /// Why the latest fetch failed, if it did.
-    pub(crate) last_error: Option<KeySourceErrorKind>,
+#[non_exhaustive]
+pub struct KeyStatus {
+    /// Whose keys these are.
+    pub issuer: IssuerUrl,
+    /// Whether the issuer's tokens can be verified now. `false` before the first
+    /// fetch, and once the set was last confirmed more than 24 hours ago.
+    pub has_keys: bool,
+    /// The usable keys of the last good set, one per published key and algorithm.
+    pub key_count: usize,
+    /// The entries of that set that are not used.
+    pub skipped_count: usize,
+    /// The time since the fetch that last brought or confirmed the set. `None`
+    /// before the first one, and for keys that are part of the configuration.
+    pub age: Option<Duration>,
+    /// Why the latest fetch failed, if it did. Keys may be there all the same.
+    pub last_error: Option<KeySourceErrorKind>,
 }
 
 /// The keys of one issuer.
@@ -108,6 +115,8 @@ impl KeyCache {
         source: Arc<dyn KeySource>,
         clock: Arc<dyn Clock>,
     ) -> Arc<Self> {
+        #[cfg(feature = "metrics")]
+        metrics::describe();
         Arc::new(Self::with(issuer, algorithms, Some(source), None, clock))
     }
 
@@ -194,10 +203,11 @@ impl KeyCache {
         let snapshot = self.snapshot.load();
         let snapshot = snapshot.as_deref();
         KeyStatus {
+            issuer: self.issuer.clone(),
             has_keys: snapshot.is_some_and(|snapshot| self.is_usable(snapshot, now)),
             key_count: snapshot.map_or(0, |snapshot| snapshot.keys.keys().len()),
-            skipped: snapshot.map_or(0, |snapshot| snapshot.keys.skipped().len()),
-            age: snapshot.map(|snapshot| snapshot.age(now)),
+            skipped_count: snapshot.map_or(0, |snapshot| snapshot.keys.skipped().len()),
+            age: snapshot.filter(|_| self.source.is_some()).map(|snapshot| snapshot.age(now)),
             last_error: self.lock().last_error.as_ref().map(KeySourceError::kind),
         }
     }

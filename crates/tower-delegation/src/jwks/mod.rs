@@ -14,6 +14,21 @@
 //! set is fetched again: within an hour at most, by default within eight
 //! minutes, and not at all while the source cannot be reached (up to 24 hours).
 //!
+//! # Metrics
+//! With the feature `metrics`, through the recorder that the service installed
+//! for the [`metrics`](https://docs.rs/metrics) facade:
+//!
+//! | name | kind | labels |
+//! |---|---|---|
+//! | `tower_delegation_jwks_fetches_total` | counter | `issuer`, `outcome`: `changed`, `not_modified` or a [`KeySourceErrorKind::code`] |
+//! | `tower_delegation_jwks_keys` | gauge: usable keys of the last good set | `issuer` |
+//! | `tower_delegation_jwks_last_success_timestamp_seconds` | gauge: when the set was last brought or confirmed, in seconds since 1970 | `issuer` |
+//!
+//! `issuer` is the identifier from the configuration. Nothing that a request or
+//! a document says becomes a label. Keys that are part of the configuration are
+//! never fetched and have no metrics. Alert on the age, `time() - …_seconds`,
+//! well before 24 hours. `Authenticator::status` tells the same to a readiness probe.
+//!
 //! # Example
 //! See [`KeySet`] for verifying without the layer, [`KeySource`] for keys from
 //! a place of your own.
@@ -23,12 +38,15 @@ mod budget;
 mod cache;
 mod jwk;
 mod key;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod rsa;
 mod set;
 mod source;
 #[cfg(feature = "discovery")]
 mod url_source;
 
+pub use self::cache::KeyStatus;
 pub(crate) use self::cache::{KeyCache, PendingKey, Resolution};
 #[cfg(feature = "discovery")]
 pub use self::url_source::JwksUrl;

@@ -168,6 +168,24 @@ pub enum KeySourceErrorKind {
     NoRuntime,
 }
 
+impl KeySourceErrorKind {
+    /// A stable code in `snake_case`, for logs and metrics.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Unreachable => "unreachable",
+            Self::Timeout => "timeout",
+            Self::Refused => "refused",
+            Self::MetadataInvalid => "metadata_invalid",
+            Self::IssuerMismatch => "issuer_mismatch",
+            Self::DocumentInvalid => "document_invalid",
+            Self::NoUsableKey => "no_usable_key",
+            Self::Interrupted => "interrupted",
+            Self::NoRuntime => "no_runtime",
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

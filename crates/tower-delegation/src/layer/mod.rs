@@ -57,7 +57,7 @@ pub use self::{
     service::Delegation,
 };
 use crate::{
-    authenticator::{Authenticator, AuthenticatorBuilder},
+    authenticator::{Authenticator, AuthenticatorBuilder, Status},
     clock::Clock,
     error::ConfigError,
     issuer::TrustedIssuer,
@@ -96,6 +96,13 @@ impl DelegationLayer {
     /// The first issuer's failure; the others are tried all the same.
     pub async fn warm_up(&self) -> Result<(), KeySourceError> {
         self.authenticator.warm_up().await
+    }
+
+    /// How the keys of every issuer are doing, for a readiness probe: see
+    /// [`Authenticator::status`] for one. Fetches nothing and waits for nothing.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.authenticator.status()
     }
 
     /// The authenticator behind the layer, for tokens that come by other ways.

@@ -9,6 +9,8 @@ use std::{
 use tokio::{runtime::Handle, sync::watch, task::AbortHandle};
 
 use super::{KeyCache, Snapshot, State};
+#[cfg(feature = "metrics")]
+use crate::jwks::metrics::{self, Outcome};
 use crate::{
     clock::{Clock, Sleep},
     jwks::{
@@ -107,8 +109,23 @@ impl KeyCache {
         Ok(progress)
     }
 
-    /// Takes in what the fetch numbered `sequence` brought.
+    /// Takes in what the fetch numbered `sequence` brought, and counts it.
     pub(super) fn land(
+        &self,
+        sequence: u64,
+        started_at: Duration,
+        fetched: Result<FetchedKeys, KeySourceError>,
+    ) -> Result<(), KeySourceError> {
+        #[cfg(feature = "metrics")]
+        let previous = self.snapshot.load_full();
+        let landed = self.take_in(sequence, started_at, fetched);
+        // Not under the lock: the recorder is somebody else's code.
+        #[cfg(feature = "metrics")]
+        self.count(previous.as_deref(), started_at, landed.as_ref().err());
+        landed
+    }
+
+    fn take_in(
         &self,
         sequence: u64,
         started_at: Duration,
@@ -188,6 +205,22 @@ impl KeyCache {
         let withdrawn = previous.is_some_and(|previous| keys.succeed(&previous.keys));
         let epoch = previous.map_or(0, |previous| previous.epoch) + u64::from(withdrawn);
         Ok(Snapshot { keys: Arc::new(keys), sequence, epoch, confirmed_at, etag: fetched.etag })
+    }
+
+    #[cfg(feature = "metrics")]
+    fn count(&self, previous: Option<&Snapshot>, started_at: Duration, error: Option<&KeySourceError>) {
+        let current = self.snapshot.load();
+        let outcome = match (error, current.as_deref(), previous) {
+            (Some(error), ..) => Outcome::Failed(error.kind()),
+            (None, Some(current), Some(previous)) if Arc::ptr_eq(&current.keys, &previous.keys) => {
+                Outcome::NotModified
+            }
+            (None, current, _) => {
+                Outcome::Changed { keys: current.map_or(0, |current| current.keys.keys().len()) }
+            }
+        };
+        let elapsed = self.clock.monotonic().saturating_sub(started_at);
+        metrics::fetched(&self.issuer, outcome, self.clock.now().saturating_sub(elapsed));
     }
 
     fn next_step(self: &Arc<Self>) -> Option<KeeperStep> {

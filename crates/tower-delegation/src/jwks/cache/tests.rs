@@ -549,9 +549,10 @@ async fn status_tells_how_it_goes() {
     fixture.cache.warm_up().await.unwrap();
     fixture.advance(5).await;
     let warm = KeyStatus {
+        issuer: "https://idp.example.com".into(),
         has_keys: true,
         key_count: 2,
-        skipped: 1,
+        skipped_count: 1,
         age: Some(Duration::from_secs(5)),
         last_error: None,
     };

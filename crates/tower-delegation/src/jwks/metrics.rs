@@ -1,0 +1,57 @@
+//! What an operator watches of the keys, through the `metrics` facade.
+//!
+//! Labels come from the configuration and from fixed lists, so that their
+//! number is bounded and no stranger writes into the operator's metrics.
+
+use metrics::{Unit, counter, describe_counter, describe_gauge, gauge};
+
+use super::KeySourceErrorKind;
+use crate::{clock::Timestamp, names::IssuerUrl};
+
+const FETCHES: &str = "tower_delegation_jwks_fetches_total";
+const KEYS: &str = "tower_delegation_jwks_keys";
+const LAST_SUCCESS: &str = "tower_delegation_jwks_last_success_timestamp_seconds";
+
+/// How a fetch ended.
+#[derive(Clone, Copy)]
+pub(super) enum Outcome {
+    /// With a document of this many usable keys.
+    Changed {
+        keys: usize,
+    },
+    /// The set in use is current.
+    NotModified,
+    Failed(KeySourceErrorKind),
+}
+
+pub(super) fn describe() {
+    describe_counter!(FETCHES, "Fetches of an issuer's key set, by how they ended");
+    describe_gauge!(KEYS, "Usable keys of an issuer's last good key set");
+    describe_gauge!(
+        LAST_SUCCESS,
+        Unit::Seconds,
+        "When an issuer's key set was last brought or confirmed, since 1970-01-01"
+    );
+}
+
+/// Records the end of a fetch that began at `started_at`.
+pub(super) fn fetched(issuer: &IssuerUrl, outcome: Outcome, started_at: Timestamp) {
+    let label = || issuer.as_str().to_owned();
+    let code = match outcome {
+        Outcome::Changed { .. } => "changed",
+        Outcome::NotModified => "not_modified",
+        Outcome::Failed(kind) => kind.code(),
+    };
+    counter!(FETCHES, "issuer" => label(), "outcome" => code).increment(1);
+    if let Outcome::Changed { keys } = outcome {
+        gauge!(KEYS, "issuer" => label()).set(u32::try_from(keys).map_or(f64::INFINITY, f64::from));
+    }
+    if !matches!(outcome, Outcome::Failed(_)) {
+        gauge!(LAST_SUCCESS, "issuer" => label()).set(seconds(started_at));
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "exact to the millisecond for 285 000 years")]
+fn seconds(time: Timestamp) -> f64 {
+    time.unix_millis() as f64 / 1000.0
+}
