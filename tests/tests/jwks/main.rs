@@ -1,0 +1,170 @@
+//! The issuer's keys: how often they are fetched, from where, and what holds
+//! while they cannot be. Fetches are counted at a real server; time is a test
+//! clock.
+
+mod documents;
+mod flood;
+mod freshness;
+mod metrics;
+mod outage;
+mod rotation;
+mod status;
+mod stress;
+mod transport;
+mod vectors;
+
+use std::{
+    future::{Future, poll_fn},
+    io::Write as _,
+    pin::{Pin, pin},
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    body::Body,
+    http::{Request, StatusCode, header::AUTHORIZATION},
+    routing::get,
+};
+use integration_tests::AUDIENCE;
+use tower::ServiceExt as _;
+use tower_delegation::{
+    DelegationContext, DelegationLayer, TrustedIssuer,
+    jwks::{KeySourceErrorKind, KeyStatus},
+};
+use tower_delegation_testing::{Endpoint, MockIdp, MockIdpBuilder, TestClock, TokenBuilder};
+
+/// When a set without `Cache-Control` is refreshed: at 80 % of ten minutes.
+const DEFAULT_REFRESH: Duration = Duration::from_secs(480);
+
+/// Time in which one more fetch for unknown keys is granted.
+const REFILL: Duration = Duration::from_secs(10);
+
+/// The time for one fetch.
+const FETCH_LIMIT: Duration = Duration::from_secs(30);
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Prints a line that the test harness does not keep to itself.
+fn say(line: &str) {
+    // Nobody listens: nothing to be done about it.
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// A provider, a clock that it shares with the service, and the service, called
+/// in process: only its way to the provider goes over sockets.
+struct World {
+    clock: TestClock,
+    idp: MockIdp,
+}
+
+impl World {
+    async fn new() -> Self {
+        Self::with(|idp| idp).await
+    }
+
+    async fn with(configure: impl FnOnce(MockIdpBuilder) -> MockIdpBuilder) -> Self {
+        let clock = TestClock::new();
+        // Tokens outlive every test, so that no refusal is for their age.
+        let idp = MockIdp::builder().clock(clock.clone()).audience(AUDIENCE).token_lifetime(100 * DAY);
+        Self { clock, idp: configure(idp).start().await }
+    }
+
+    /// A service that has asked for nothing yet.
+    fn service(&self) -> Service {
+        self.service_of(TrustedIssuer::discover(self.idp.issuer()).unwrap())
+    }
+
+    fn service_of(&self, issuer: TrustedIssuer) -> Service {
+        let builder = DelegationLayer::builder().issuer(issuer.audience(AUDIENCE));
+        Service::new(builder.clock(self.clock.clone()).build().unwrap())
+    }
+
+    /// A service that has the provider's keys: one fetch.
+    async fn warm_service(&self) -> Service {
+        let service = self.service();
+        service.layer.warm_up().await.unwrap();
+        service
+    }
+
+    fn token(&self) -> TokenBuilder {
+        self.idp.token().subject("alice").client("shop-web")
+    }
+
+    fn fetches(&self) -> usize {
+        self.idp.requests(Endpoint::Jwks)
+    }
+
+    /// Lets time pass until the set is refreshed, and waits until the refresh has landed.
+    async fn refresh(&self, service: &Service) {
+        let fetches = self.fetches();
+        self.clock.advance(DEFAULT_REFRESH);
+        self.idp.wait_for_requests(Endpoint::Jwks, fetches + 1).await;
+        service.until("the refresh has landed", |status| status.age == Some(Duration::ZERO)).await;
+    }
+}
+
+/// `GET /` behind the layer. Clones share the layer's keys.
+#[derive(Clone)]
+struct Service {
+    layer: DelegationLayer,
+    router: Router,
+}
+
+impl Service {
+    fn new(layer: DelegationLayer) -> Self {
+        let whoami = get(async |delegation: DelegationContext| delegation.subject().id().to_string());
+        Self { router: Router::new().route("/", whoami).layer(layer.clone()), layer }
+    }
+
+    /// The status of the answer to a request with this token.
+    fn call(&self, token: &str) -> impl Future<Output = StatusCode> + Send + use<> {
+        let request = Request::get("/").header(AUTHORIZATION, format!("Bearer {token}"));
+        let response = self.router.clone().oneshot(request.body(Body::empty()).unwrap());
+        async move { response.await.unwrap().status() }
+    }
+
+    /// The same, for a request that must not wait for anything.
+    fn call_at_once(&self, token: &str) -> StatusCode {
+        let mut context = Context::from_waker(Waker::noop());
+        match pin!(self.call(token)).poll(&mut context) {
+            Poll::Ready(status) => status,
+            Poll::Pending => panic!("the request waits for a fetch"),
+        }
+    }
+
+    /// The same, for a request that must wait.
+    async fn call_waiting(&self, token: &str) -> Pin<Box<dyn Future<Output = StatusCode> + Send>> {
+        let mut waiting: Pin<Box<dyn Future<Output = StatusCode> + Send>> = Box::pin(self.call(token));
+        poll_fn(|context| {
+            assert!(waiting.as_mut().poll(context).is_pending(), "the request does not wait for a fetch");
+            Poll::Ready(())
+        })
+        .await;
+        waiting
+    }
+
+    fn status(&self) -> KeyStatus {
+        let status = self.layer.status();
+        let [issuer] = status.issuers.as_slice() else { panic!("one issuer: {status:?}") };
+        issuer.clone()
+    }
+
+    fn last_error(&self) -> Option<KeySourceErrorKind> {
+        self.status().last_error
+    }
+
+    /// Lets the background tasks run until the keys' status is as wanted.
+    async fn until(&self, what: &str, is_so: impl Fn(&KeyStatus) -> bool) {
+        let waiting = async {
+            while !is_so(&self.status()) {
+                tokio::task::yield_now().await;
+            }
+        };
+        let waited = tokio::time::timeout(20 * SECOND, waiting).await;
+        assert!(waited.is_ok(), "{what}: {:?}", self.status());
+    }
+}

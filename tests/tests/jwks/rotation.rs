@@ -1,0 +1,116 @@
+//! New keys and withdrawn ones.
+
+use axum::http::StatusCode;
+use tower_delegation_testing::{Algorithm, Endpoint};
+
+use crate::{FETCH_LIMIT, SECOND, World};
+
+#[tokio::test]
+async fn a_withdrawn_key_is_refused_at_once_after_a_refresh() {
+    let world = World::new().await;
+    let service = world.warm_service().await;
+    let (old, bystander) = (world.token().sign(), world.token().algorithm(Algorithm::EdDsa).sign());
+    world.refresh(&service).await;
+    for token in [&old, &old, &bystander, &bystander] {
+        // The second time it may come out of a cache.
+        assert_eq!(service.call_at_once(token), StatusCode::OK);
+    }
+    // Both algorithms get a new key; only the old ES256 key is withdrawn.
+    let eddsa = world.idp.jwks()["keys"][1].clone();
+    assert_eq!(eddsa["kid"], "eddsa-1");
+    world.idp.rotate_keys();
+    world.idp.withdraw_old_keys();
+    world.idp.publish_extra_jwk(eddsa);
+    let new = world.token().sign();
+
+    world.refresh(&service).await;
+    for _ in 0..2 {
+        assert_eq!(service.call_at_once(&new), StatusCode::OK);
+        assert_eq!(service.call_at_once(&bystander), StatusCode::OK, "its key is published still");
+        assert_eq!(service.call(&old).await, StatusCode::UNAUTHORIZED);
+    }
+}
+
+#[tokio::test]
+async fn a_withdrawal_is_also_learnt_from_a_fetch_for_an_unknown_key() {
+    let world = World::new().await;
+    let service = world.warm_service().await;
+    let old = world.token().sign();
+    for _ in 0..2 {
+        assert_eq!(service.call_at_once(&old), StatusCode::OK);
+    }
+    world.idp.rotate_keys();
+    world.idp.withdraw_old_keys();
+    assert_eq!(service.call_at_once(&old), StatusCode::OK, "nobody has told yet");
+    assert_eq!(service.call(&world.token().sign()).await, StatusCode::OK);
+    assert_eq!(service.call(&old).await, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn another_key_under_the_same_name_withdraws_the_first() {
+    let world = World::new().await;
+    let service = world.warm_service().await;
+    let old = world.token().sign();
+    for _ in 0..2 {
+        assert_eq!(service.call_at_once(&old), StatusCode::OK);
+    }
+    // Issuers of one provider name their keys alike.
+    let other = world.idp.issuer_at("/other");
+    assert_eq!(other.key_ids(), world.idp.key_ids());
+    world.idp.replace_jwks_document(other.jwks().to_string());
+    world.refresh(&service).await;
+    assert_eq!(service.call_at_once(&old), StatusCode::UNAUTHORIZED);
+    let new = other.token().issuer(world.idp.issuer()).sign();
+    assert_eq!(service.call_at_once(&new), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_key_that_is_withdrawn_and_published_again_is_good_again() {
+    let world = World::new().await;
+    let service = world.warm_service().await;
+    let token = world.token().sign();
+    let other = world.idp.issuer_at("/other").jwks().to_string();
+    for document in [Some(other), None] {
+        assert_eq!(service.call_at_once(&token), StatusCode::OK);
+        match document {
+            Some(document) => world.idp.replace_jwks_document(document),
+            None => break,
+        }
+        world.refresh(&service).await;
+        assert_eq!(service.call(&token).await, StatusCode::UNAUTHORIZED);
+        world.idp.restore_jwks_document();
+        world.refresh(&service).await;
+    }
+}
+
+#[tokio::test]
+async fn an_old_answer_never_replaces_a_newer_one() {
+    let world = World::new().await;
+    let service = world.warm_service().await;
+    let old = world.token().sign();
+    // The server keeps back an answer that still has the old key, until the fetch is given up.
+    let held = world.idp.hold(Endpoint::Jwks);
+    world.clock.advance(crate::DEFAULT_REFRESH);
+    world.idp.wait_for_requests(Endpoint::Jwks, 2).await;
+    world.clock.advance(FETCH_LIMIT);
+    service.until("the fetch is given up", |status| status.last_error.is_some()).await;
+
+    world.idp.recover(Endpoint::Jwks);
+    world.idp.rotate_keys();
+    world.idp.withdraw_old_keys();
+    world.clock.wait_for_sleepers(1).await;
+    world.clock.advance(2 * SECOND);
+    service.until("the next fetch has landed", |status| status.last_error.is_none()).await;
+    let new = world.token().sign();
+    assert_eq!(service.call_at_once(&new), StatusCode::OK);
+    assert_eq!(service.call(&old).await, StatusCode::UNAUTHORIZED);
+    let landed = service.status();
+
+    held.release();
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+        assert_eq!(service.call(&old).await, StatusCode::UNAUTHORIZED);
+    }
+    assert_eq!(service.call_at_once(&new), StatusCode::OK);
+    assert_eq!(service.status().key_count, landed.key_count);
+}

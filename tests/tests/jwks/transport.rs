@@ -1,0 +1,172 @@
+//! Where keys are fetched from, and which answers are taken.
+
+use axum::http::{Response, StatusCode};
+use integration_tests::AUDIENCE;
+use tower_delegation::{ConfigError, TrustedIssuer, jwks::KeySourceErrorKind};
+use tower_delegation_testing::{Endpoint, MockIdp};
+
+use crate::{DEFAULT_REFRESH, SECOND, World};
+
+#[tokio::test]
+async fn redirects_are_not_followed() {
+    let world = World::new().await;
+    let stranger = MockIdp::builder().clock(world.clock.clone()).start().await;
+    let neighbour = world.idp.issuer_at("/neighbour");
+    let redirect = |status: u16, location: &str| {
+        Response::builder().status(status).header("location", location).body("").unwrap()
+    };
+    for status in [301, 302, 303, 307, 308] {
+        for (name, keys, metadata) in [
+            ("same origin", neighbour.jwks_uri(), neighbour.issuer()),
+            ("other origin", stranger.jwks_uri(), stranger.issuer()),
+        ] {
+            world.idp.answer_with(Endpoint::Jwks, redirect(status, &keys));
+            let service = world.service();
+            let answer = service.call(&world.token().sign()).await;
+            assert_eq!(answer, StatusCode::SERVICE_UNAVAILABLE, "{status}, {name}");
+            assert_eq!(service.last_error(), Some(KeySourceErrorKind::Refused), "{status}, {name}");
+            world.idp.recover(Endpoint::Jwks);
+
+            let metadata = format!("{metadata}/.well-known/openid-configuration");
+            world.idp.answer_with(Endpoint::Discovery, redirect(status, &metadata));
+            let service = world.service();
+            let answer = service.call(&world.token().sign()).await;
+            assert_eq!(answer, StatusCode::SERVICE_UNAVAILABLE, "metadata: {status}, {name}");
+            world.idp.recover(Endpoint::Discovery);
+        }
+    }
+    for issuer in [&neighbour, &*stranger] {
+        assert_eq!((issuer.requests(Endpoint::Jwks), issuer.requests(Endpoint::Discovery)), (0, 0));
+    }
+}
+
+#[tokio::test]
+async fn only_json_is_taken() {
+    let world = World::new().await;
+    let rows = [
+        (Some("application/jwk-set+json"), true),
+        (Some("application/json"), true),
+        (Some("Application/JSON; charset=utf-8"), true),
+        (Some("text/html"), false),
+        (Some("text/plain"), false),
+        (Some("application/jwk+json"), false),
+        (Some("application/jsonp"), false),
+        (Some("application/octet-stream"), false),
+        (Some(""), false),
+        (None, false),
+    ];
+    for (content_type, is_taken) in rows {
+        let mut answer = Response::new(world.idp.jwks().to_string());
+        if let Some(content_type) = content_type {
+            answer.headers_mut().insert("content-type", content_type.parse().unwrap());
+        }
+        world.idp.answer_with(Endpoint::Jwks, answer);
+        let service = world.service();
+        let expected = if is_taken { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        assert_eq!(service.call(&world.token().sign()).await, expected, "{content_type:?}");
+    }
+    for status in [201, 203, 204, 206, 304, 400, 401, 403, 410, 429, 500] {
+        let answer = Response::builder().status(status).header("content-type", "application/json");
+        world.idp.answer_with(Endpoint::Jwks, answer.body(world.idp.jwks().to_string()).unwrap());
+        let service = world.service();
+        let answer = service.call(&world.token().sign()).await;
+        assert_eq!(answer, StatusCode::SERVICE_UNAVAILABLE, "status {status}");
+    }
+}
+
+#[test]
+fn plain_http_to_another_machine_does_not_build() {
+    let issuer = "https://idp.example.com";
+    for url in ["http://idp.example.com/jwks", "http://192.0.2.1/jwks", "ftp://idp.example.com/jwks", "/jwks"]
+    {
+        let built = TrustedIssuer::with_jwks_url(issuer, url);
+        assert!(matches!(built, Err(ConfigError::InvalidUrl { .. })), "{url}");
+        let built = TrustedIssuer::discover(url);
+        assert!(matches!(built, Err(ConfigError::InvalidUrl { .. })), "{url}");
+    }
+}
+
+/// That an `https` issuer's metadata cannot send us to plain `http` on a
+/// loopback address either is shown beside the code, in `issuer/discovery.rs`:
+/// it takes a provider with a certificate.
+#[tokio::test]
+async fn metadata_does_not_lead_to_plain_http_nor_to_credentials() {
+    let world = World::new().await;
+    let address = world.idp.address();
+    for jwks_uri in [
+        "http://idp.example.com/jwks".to_owned(),
+        "http://192.0.2.1/jwks".to_owned(),
+        format!("http://user:secret@{address}/jwks"),
+        "file:///etc/jwks".to_owned(),
+        "/jwks".to_owned(),
+        String::new(),
+    ] {
+        world.idp.set_metadata("jwks_uri", jwks_uri.as_str());
+        let service = world.service();
+        let answer = service.call(&world.token().sign()).await;
+        assert_eq!(answer, StatusCode::SERVICE_UNAVAILABLE, "{jwks_uri}");
+        assert_eq!(service.last_error(), Some(KeySourceErrorKind::MetadataInvalid), "{jwks_uri}");
+    }
+    world.idp.remove_metadata("jwks_uri");
+    let service = world.service();
+    assert_eq!(service.call(&world.token().sign()).await, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(world.fetches(), 0);
+}
+
+#[tokio::test]
+async fn metadata_of_another_issuer_is_not_followed() {
+    let world = World::new().await;
+    let evil = world.idp.issuer_at("/evil");
+    let own = world.idp.issuer();
+    for named in [evil.issuer().to_owned(), format!("{own}/"), own.replace("http", "HTTP"), String::new()] {
+        world.idp.set_metadata("issuer", named.as_str());
+        world.idp.set_metadata("jwks_uri", evil.jwks_uri());
+        let service = world.service();
+        for token in [world.token(), evil.token().issuer(own).audience(AUDIENCE)] {
+            assert_eq!(service.call(&token.sign()).await, StatusCode::SERVICE_UNAVAILABLE, "{named:?}");
+        }
+        assert_eq!(service.last_error(), Some(KeySourceErrorKind::IssuerMismatch), "{named:?}");
+    }
+    assert_eq!(evil.requests(Endpoint::Jwks), 0);
+}
+
+#[tokio::test]
+async fn a_key_set_that_moved_is_followed_after_it_failed() {
+    let world = World::new().await;
+    let service = world.warm_service().await;
+    let old = world.token().sign();
+    let elsewhere = world.idp.issuer_at("/elsewhere");
+    world.idp.set_metadata("jwks_uri", elsewhere.jwks_uri());
+    world.refresh(&service).await;
+    assert_eq!(world.idp.requests(Endpoint::Discovery), 1, "metadata is not read each time");
+    assert_eq!(elsewhere.requests(Endpoint::Jwks), 0);
+
+    world.idp.fail_with(Endpoint::Jwks, StatusCode::GONE);
+    world.clock.advance(DEFAULT_REFRESH);
+    service.until("the refresh has failed", |status| status.last_error.is_some()).await;
+    assert_eq!(service.call_at_once(&old), StatusCode::OK);
+    world.clock.wait_for_sleepers(1).await;
+    world.clock.advance(2 * SECOND);
+    service.until("the next one has not", |status| status.last_error.is_none()).await;
+    assert_eq!((world.idp.requests(Endpoint::Discovery), elsewhere.requests(Endpoint::Jwks)), (2, 1));
+    let new = elsewhere.token().issuer(world.idp.issuer()).audience(AUDIENCE).sign();
+    assert_eq!(service.call_at_once(&new), StatusCode::OK);
+    assert_eq!(service.call(&old).await, StatusCode::UNAUTHORIZED);
+    // The `ETag` of the former place means nothing here.
+    let sent = elsewhere.last_request_headers(Endpoint::Jwks).unwrap();
+    assert!(!sent.contains_key("if-none-match"), "{sent:?}");
+}
+
+#[tokio::test]
+async fn what_is_sent_names_no_key_and_no_token() {
+    let world = World::new().await;
+    let service = world.warm_service().await;
+    let token = world.token().header("kid", "../stranger?a=b").sign();
+    assert_eq!(service.call(&token).await, StatusCode::UNAUTHORIZED);
+    assert_eq!(world.fetches(), 2, "at the same path as ever");
+    let sent = world.idp.last_request_headers(Endpoint::Jwks).unwrap();
+    for name in ["authorization", "cookie", "referer"] {
+        assert!(!sent.contains_key(name), "{name}");
+    }
+    assert!(!format!("{sent:?}").contains("stranger"), "{sent:?}");
+}
