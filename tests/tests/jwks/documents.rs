@@ -8,7 +8,7 @@ use tower_delegation_testing::Algorithm;
 use crate::World;
 
 /// A public key that nothing is wrong with, changed.
-fn changed(world: &World, algorithm: Algorithm, changes: Value) -> Value {
+fn changed(world: &World, algorithm: Algorithm, changes: &Value) -> Value {
     let issuer = world.idp.issuer_at("/odd");
     let _ = issuer.token().algorithm(algorithm).sign();
     let keys = issuer.jwks()["keys"].as_array().unwrap().clone();
@@ -26,8 +26,8 @@ fn changed(world: &World, algorithm: Algorithm, changes: Value) -> Value {
 
 /// Keys that are not used, and keys that are odd and good all the same.
 fn odd_keys(world: &World) -> Vec<(&'static str, Value, bool)> {
-    let ec = |changes| changed(world, Algorithm::Es256, changes);
-    let rsa = |changes| changed(world, Algorithm::Rs256, changes);
+    let ec = |changes| changed(world, Algorithm::Es256, &changes);
+    let rsa = |changes| changed(world, Algorithm::Rs256, &changes);
     vec![
         ("post-quantum", json!({"kty": "AKP", "alg": "ML-DSA-44", "kid": "odd", "pub": "AAAA"}), false),
         ("secp256k1", ec(json!({"crv": "secp256k1", "alg": "ES256K"})), false),

@@ -1,6 +1,13 @@
 //! The issuer's keys: how often they are fetched, from where, and what holds
 //! while they cannot be. Fetches are counted at a real server; time is a test
 //! clock.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::panic,
+    reason = "what goes wrong in a test fails the test, also in its helpers"
+)]
 
 mod documents;
 mod flood;
@@ -107,6 +114,9 @@ impl World {
     }
 }
 
+/// A request that waits for a fetch.
+type Waiting = Pin<Box<dyn Future<Output = StatusCode> + Send>>;
+
 /// `GET /` behind the layer. Clones share the layer's keys.
 #[derive(Clone)]
 struct Service {
@@ -137,8 +147,8 @@ impl Service {
     }
 
     /// The same, for a request that must wait.
-    async fn call_waiting(&self, token: &str) -> Pin<Box<dyn Future<Output = StatusCode> + Send>> {
-        let mut waiting: Pin<Box<dyn Future<Output = StatusCode> + Send>> = Box::pin(self.call(token));
+    async fn call_waiting(&self, token: &str) -> Waiting {
+        let mut waiting: Waiting = Box::pin(self.call(token));
         poll_fn(|context| {
             assert!(waiting.as_mut().poll(context).is_pending(), "the request does not wait for a fetch");
             Poll::Ready(())
