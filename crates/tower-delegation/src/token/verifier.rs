@@ -1,21 +1,20 @@
 //! From a token's text to a [`VerifiedToken`], or to the reason why not.
 
-use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use serde_json::value::RawValue;
 
 use super::{
     VerifiedToken,
-    claims::RawClaims,
+    claims::{RawClaims, Terms},
     header::{Header, TokenType},
     json::{find, string},
     unverified::UnverifiedToken,
 };
 use crate::{
     clock::Clock,
-    issuer::{IssuerPolicy, TypePolicy},
+    issuer::{IssuerPolicy, Issuers, PolicyRef, TypePolicy},
     jwks::{PendingKey, Resolution, VerifyingKey},
-    names::IssuerUrl,
     reason::DenialReason,
 };
 
@@ -34,7 +33,7 @@ use crate::{
 /// 7. required claims, types, `aud`, `cnf`, `act`
 /// 8. `exp`, `nbf`, `iat`, maximum lifetime and age
 pub(crate) struct Verifier {
-    issuers: HashMap<IssuerUrl, IssuerPolicy>,
+    issuers: Issuers,
     clock: Arc<dyn Clock>,
     leeway: Duration,
     max_actors: usize,
@@ -50,17 +49,13 @@ pub(crate) enum Verification {
 }
 
 impl Verifier {
-    pub(crate) fn new(
-        issuers: HashMap<IssuerUrl, IssuerPolicy>,
-        clock: Arc<dyn Clock>,
-        leeway: Duration,
-        max_actors: usize,
-    ) -> Self {
+    pub(crate) fn new(issuers: Issuers, clock: Arc<dyn Clock>, leeway: Duration, max_actors: usize) -> Self {
         Self { issuers, clock, leeway, max_actors }
     }
 
+    /// The configured ones.
     pub(crate) fn issuers(&self) -> impl Iterator<Item = &IssuerPolicy> {
-        self.issuers.values()
+        self.issuers.configured()
     }
 
     pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
@@ -79,7 +74,7 @@ impl Verifier {
         };
         match policy.keys().resolve(token.algorithm(), token.key_id()) {
             Resolution::Ready(key) => {
-                Verification::Done(key.and_then(|key| self.finish(&token, &key, claims, policy, &payload)))
+                Verification::Done(key.and_then(|key| self.finish(&token, &key, claims, &policy)))
             }
             Resolution::Pending(key) => Verification::NeedsKey(key),
         }
@@ -89,7 +84,7 @@ impl Verifier {
     pub(crate) fn verify_with(&self, text: &str, key: &VerifyingKey) -> Result<VerifiedToken, DenialReason> {
         let (token, payload) = read(text)?;
         let (claims, policy) = self.admit(&token, &payload)?;
-        self.finish(&token, key, claims, policy, &payload)
+        self.finish(&token, key, claims, &policy)
     }
 
     /// Steps 2 to 4: whose token does this claim to be, and may it be one?
@@ -97,7 +92,7 @@ impl Verifier {
         &self,
         token: &UnverifiedToken<'_>,
         payload: &'p str,
-    ) -> Result<(RawClaims<'p>, &IssuerPolicy), DenialReason> {
+    ) -> Result<(RawClaims<'p>, PolicyRef<'_>), DenialReason> {
         let claims = RawClaims::parse(payload)?;
         token.header().check_replicas(claims.issuer, claims.subject, claims.audience)?;
         let issuer = claims.issuer.ok_or(DenialReason::ClaimMissing)?;
@@ -117,11 +112,15 @@ impl Verifier {
         key: &VerifyingKey,
         claims: RawClaims<'_>,
         policy: &IssuerPolicy,
-        payload: &str,
     ) -> Result<VerifiedToken, DenialReason> {
         token.verify_signature(key)?;
-        let verified =
-            claims.into_verified(policy.issuer(), policy.audiences(), self.max_actors, payload.into())?;
+        let terms = Terms {
+            issuer: policy.issuer(),
+            audiences: policy.audiences(),
+            mapping: policy.mapping(),
+            max_actors: self.max_actors,
+        };
+        let verified = claims.into_verified(&terms, token.signing_input())?;
         verified.check_times(self.clock.now(), self.leeway, policy)?;
         Ok(verified)
     }
@@ -130,7 +129,7 @@ impl Verifier {
 impl fmt::Debug for Verifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Verifier")
-            .field("issuers", &self.issuers.keys())
+            .field("issuers", &self.issuers)
             .field("leeway", &self.leeway)
             .field("max_actors", &self.max_actors)
             .finish_non_exhaustive()
