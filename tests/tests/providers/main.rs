@@ -1,6 +1,13 @@
 //! The presets: tokens in the shapes that providers really issue, minted and
 //! signed here, verified through the layer's own authenticator.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "test code outside of test functions"
+)]
+
 mod presets;
 mod refusals;
 mod tenants;

@@ -92,6 +92,7 @@ impl ClaimMapping {
                 (Test::ends_with("sub", "@clients"), Service),
                 (Test::has_word("sub_profile", "ai_agent"), Service),
                 (Test::has_word("sub_profile", "service"), Service),
+                (Test::has_word("sub_profile", "user"), User),
                 // `connection|user`
                 (Test::contains("sub", "|"), User),
             ])

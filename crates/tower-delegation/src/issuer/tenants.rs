@@ -37,7 +37,8 @@ const PLACEHOLDER: &str = "{tenant}";
 /// ```
 #[derive(Debug)]
 pub struct TenantIssuers {
-    issuers: HashMap<IssuerUrl, TrustedIssuer>,
+    template: TrustedIssuer,
+    tenants: HashMap<IssuerUrl, Box<str>>,
 }
 
 impl TenantIssuers {
@@ -57,29 +58,30 @@ impl TenantIssuers {
         if identifier.matches(PLACEHOLDER).count() != 1 {
             return Err(invalid(identifier, "the issuer's identifier must have `{tenant}` in it, once"));
         }
-        let mut issuers = HashMap::new();
+        let mut known = HashMap::new();
         for tenant in tenants {
             let tenant = tenant.as_ref();
             if !is_segment(tenant) {
                 return Err(invalid(tenant, "use ASCII letters, digits, `-`, `_` and dots between them"));
             }
-            let issuer = template.for_tenant(tenant)?;
-            issuers.insert(issuer.issuer.clone(), issuer);
+            known.insert(template.for_tenant(tenant)?.issuer, tenant.into());
         }
-        if issuers.is_empty() {
+        if known.is_empty() {
             return Err(invalid(identifier, "name at least one tenant"));
         }
-        Ok(Self { issuers })
+        Ok(Self { template, tenants: known })
     }
 }
 
 impl IssuerResolver for TenantIssuers {
     fn resolve(&self, issuer: &str) -> Option<TrustedIssuer> {
-        self.issuers.get(issuer).cloned()
+        let tenant = self.tenants.get(issuer)?;
+        // It was made once, when the list was checked.
+        self.template.for_tenant(tenant).ok()
     }
 
     fn max_issuers(&self) -> u64 {
-        u64::try_from(self.issuers.len()).unwrap_or(u64::MAX)
+        u64::try_from(self.tenants.len()).unwrap_or(u64::MAX)
     }
 }
 

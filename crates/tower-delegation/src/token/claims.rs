@@ -22,6 +22,8 @@ use crate::{
 /// 9999-12-31T23:59:59Z: what lies beyond is a mistake or an attack.
 const LAST_SECOND: i64 = 253_402_300_799;
 
+type Members<'a> = Box<[(Box<str>, &'a RawValue)]>;
+
 /// The claims that the library knows, as raw JSON. Nothing in here is true yet.
 #[derive(Default)]
 pub(super) struct RawClaims<'a> {
@@ -42,7 +44,7 @@ pub(super) struct RawClaims<'a> {
     amr: Option<&'a RawValue>,
     /// Logout tokens and security events carry it, access tokens never do (RFC 8417 section 2.2).
     has_events: bool,
-    others: OnceCell<Box<[(Box<str>, &'a RawValue)]>>,
+    others: OnceCell<Members<'a>>,
     payload: &'a str,
 }
 

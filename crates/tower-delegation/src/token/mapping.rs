@@ -298,3 +298,92 @@ fn read_scopes(value: &RawValue, form: ScopeForm) -> Option<ScopeSet> {
 fn same_scopes(one: &ScopeSet, other: &ScopeSet) -> bool {
     one.iter().all(|scope| other.contains(scope)) && other.iter().all(|scope| one.contains(scope))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kind(test: ClaimTest, payload: &str) -> Result<SubjectKind, DenialReason> {
+        let claims = RawClaims::parse(payload)?;
+        let mapping = ClaimMapping::rfc9068().subject_kinds([(test, SubjectKind::User)]);
+        let mapped = Mapped { mapping: &mapping, claims: &claims };
+        let (subject, client) = mapped.parties()?;
+        mapped.subject_kind(&subject, client.as_ref())
+    }
+
+    #[test]
+    fn tests_of_claims() {
+        use SubjectKind::{Unknown, User};
+        let rows: &[(&str, ClaimTest, &str, Result<SubjectKind, DenialReason>)] = &[
+            ("always", ClaimTest::always(), "1", Ok(User)),
+            ("present", ClaimTest::present("x"), "1", Ok(User)),
+            ("present, false", ClaimTest::present("x"), "false", Ok(User)),
+            ("present, null", ClaimTest::present("x"), "null", Err(MALFORMED)),
+            ("absent", ClaimTest::present("y"), "1", Ok(Unknown)),
+            ("inside", ClaimTest::present(["x", "a.b"]), r#"{"a.b":1}"#, Ok(User)),
+            ("not inside", ClaimTest::present(["x", "a", "b"]), r#"{"a.b":1}"#, Ok(Unknown)),
+            ("in no object", ClaimTest::present(["x", "a"]), "[1]", Err(MALFORMED)),
+            ("equal", ClaimTest::equals("x", "app"), r#""app""#, Ok(User)),
+            ("another case", ClaimTest::equals("x", "app"), r#""App""#, Ok(Unknown)),
+            ("no string", ClaimTest::equals("x", "app"), r#"["app"]"#, Err(MALFORMED)),
+            ("empty", ClaimTest::equals("x", "app"), r#""""#, Err(MALFORMED)),
+            ("start", ClaimTest::starts_with("x", "a"), r#""app""#, Ok(User)),
+            ("no start", ClaimTest::starts_with("x", "p"), r#""app""#, Ok(Unknown)),
+            ("end", ClaimTest::ends_with("x", "@clients"), r#""a@clients""#, Ok(User)),
+            ("no end", ClaimTest::ends_with("x", "@clients"), r#""a@clients.x""#, Ok(Unknown)),
+            ("part", ClaimTest::contains("x", "|"), r#""a|b""#, Ok(User)),
+            ("word", ClaimTest::has_word("x", "13"), r#""3 13""#, Ok(User)),
+            ("part of a word", ClaimTest::has_word("x", "13"), r#""3 113""#, Ok(Unknown)),
+            ("the same", ClaimTest::same("sub", "x"), r#""alice""#, Ok(User)),
+            ("not the same", ClaimTest::same("sub", "x"), r#""bob""#, Ok(Unknown)),
+            ("both absent", ClaimTest::same("y", "z"), "1", Ok(Unknown)),
+            ("the client's name", ClaimTest::names_client("x", "sa-"), r#""sa-shop""#, Ok(User)),
+            ("longer than that", ClaimTest::names_client("x", "sa-"), r#""sa-shop2""#, Ok(Unknown)),
+            ("no such prefix", ClaimTest::names_client("x", "sa-"), r#""shop""#, Ok(Unknown)),
+            ("the client", ClaimTest::subject_is_client(), "1", Ok(Unknown)),
+            ("another", ClaimTest::subject_is_not_client(), "1", Ok(User)),
+        ];
+        for (name, test, x, expected) in rows {
+            let payload = format!(r#"{{"sub":"alice","client_id":"Shop","x":{x}}}"#);
+            assert_eq!(kind(test.clone(), &payload), *expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn forms_of_scopes() {
+        use ScopeForm::{Array, Either, String};
+        for (json, form, expected) in [
+            (r#""a b""#, String, Some("a b")),
+            (r#""a b""#, Either, Some("a b")),
+            (r#""a b""#, Array, None),
+            (r#"["a","b"]"#, Array, Some("a b")),
+            (r#"["a","b"]"#, Either, Some("a b")),
+            (r#"["a","b"]"#, String, None),
+            ("[]", Array, Some("")),
+            (r#"["a b"]"#, Array, None),
+            (r#"["a b"]"#, Either, None),
+            (r#"[""]"#, Array, None),
+            (r#"["a",1]"#, Array, None),
+            (r#"["a\""]"#, Array, None),
+            (r#""a  b""#, Either, None),
+            ("null", Either, None),
+            ("{}", Either, None),
+        ] {
+            let read = read_scopes(serde_json::from_str(json).unwrap(), form);
+            assert_eq!(read.as_ref().map(ScopeSet::as_str), expected, "{json} {form:?}");
+        }
+    }
+
+    #[test]
+    fn an_identifier_is_made_of_what_is_signed() {
+        let claims = RawClaims::parse("{}").unwrap();
+        let strict = ClaimMapping::rfc9068();
+        let mapped = Mapped { mapping: &strict, claims: &claims };
+        assert_eq!(mapped.token_id("a.b"), Err(DenialReason::ClaimMissing));
+        let mapping = strict.allow_absent_token_id();
+        let mapped = Mapped { mapping: &mapping, claims: &claims };
+        // FIPS 180-2 appendix B.1.
+        let expected = "sha-256:ungWv48Bz-pBQUDeXa4iI7ADYaOWF3qctBD_YfIAFa0";
+        assert_eq!(mapped.token_id("abc").unwrap(), expected);
+    }
+}

@@ -97,7 +97,7 @@ impl Verifier {
         token.header().check_replicas(claims.issuer, claims.subject, claims.audience)?;
         let issuer = claims.issuer.ok_or(DenialReason::ClaimMissing)?;
         let issuer = string(issuer).ok_or(DenialReason::ClaimMalformed)?;
-        let policy = self.issuers.get(&*issuer).ok_or(DenialReason::IssuerUnknown)?;
+        let policy = self.issuers.get(&issuer).ok_or(DenialReason::IssuerUnknown)?;
         if !policy.algorithms().contains(token.algorithm()) {
             return Err(DenialReason::AlgorithmNotAllowed);
         }
