@@ -1,28 +1,31 @@
 //! Hears the layer's audit events.
 
 use std::{
+    cell::RefCell,
     collections::BTreeMap,
     fmt,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, Once},
 };
 
 use tracing::{
     Event, Level, Subscriber,
     field::{Field, Visit},
-    subscriber::DefaultGuard,
 };
 use tracing_subscriber::{
     Layer,
     layer::{Context, SubscriberExt as _},
 };
 
+type Events = Arc<Mutex<Vec<AuditEvent>>>;
+
+thread_local! {
+    static LISTENING: RefCell<Option<Events>> = const { RefCell::new(None) };
+}
+
 /// The audit events of this thread while it is held: use it in a
 /// single-threaded `#[tokio::test]`.
 #[derive(Debug)]
-pub struct AuditLog {
-    events: Arc<Mutex<Vec<AuditEvent>>>,
-    _guard: DefaultGuard,
-}
+pub struct AuditLog(Events);
 
 /// One audit event: its level and its fields as text.
 #[derive(Clone, Debug)]
@@ -37,15 +40,16 @@ impl AuditLog {
     /// Starts to listen on this thread.
     #[must_use]
     pub fn listen() -> Self {
-        let events = Arc::default();
-        let subscriber = tracing_subscriber::registry().with(Ear(Arc::clone(&events)));
-        Self { events, _guard: tracing::subscriber::set_default(subscriber) }
+        install();
+        let events = Events::default();
+        LISTENING.set(Some(Arc::clone(&events)));
+        Self(events)
     }
 
     /// Takes the events heard so far.
     #[must_use]
     pub fn take(&self) -> Vec<AuditEvent> {
-        std::mem::take(&mut *self.events.lock().unwrap())
+        std::mem::take(&mut *self.0.lock().unwrap())
     }
 
     /// Takes the one event heard so far.
@@ -65,7 +69,22 @@ impl AuditEvent {
     }
 }
 
-struct Ear(Arc<Mutex<Vec<AuditEvent>>>);
+impl Drop for AuditLog {
+    fn drop(&mut self) {
+        LISTENING.set(None);
+    }
+}
+
+/// Installs the one ear of the process. A subscriber per thread would not do:
+/// `tracing` remembers for all threads what one of them answered.
+pub(crate) fn install() {
+    static INSTALL: Once = Once::new();
+    INSTALL.call_once(|| {
+        tracing::subscriber::set_global_default(tracing_subscriber::registry().with(Ear)).unwrap();
+    });
+}
+
+struct Ear;
 
 impl<S: Subscriber> Layer<S> for Ear {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
@@ -74,7 +93,11 @@ impl<S: Subscriber> Layer<S> for Ear {
         }
         let mut heard = AuditEvent { level: *event.metadata().level(), fields: BTreeMap::new() };
         event.record(&mut heard);
-        self.0.lock().unwrap().push(heard);
+        LISTENING.with_borrow(|events| {
+            if let Some(events) = events {
+                events.lock().unwrap().push(heard);
+            }
+        });
     }
 }
 

@@ -31,6 +31,7 @@ pub struct Answer {
 impl Served {
     /// Serves `router`.
     pub async fn start(router: Router) -> Self {
+        crate::audit::install();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });

@@ -10,13 +10,13 @@ use http::{HeaderMap, Uri};
 use crate::{
     clock::{Clock, SystemClock},
     context::{Anonymous, DelegationContext},
-    credential::bearer_token,
+    credential::{Credential, bearer},
     error::ConfigError,
     issuer::{BuildContext, IssuerResolver, Issuers, TrustedIssuer},
     jwks::{KeySourceError, PendingKey, VerifyingKey},
     reason::DenialReason,
     rejection::{Rejection, is_quotable},
-    token::{Verification, VerifiedToken, Verifier},
+    token::{TokenCache, Verification, VerifiedToken, Verifier},
 };
 
 /// The leeway where none is set.
@@ -78,11 +78,37 @@ impl Authenticator {
     /// # Errors
     /// The [`Rejection`] to answer with.
     pub async fn verify(&self, token: &str) -> Result<DelegationContext, Rejection> {
-        let verified = match self.0.verifier.verify(token) {
-            Verification::Done(result) => result,
-            Verification::NeedsKey(key) => key.await.and_then(|key| self.0.verifier.verify_with(token, &key)),
+        let verify = async {
+            let credential = Credential::new(token)?;
+            match self.0.verifier.verify(credential) {
+                Verification::Done(result) => result,
+                Verification::NeedsKey(key) => self.0.verifier.verify_with(credential, &*key.await?),
+            }
         };
+        let verified = verify.await.map_err(|reason| match reason {
+            // No request presented it, so no request is malformed.
+            DenialReason::CredentialsMalformed => DenialReason::TokenMalformed,
+            other => other,
+        });
         verified.map(|token| self.context(token)).map_err(|reason| self.rejection(reason))
+    }
+
+    /// Forgets what was verified about a token, if it is held. Its next request
+    /// is verified from scratch.
+    pub fn forget_token(&self, token: &str) {
+        self.0.verifier.forget(token);
+    }
+
+    /// Forgets everything that was verified so far.
+    pub fn forget_all_tokens(&self) {
+        self.0.verifier.forget_all();
+    }
+
+    /// How many verified tokens are held right now. Does pending clean-up
+    /// first, so it is for status pages, not for every request.
+    #[must_use]
+    pub fn cached_tokens(&self) -> u64 {
+        self.0.verifier.held()
     }
 
     /// Fetches every issuer's keys now, for a readiness probe. Without it they
@@ -101,7 +127,7 @@ impl Authenticator {
 
     /// Authenticates as far as is possible without waiting.
     pub(crate) fn begin(&self, headers: &HeaderMap, uri: &Uri) -> Authentication {
-        let token = match bearer_token(headers, uri) {
+        let token = match bearer(headers, uri) {
             Ok(Some(token)) => token,
             Ok(None) => return Authentication::Done(Ok(None)),
             Err(reason) => return Authentication::Done(Err(reason)),
@@ -119,7 +145,7 @@ impl Authenticator {
         uri: &Uri,
         key: Result<Arc<VerifyingKey>, DenialReason>,
     ) -> Result<Option<DelegationContext>, DenialReason> {
-        let Some(token) = bearer_token(headers, uri)? else { return Ok(None) };
+        let Some(token) = bearer(headers, uri)? else { return Ok(None) };
         let token = self.0.verifier.verify_with(token, &*key?)?;
         Ok(Some(self.context(token)))
     }
@@ -152,6 +178,7 @@ pub struct AuthenticatorBuilder {
     max_actors: usize,
     realm: Arc<str>,
     clock: Arc<dyn Clock>,
+    token_cache: TokenCache,
     #[cfg(feature = "discovery")]
     http_client: Option<crate::http_client::HttpClient>,
 }
@@ -165,6 +192,7 @@ impl Default for AuthenticatorBuilder {
             max_actors: DEFAULT_MAX_ACTORS,
             realm: "api".into(),
             clock: Arc::new(SystemClock::new()),
+            token_cache: TokenCache::new(),
             #[cfg(feature = "discovery")]
             http_client: None,
         }
@@ -215,6 +243,13 @@ impl AuthenticatorBuilder {
         self
     }
 
+    /// How many verified tokens are kept, so that their signature is checked
+    /// once. Default 50,000 tokens, 64 MiB.
+    pub fn token_cache(mut self, token_cache: TokenCache) -> Self {
+        self.token_cache = token_cache;
+        self
+    }
+
     /// The client that fetches metadata and keys. Default
     /// [`HttpClient::default`](crate::http_client::HttpClient).
     #[cfg(feature = "discovery")]
@@ -256,12 +291,12 @@ impl AuthenticatorBuilder {
         for issuer in self.issuers {
             let policy = issuer.build(&mut context)?;
             let name = policy.issuer().clone();
-            if issuers.insert(name.clone(), policy).is_some() {
+            if issuers.insert(name.clone(), Arc::new(policy)).is_some() {
                 return Err(ConfigError::DuplicateIssuer { issuer: name.to_string() });
             }
         }
         let issuers = Issuers::new(issuers, self.resolvers, context);
-        let verifier = Verifier::new(issuers, self.clock, self.leeway, self.max_actors);
+        let verifier = Verifier::new(issuers, self.clock, self.leeway, self.max_actors, self.token_cache);
         Ok(Authenticator(Arc::new(Inner { verifier, realm: self.realm })))
     }
 }

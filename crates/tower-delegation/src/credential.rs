@@ -21,8 +21,38 @@ use crate::reason::DenialReason;
 /// The longest token that is looked at, in bytes.
 pub const MAX_TOKEN_LEN: usize = 16 * 1024;
 
-/// The one token in the head of a request, or `None` if it carries no credentials.
-pub(crate) fn bearer_token<'a>(headers: &'a HeaderMap, uri: &Uri) -> Result<Option<&'a str>, DenialReason> {
+/// The one credential that a request presents. Not longer than
+/// [`MAX_TOKEN_LEN`]; what it consists of is looked at when it is
+/// [read](Self::token).
+#[derive(Clone, Copy)]
+pub(crate) struct Credential<'a>(&'a [u8]);
+
+impl<'a> Credential<'a> {
+    /// A token that came by other means than a request's head.
+    pub(crate) fn new(token: &'a str) -> Result<Self, DenialReason> {
+        if token.len() > MAX_TOKEN_LEN {
+            Err(DenialReason::TokenTooLarge)
+        } else {
+            Ok(Self(token.as_bytes()))
+        }
+    }
+
+    /// The credential exactly as it was sent.
+    pub(crate) fn as_bytes(self) -> &'a [u8] {
+        self.0
+    }
+
+    /// The token, if the credential is one `b64token`.
+    pub(crate) fn token(self) -> Result<&'a str, DenialReason> {
+        if !is_b64token(self.0) {
+            return Err(DenialReason::CredentialsMalformed);
+        }
+        str::from_utf8(self.0).or(Err(DenialReason::CredentialsMalformed))
+    }
+}
+
+/// The one credential in the head of a request, or `None` if it carries none.
+pub(crate) fn bearer<'a>(headers: &'a HeaderMap, uri: &Uri) -> Result<Option<Credential<'a>>, DenialReason> {
     if uri.query().is_some_and(query_has_token) {
         return Err(DenialReason::TokenInQuery);
     }
@@ -34,7 +64,7 @@ pub(crate) fn bearer_token<'a>(headers: &'a HeaderMap, uri: &Uri) -> Result<Opti
     from_field(field.as_bytes())
 }
 
-fn from_field(field: &[u8]) -> Result<Option<&str>, DenialReason> {
+fn from_field(field: &[u8]) -> Result<Option<Credential<'_>>, DenialReason> {
     let scheme_len = field.iter().position(|b| !is_tchar(*b)).unwrap_or(field.len());
     let (scheme, rest) = field.split_at(scheme_len);
     if scheme.eq_ignore_ascii_case(b"DPoP") {
@@ -50,10 +80,10 @@ fn from_field(field: &[u8]) -> Result<Option<&str>, DenialReason> {
     if token.is_empty() {
         return Ok(None);
     }
-    if token.len() == rest.len() || !is_b64token(token) {
+    if token.len() == rest.len() {
         return Err(DenialReason::CredentialsMalformed);
     }
-    str::from_utf8(token).map(Some).or(Err(DenialReason::CredentialsMalformed))
+    Ok(Some(Credential(token)))
 }
 
 /// Without leading `SP`; a tab is no separator (RFC 6750 section 2.1: `1*SP`).
@@ -73,7 +103,10 @@ fn query_has_token(query: &str) -> bool {
 fn is_b64token(token: &[u8]) -> bool {
     let body_len = token.iter().rposition(|b| *b != b'=').map_or(0, |last| last + 1);
     let (body, _padding) = token.split_at(body_len);
-    !body.is_empty() && body.iter().all(|b| b.is_ascii_alphanumeric() || b"-._~+/".contains(b))
+    !body.is_empty()
+        && body
+            .iter()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~' | b'+' | b'/'))
 }
 
 /// `tchar`, RFC 9110 section 5.6.2.
@@ -91,7 +124,8 @@ mod tests {
         for field in fields {
             headers.append(AUTHORIZATION, HeaderValue::from_bytes(field.as_bytes()).unwrap());
         }
-        bearer_token(&headers, &uri.parse().unwrap()).map(|token| token.map(str::to_owned))
+        let credential = bearer(&headers, &uri.parse().unwrap())?;
+        credential.map(|credential| credential.token().map(str::to_owned)).transpose()
     }
 
     #[test]

@@ -179,7 +179,8 @@ async fn a_spoiled_presentation_has_its_status_code_and_challenge() {
     let (head, tail) = good.split_at(good.len() - 1);
     let padded = format!("{good}=");
     let spelled_otherwise = format!("{head}{}", if tail == "A" { "B" } else { next_letter(tail) });
-    let rows: Vec<(&str, Vec<String>, &str, u16, &str, &str, R)> = vec![
+    type Row = (&'static str, Vec<String>, &'static str, u16, &'static str, &'static str, R);
+    let rows: Vec<Row> = vec![
         ("nothing", vec![], "/", 401, "missing_credentials", MISSING, R::CredentialsMissing),
         (
             "Basic",

@@ -32,7 +32,7 @@ const DEFAULT_MAX_ISSUERS: u64 = 1_000;
 /// 401, and so is an answer for another identifier or one that does not build.
 ///
 /// The answer is held and serves all tokens of that issuer, isolated from the
-/// others like a configured one. [`TenantIssuers`](super::TenantIssuers) is an implementation.
+/// others like a configured one. No later answer takes it back. [`TenantIssuers`](super::TenantIssuers) is an implementation.
 ///
 /// # Example
 /// ```
@@ -70,7 +70,7 @@ pub trait IssuerResolver: fmt::Debug + Send + Sync + 'static {
 /// All issuers of one layer.
 #[derive(Debug)]
 pub(crate) struct Issuers {
-    configured: HashMap<IssuerUrl, IssuerPolicy>,
+    configured: HashMap<IssuerUrl, Arc<IssuerPolicy>>,
     resolvers: Vec<Resolved>,
     context: Mutex<BuildContext>,
 }
@@ -78,7 +78,7 @@ pub(crate) struct Issuers {
 impl Issuers {
     /// Asks `resolvers`, in this order, for the issuers that are not configured.
     pub(crate) fn new(
-        configured: HashMap<IssuerUrl, IssuerPolicy>,
+        configured: HashMap<IssuerUrl, Arc<IssuerPolicy>>,
         resolvers: impl IntoIterator<Item = Arc<dyn IssuerResolver>>,
         context: BuildContext,
     ) -> Self {
@@ -98,7 +98,7 @@ impl Issuers {
         Some(PolicyRef::Resolved(policy))
     }
 
-    pub(crate) fn configured(&self) -> impl Iterator<Item = &IssuerPolicy> {
+    pub(crate) fn configured(&self) -> impl Iterator<Item = &Arc<IssuerPolicy>> {
         self.configured.values()
     }
 }
@@ -107,8 +107,17 @@ impl Issuers {
 /// it may be dropped from those held meanwhile.
 #[derive(Debug)]
 pub(crate) enum PolicyRef<'a> {
-    Configured(&'a IssuerPolicy),
+    Configured(&'a Arc<IssuerPolicy>),
     Resolved(Arc<IssuerPolicy>),
+}
+
+impl PolicyRef<'_> {
+    pub(crate) fn to_arc(&self) -> Arc<IssuerPolicy> {
+        match self {
+            Self::Configured(policy) => Arc::clone(policy),
+            Self::Resolved(policy) => Arc::clone(policy),
+        }
+    }
 }
 
 impl Deref for PolicyRef<'_> {
@@ -207,7 +216,7 @@ mod tests {
         let mut context = BuildContext::new(Arc::new(SystemClock::new()));
         let configured = TrustedIssuer::with_static_keys("https://configured", JWKS).unwrap().audience("x");
         let configured = configured.build(&mut context).unwrap();
-        let configured = HashMap::from([(configured.issuer().clone(), configured)]);
+        let configured = HashMap::from([(configured.issuer().clone(), Arc::new(configured))]);
         let resolver: Arc<dyn IssuerResolver> = customers.clone();
         (Issuers::new(configured, [resolver], context), customers)
     }

@@ -62,6 +62,7 @@ use crate::{
     error::ConfigError,
     issuer::{IssuerResolver, TrustedIssuer},
     jwks::KeySourceError,
+    token::TokenCache,
 };
 
 /// Authenticates every request of the service that it wraps. Cheap to clone;
@@ -162,6 +163,12 @@ impl DelegationLayerBuilder {
     /// The clock that decides every lifetime. Default: the machine's.
     pub fn clock(self, clock: impl Clock) -> Self {
         self.map(|authenticator| authenticator.clock(clock))
+    }
+
+    /// How many verified tokens are kept, so that their signature is checked
+    /// once. Default 50,000 tokens, 64 MiB.
+    pub fn token_cache(self, token_cache: TokenCache) -> Self {
+        self.map(|authenticator| authenticator.token_cache(token_cache))
     }
 
     /// The client that fetches metadata and keys, for a private CA or another

@@ -230,11 +230,11 @@ fn date(claim: Option<&RawValue>, round: fn(f64) -> f64) -> Result<Option<Timest
 fn whole_seconds(number: &str, round: fn(f64) -> f64) -> Result<i64, DenialReason> {
     // JSON knows no NaN and no infinity; a string keeps its quotes and does not parse.
     let seconds: f64 = number.parse().or(Err(DenialReason::ClaimMalformed))?;
-    let seconds = round(seconds);
+    // Before it is rounded: a fraction below zero is a negative number too.
     #[expect(clippy::cast_precision_loss, reason = "the bound has 38 bits")]
     if (0.0..=LAST_SECOND as f64).contains(&seconds) {
         #[expect(clippy::cast_possible_truncation, reason = "checked to fit")]
-        Ok(seconds as i64)
+        Ok(round(seconds) as i64)
     } else {
         Err(DenialReason::ClaimMalformed)
     }
@@ -311,6 +311,7 @@ mod tests {
             (r#"{"exp":9223372036854775808}"#, ClaimMalformed),
             (r#"{"exp":1e300}"#, ClaimMalformed),
             (r#"{"nbf":"1"}"#, ClaimMalformed),
+            (r#"{"nbf":-0.5}"#, ClaimMalformed),
             (r#"{"iat":[1]}"#, ClaimMalformed),
             (r#"{"aud":1}"#, ClaimMalformed),
             (r#"{"aud":["api",1]}"#, ClaimMalformed),

@@ -17,6 +17,7 @@
 //! nothing about who carries it: a stolen bearer token verifies like the original.
 
 mod actor;
+mod cache;
 mod claims;
 mod header;
 mod json;
@@ -33,6 +34,7 @@ use self::json::find;
 pub(crate) use self::verifier::{Verification, Verifier};
 pub use self::{
     actor::{Actor, Subject},
+    cache::TokenCache,
     privileges::{GroupSet, PermissionSet, RoleSet},
     unverified::{MAX_HEADER_LEN, UnverifiedToken},
 };
@@ -71,6 +73,12 @@ pub(crate) struct Facts {
     pub(crate) token_id: TokenId,
     /// The claims' JSON, for [`VerifiedToken::claim`].
     payload: Box<str>,
+}
+
+impl Facts {
+    fn payload_len(&self) -> usize {
+        self.payload.len()
+    }
 }
 
 impl VerifiedToken {

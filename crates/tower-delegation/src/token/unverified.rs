@@ -20,10 +20,10 @@ const MAX_SIGNATURE_LEN: usize = 1024;
 
 /// A compact JWS whose signature nobody has checked (RFC 7515 section 7.1).
 ///
-/// Reading one decides, in this order: size, alphabet and number of parts,
-/// base64url in its one canonical spelling, the header's JSON, `crit`, `b64`,
-/// `cty`, and that `alg` names an algorithm of
-/// [`SignatureAlgorithm`], which has no `none` and no HMAC.
+/// Reading one decides, in this order: size, number of parts, the header's
+/// canonical base64url and JSON, `crit`, `b64`, `cty`, and that `alg` names an
+/// algorithm of [`SignatureAlgorithm`], which has no `none` and no HMAC. Payload
+/// and signature are decoded, as strictly, when they are asked for.
 ///
 /// Most services never touch this type: the layer does. It is public for those
 /// who verify a JWS without HTTP.
@@ -56,11 +56,15 @@ impl<'a> UnverifiedToken<'a> {
             return Err(DenialReason::TokenTooLarge);
         }
         let (signing_input, header, payload, signature) = split(token)?;
-        // Four characters carry three bytes.
+        // Four characters carry three bytes: nothing longer is decoded.
         if header.len() > MAX_HEADER_LEN.div_ceil(3) * 4 {
             return Err(DenialReason::HeaderTooLarge);
         }
-        let header = Header::parse(&decode(header)?)?;
+        let header = decode(header)?;
+        if header.len() > MAX_HEADER_LEN {
+            return Err(DenialReason::HeaderTooLarge);
+        }
+        let header = Header::parse(&header)?;
         Ok(Self { signing_input, payload, signature, header })
     }
 
@@ -182,6 +186,16 @@ mod tests {
         assert!(decode("dg").is_ok());
         for part in ["dh", "dg==", "dg=", "d", "d g", "dg\n", "+/+/"] {
             assert_eq!(decode(part), Err(DenialReason::TokenMalformed), "{part:?}");
+        }
+    }
+
+    #[test]
+    fn the_longest_header_has_exactly_4096_bytes() {
+        let of = |len: usize| token(&format!("{:<len$}", r#"{"alg":"ES256"}"#));
+        assert!(UnverifiedToken::parse(&of(MAX_HEADER_LEN)).is_ok());
+        for over in 1..4 {
+            let refused = UnverifiedToken::parse(&of(MAX_HEADER_LEN + over)).err();
+            assert_eq!(refused, Some(DenialReason::HeaderTooLarge), "{over}");
         }
     }
 

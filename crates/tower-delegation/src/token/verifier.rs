@@ -6,13 +6,15 @@ use serde_json::value::RawValue;
 
 use super::{
     VerifiedToken,
+    cache::{Entry, TokenCache, TokenHash, VerifiedTokens},
     claims::{RawClaims, Terms},
     header::{Header, TokenType},
     json::{find, string},
     unverified::UnverifiedToken,
 };
 use crate::{
-    clock::Clock,
+    clock::{Clock, Timestamp},
+    credential::Credential,
     issuer::{IssuerPolicy, Issuers, PolicyRef, TypePolicy},
     jwks::{PendingKey, Resolution, VerifyingKey},
     reason::DenialReason,
@@ -37,6 +39,7 @@ pub(crate) struct Verifier {
     clock: Arc<dyn Clock>,
     leeway: Duration,
     max_actors: usize,
+    verified: VerifiedTokens,
 }
 
 /// How far [`Verifier::verify`] came without waiting.
@@ -49,12 +52,18 @@ pub(crate) enum Verification {
 }
 
 impl Verifier {
-    pub(crate) fn new(issuers: Issuers, clock: Arc<dyn Clock>, leeway: Duration, max_actors: usize) -> Self {
-        Self { issuers, clock, leeway, max_actors }
+    pub(crate) fn new(
+        issuers: Issuers,
+        clock: Arc<dyn Clock>,
+        leeway: Duration,
+        max_actors: usize,
+        cache: TokenCache,
+    ) -> Self {
+        Self { issuers, clock, leeway, max_actors, verified: VerifiedTokens::new(cache) }
     }
 
     /// The configured ones.
-    pub(crate) fn issuers(&self) -> impl Iterator<Item = &IssuerPolicy> {
+    pub(crate) fn issuers(&self) -> impl Iterator<Item = &Arc<IssuerPolicy>> {
         self.issuers.configured()
     }
 
@@ -63,28 +72,72 @@ impl Verifier {
     }
 
     /// Verifies as far as is possible without waiting.
-    pub(crate) fn verify(&self, text: &str) -> Verification {
-        let (token, payload) = match read(text) {
-            Ok(read) => read,
-            Err(reason) => return Verification::Done(Err(reason)),
-        };
-        let (claims, policy) = match self.admit(&token, &payload) {
-            Ok(admitted) => admitted,
-            Err(reason) => return Verification::Done(Err(reason)),
-        };
-        match policy.keys().resolve(token.algorithm(), token.key_id()) {
-            Resolution::Ready(key) => {
-                Verification::Done(key.and_then(|key| self.finish(&token, &key, claims, &policy)))
+    pub(crate) fn verify(&self, credential: Credential<'_>) -> Verification {
+        let hash = self.verified.hash(credential.as_bytes());
+        if let Some(entry) = self.verified.get(hash) {
+            if entry.key_is_published() {
+                return Verification::Done(self.recheck(hash, &entry));
             }
-            Resolution::Pending(key) => Verification::NeedsKey(key),
+            self.verified.remove(hash);
         }
+        self.verify_anew(credential, hash).unwrap_or_else(|reason| Verification::Done(Err(reason)))
     }
 
-    /// Verifies the same text again, now that its key is there.
-    pub(crate) fn verify_with(&self, text: &str, key: &VerifyingKey) -> Result<VerifiedToken, DenialReason> {
-        let (token, payload) = read(text)?;
+    /// A token that was verified before and whose key is published still:
+    /// judges what changes with time.
+    fn recheck(&self, hash: TokenHash, entry: &Entry) -> Result<VerifiedToken, DenialReason> {
+        let judged = entry.token.check_times(self.clock.now(), self.leeway, &entry.policy);
+        if judged.is_err() {
+            self.verified.remove(hash);
+        }
+        judged.map(|()| entry.token.clone())
+    }
+
+    fn verify_anew(&self, credential: Credential<'_>, hash: TokenHash) -> Result<Verification, DenialReason> {
+        let (token, payload) = read(credential)?;
         let (claims, policy) = self.admit(&token, &payload)?;
-        self.finish(&token, key, claims, &policy)
+        // Read before the key is looked up: see `Entry::new`.
+        let epoch = policy.keys().current_epoch();
+        Ok(match policy.keys().resolve(token.algorithm(), token.key_id()) {
+            Resolution::Ready(key) => {
+                let key = key?;
+                let now = self.clock.now();
+                let verified = self.finish(&token, &key, claims, &policy, now)?;
+                if let Some(epoch) = epoch {
+                    let entry = Entry::new(verified.clone(), policy.to_arc(), key, epoch, now, self.leeway);
+                    self.verified.insert(hash, entry);
+                }
+                Verification::Done(Ok(verified))
+            }
+            Resolution::Pending(key) => Verification::NeedsKey(key),
+        })
+    }
+
+    /// Verifies the same text again, now that its key is there. The token enters
+    /// the cache when it is seen the next time.
+    pub(crate) fn verify_with(
+        &self,
+        credential: Credential<'_>,
+        key: &VerifyingKey,
+    ) -> Result<VerifiedToken, DenialReason> {
+        let (token, payload) = read(credential)?;
+        let (claims, policy) = self.admit(&token, &payload)?;
+        self.finish(&token, key, claims, &policy, self.clock.now())
+    }
+
+    /// Forgets a verified token, if it is held.
+    pub(crate) fn forget(&self, token: &str) {
+        self.verified.remove(self.verified.hash(token.as_bytes()));
+    }
+
+    /// Forgets every verified token.
+    pub(crate) fn forget_all(&self) {
+        self.verified.clear();
+    }
+
+    /// How many verified tokens are held.
+    pub(crate) fn held(&self) -> u64 {
+        self.verified.len()
     }
 
     /// Steps 2 to 4: whose token does this claim to be, and may it be one?
@@ -112,6 +165,7 @@ impl Verifier {
         key: &VerifyingKey,
         claims: RawClaims<'_>,
         policy: &IssuerPolicy,
+        now: Timestamp,
     ) -> Result<VerifiedToken, DenialReason> {
         token.verify_signature(key)?;
         let terms = Terms {
@@ -121,7 +175,7 @@ impl Verifier {
             max_actors: self.max_actors,
         };
         let verified = claims.into_verified(&terms, token.signing_input())?;
-        verified.check_times(self.clock.now(), self.leeway, policy)?;
+        verified.check_times(now, self.leeway, policy)?;
         Ok(verified)
     }
 }
@@ -137,8 +191,8 @@ impl fmt::Debug for Verifier {
 }
 
 /// Steps 1 and the UTF-8 half of 2.
-fn read(text: &str) -> Result<(UnverifiedToken<'_>, String), DenialReason> {
-    let token = UnverifiedToken::parse(text)?;
+fn read(credential: Credential<'_>) -> Result<(UnverifiedToken<'_>, String), DenialReason> {
+    let token = UnverifiedToken::parse(credential.token()?)?;
     let payload = String::from_utf8(token.payload()?).or(Err(DenialReason::TokenMalformed))?;
     Ok((token, payload))
 }

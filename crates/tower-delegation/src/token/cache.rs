@@ -1,0 +1,242 @@
+//! The verified-token cache: a token that was verified once is not verified
+//! again while nothing that its verification rests on has changed.
+//!
+//! 1. It holds facts, never decisions: time, key and requirement are judged
+//!    anew on every request.
+//! 2. An entry is good while its key is published. When the issuer withdraws
+//!    the key, the next request with the token is verified from scratch.
+//! 3. It is bounded by entries and by bytes; the least recently used goes first.
+//! 4. It holds no token: the map's key is a keyed 128-bit hash (SipHash-2-4) of
+//!    the token's text under a secret of this very cache, so neither a dump of
+//!    the map nor a guess at it yields a token, and no two caches share entries.
+//! 5. Refusals are not remembered: a stranger fills nothing.
+
+use std::{
+    fmt,
+    hash::{BuildHasher, Hasher},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use moka::{Expiry, policy::EvictionPolicy, sync::Cache};
+use siphasher::sip128::SipHasher24;
+
+use super::VerifiedToken;
+use crate::{clock::Timestamp, issuer::IssuerPolicy, jwks::VerifyingKey};
+
+/// How many verified tokens are kept. Default: 50,000 tokens, 64 MiB.
+///
+/// A token costs about one and a half times its own length. More live tokens
+/// than fit cost one signature verification each time they come round.
+///
+/// ```
+/// use tower_delegation::token::TokenCache;
+///
+/// let large = TokenCache::new().max_entries(200_000).max_bytes(512 * 1024 * 1024);
+/// let none = TokenCache::disabled();
+/// ```
+#[derive(Clone, Copy, Debug)]
+#[must_use]
+pub struct TokenCache {
+    max_entries: u64,
+    max_bytes: u64,
+}
+
+impl TokenCache {
+    /// The default bounds.
+    pub fn new() -> Self {
+        Self { max_entries: 50_000, max_bytes: 64 * 1024 * 1024 }
+    }
+
+    /// No cache: every request verifies its token's signature.
+    pub fn disabled() -> Self {
+        Self { max_entries: 0, max_bytes: 0 }
+    }
+
+    /// The most tokens.
+    pub fn max_entries(mut self, entries: u64) -> Self {
+        self.max_entries = entries;
+        self
+    }
+
+    /// The most memory, in bytes, as far as the cache can tell.
+    pub fn max_bytes(mut self, bytes: u64) -> Self {
+        self.max_bytes = bytes;
+        self
+    }
+}
+
+impl Default for TokenCache {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The hash that stands for a token's text.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct TokenHash(u128);
+
+/// A verified token, and what its verification rests on.
+pub(super) struct Entry {
+    pub(super) token: VerifiedToken,
+    pub(super) policy: Arc<IssuerPolicy>,
+    key: Arc<VerifyingKey>,
+    /// The number of the issuer's key set under which `key` was last seen.
+    epoch: AtomicU64,
+    /// When moka may throw the entry away. The library itself never relies on it.
+    lifetime: Duration,
+}
+
+/// Tokens that were verified before.
+pub(super) struct VerifiedTokens {
+    tokens: Option<Cache<TokenHash, Arc<Entry>, HashedAlready>>,
+    secret: [u8; 16],
+}
+
+impl Entry {
+    /// `epoch` must have been read before `key` was looked up: then a key that
+    /// is withdrawn in between is noticed at the first look at the entry.
+    pub(super) fn new(
+        token: VerifiedToken,
+        policy: Arc<IssuerPolicy>,
+        key: Arc<VerifyingKey>,
+        epoch: u64,
+        now: Timestamp,
+        leeway: Duration,
+    ) -> Self {
+        let lifetime = token.facts().expires_at.saturating_add(leeway).saturating_since(now);
+        Self { token, policy, key, epoch: AtomicU64::new(epoch), lifetime }
+    }
+
+    /// Is the key that vouches for the token published still? `false` also
+    /// while no keys can be had: the full verification then says what to answer.
+    pub(super) fn key_is_published(&self) -> bool {
+        let keys = self.policy.keys();
+        let Some(current) = keys.current_epoch() else { return false };
+        if current == self.epoch.load(Ordering::Relaxed) {
+            return true;
+        }
+        let published = keys.is_current(&self.key);
+        if published {
+            self.epoch.store(current, Ordering::Relaxed);
+        }
+        published
+    }
+
+    /// About how many bytes the entry takes.
+    fn size(&self) -> u64 {
+        /// The entry, its facts, the allocations behind them, moka's own record.
+        const FIXED: usize = 900;
+        let facts = self.token.facts();
+        // Subject, client, audience and scopes are copies of parts of the payload.
+        u64::try_from(FIXED + facts.payload_len() + facts.payload_len() / 3).unwrap_or(u64::MAX)
+    }
+}
+
+impl VerifiedTokens {
+    pub(super) fn new(limits: TokenCache) -> Self {
+        let mut secret = [0; 16];
+        let usable = limits.max_entries > 0 && limits.max_bytes > 0;
+        // Without randomness the map's keys could be foreseen: then there is no cache.
+        let seeded = usable && aws_lc_rs::rand::fill(&mut secret).is_ok();
+        let tokens = seeded.then(|| {
+            // One bound for both: no entry weighs less than its share of the bytes.
+            let least = limits.max_bytes / limits.max_entries;
+            let weigh = move |_: &TokenHash, entry: &Arc<Entry>| {
+                u32::try_from(entry.size().max(least)).unwrap_or(u32::MAX)
+            };
+            Cache::builder()
+                .max_capacity(limits.max_bytes)
+                .weigher(weigh)
+                .eviction_policy(EvictionPolicy::lru())
+                .expire_after(DropExpired)
+                .build_with_hasher(HashedAlready(0))
+        });
+        Self { tokens, secret }
+    }
+
+    /// The hash of a token's text.
+    pub(super) fn hash(&self, token: &[u8]) -> TokenHash {
+        TokenHash(SipHasher24::new_with_key(&self.secret).hash(token).as_u128())
+    }
+
+    pub(super) fn get(&self, hash: TokenHash) -> Option<Arc<Entry>> {
+        self.tokens.as_ref()?.get(&hash)
+    }
+
+    pub(super) fn insert(&self, hash: TokenHash, entry: Entry) {
+        if let Some(tokens) = &self.tokens {
+            tokens.insert(hash, Arc::new(entry));
+        }
+    }
+
+    pub(super) fn remove(&self, hash: TokenHash) {
+        if let Some(tokens) = &self.tokens {
+            tokens.invalidate(&hash);
+        }
+    }
+
+    pub(super) fn clear(&self) {
+        if let Some(tokens) = &self.tokens {
+            tokens.invalidate_all();
+        }
+    }
+
+    /// How many tokens are held, once pending removals are done.
+    pub(super) fn len(&self) -> u64 {
+        self.tokens.as_ref().map_or(0, |tokens| {
+            tokens.run_pending_tasks();
+            tokens.entry_count()
+        })
+    }
+}
+
+impl fmt::Debug for VerifiedTokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("VerifiedTokens").finish_non_exhaustive()
+    }
+}
+
+/// Lets moka drop entries whose token has expired.
+struct DropExpired;
+
+impl Expiry<TokenHash, Arc<Entry>> for DropExpired {
+    fn expire_after_create(&self, _: &TokenHash, entry: &Arc<Entry>, _: Instant) -> Option<Duration> {
+        Some(entry.lifetime)
+    }
+}
+
+/// The map's keys are hashes already: their lower half will do.
+#[derive(Clone, Copy, Default)]
+struct HashedAlready(u64);
+
+impl BuildHasher for HashedAlready {
+    type Hasher = Self;
+
+    fn build_hasher(&self) -> Self {
+        Self(0)
+    }
+}
+
+impl Hasher for HashedAlready {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        // Only `write_u128` is called for a `TokenHash`; any other key still gets a sound hash.
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01B3);
+        }
+    }
+
+    fn write_u128(&mut self, hash: u128) {
+        #[expect(clippy::cast_possible_truncation, reason = "the lower half is wanted")]
+        {
+            self.0 = hash as u64;
+        }
+    }
+}
