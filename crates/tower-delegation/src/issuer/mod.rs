@@ -29,6 +29,7 @@
 //! # Ok::<(), tower_delegation::error::ConfigError>(())
 //! ```
 
+mod claim_test;
 #[cfg(feature = "discovery")]
 mod discovery;
 mod kind_check;
@@ -46,13 +47,15 @@ use std::{sync::Arc, time::Duration};
 use url::Url;
 
 pub use self::{
+    claim_test::ClaimTest,
     kind_check::KindCheck,
-    mapping::{ClaimMapping, ClaimPath, ClaimTest, ScopeForm},
+    mapping::{ClaimMapping, ClaimPath, ScopeForm},
     resolver::IssuerResolver,
     tenants::TenantIssuers,
 };
 pub(crate) use self::{
-    mapping::{AbsentSubject, ActorForm, ActorText, AudienceRule, Presence, TenantRule, Test},
+    claim_test::Test,
+    mapping::{AbsentSubject, ActorForm, ActorText, AudienceRule, Presence, TenantRule},
     policy::{BuildContext, IssuerPolicy, TypePolicy},
     resolver::{Issuers, PolicyRef},
 };
