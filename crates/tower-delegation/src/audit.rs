@@ -81,7 +81,7 @@ impl AuditEvent<'_> {
                     issuer = subject.map(|subject| text(subject.issuer().as_str())),
                     subject = subject.map(|subject| text(subject.id().as_str())),
                     subject_kind = subject.map(|subject| subject.kind().as_str()),
-                    client = delegation.map(|delegation| text(delegation.client().as_str())),
+                    client = delegation.and_then(DelegationContext::client).map(|client| text(client.as_str())),
                     actor = actors.first().map(|actor| text(actor.id().as_str())),
                     earlier_actors = earlier(actors),
                     scopes = delegation.map(|delegation| text(delegation.scopes().as_str())),

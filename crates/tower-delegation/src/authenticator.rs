@@ -12,7 +12,7 @@ use crate::{
     context::{Anonymous, DelegationContext},
     credential::{Credential, bearer},
     error::ConfigError,
-    issuer::{BuildContext, TrustedIssuer},
+    issuer::{BuildContext, IssuerResolver, Issuers, TrustedIssuer},
     jwks::{KeySourceError, KeyStatus, PendingKey, VerifyingKey},
     reason::DenialReason,
     rejection::{Rejection, is_quotable},
@@ -238,6 +238,7 @@ impl Status {
 #[must_use]
 pub struct AuthenticatorBuilder {
     issuers: Vec<TrustedIssuer>,
+    resolvers: Vec<Arc<dyn IssuerResolver>>,
     leeway: Duration,
     max_actors: usize,
     realm: Arc<str>,
@@ -251,6 +252,7 @@ impl Default for AuthenticatorBuilder {
     fn default() -> Self {
         Self {
             issuers: Vec::new(),
+            resolvers: Vec::new(),
             leeway: DEFAULT_LEEWAY,
             max_actors: DEFAULT_MAX_ACTORS,
             realm: "api".into(),
@@ -267,6 +269,15 @@ impl AuthenticatorBuilder {
     /// and limits of one never serve another's tokens (RFC 8725 section 3.8).
     pub fn issuer(mut self, issuer: TrustedIssuer) -> Self {
         self.issuers.push(issuer);
+        self
+    }
+
+    /// Trusts the issuers that `resolver` knows, beside those given by
+    /// [`issuer`](Self::issuer): for issuers that are known only at run time. It
+    /// is asked only for issuers that are not configured, after the resolvers
+    /// given before it. [`Authenticator::warm_up`] does not fetch their keys.
+    pub fn issuer_resolver(mut self, resolver: impl IssuerResolver) -> Self {
+        self.resolvers.push(Arc::new(resolver));
         self
     }
 
@@ -318,7 +329,7 @@ impl AuthenticatorBuilder {
     /// # Errors
     /// The first mistake found.
     pub fn build(self) -> Result<Authenticator, ConfigError> {
-        if self.issuers.is_empty() {
+        if self.issuers.is_empty() && self.resolvers.is_empty() {
             return Err(ConfigError::NoIssuer);
         }
         if self.leeway > MAX_LEEWAY {
@@ -349,6 +360,7 @@ impl AuthenticatorBuilder {
                 return Err(ConfigError::DuplicateIssuer { issuer: name.to_string() });
             }
         }
+        let issuers = Issuers::new(issuers, self.resolvers, context);
         let verifier = Verifier::new(issuers, self.clock, self.leeway, self.max_actors, self.token_cache);
         Ok(Authenticator(Arc::new(Inner { verifier, realm: self.realm })))
     }

@@ -16,13 +16,16 @@ use std::{
 use http::{HeaderMap, Method, Uri};
 use serde::de::DeserializeOwned;
 
-pub use crate::token::{Actor, ClaimError, Subject, SubjectKind};
 use crate::{
     clock::Timestamp,
-    names::{Audience, ClientId, IssuerUrl, TokenId},
+    names::{Audience, ClientId, IssuerUrl, SessionId, TenantId, TokenId},
     reason::DenialReason,
     scope::ScopeSet,
     token::VerifiedToken,
+};
+pub use crate::{
+    names::SubjectKind,
+    token::{Actor, ClaimError, GroupSet, PermissionSet, RoleSet, Subject},
 };
 
 /// Who asks, through which application, for whom: all of it verified.
@@ -52,9 +55,13 @@ impl DelegationContext {
 
     /// The application that the token was issued to (RFC 9068 section 2.2).
     /// Never silently the actor.
+    ///
+    /// `None` only for issuers whose [`ClaimMapping`](crate::issuer::ClaimMapping)
+    /// allows it: workload tokens are not issued to OAuth clients. Always there
+    /// under RFC 9068.
     #[must_use]
-    pub fn client(&self) -> &ClientId {
-        &self.0.token.facts().client
+    pub fn client(&self) -> Option<&ClientId> {
+        self.0.token.facts().client.as_ref()
     }
 
     /// The party that acts for the subject now: the outermost `act`
@@ -87,6 +94,41 @@ impl DelegationContext {
     #[must_use]
     pub fn scopes(&self) -> &ScopeSet {
         &self.0.token.facts().scopes
+    }
+
+    /// The roles that the token names, where the issuer's
+    /// [`ClaimMapping`](crate::issuer::ClaimMapping) says where they stand. Never scopes.
+    #[must_use]
+    pub fn roles(&self) -> &RoleSet {
+        &self.0.token.facts().roles
+    }
+
+    /// The permissions that the token names, where the issuer's mapping says
+    /// where they stand. Never scopes.
+    #[must_use]
+    pub fn permissions(&self) -> &PermissionSet {
+        &self.0.token.facts().permissions
+    }
+
+    /// The subject's groups. `None` if they are not known: the mapping reads
+    /// none, the token has no such claim, or it says that they are elsewhere
+    /// because they are too many. Not known is not empty.
+    #[must_use]
+    pub fn groups(&self) -> Option<&GroupSet> {
+        self.0.token.facts().groups.as_ref()
+    }
+
+    /// The tenant that the token belongs to, where the issuer's mapping says
+    /// where it stands. Meaningful only together with the [`issuer`](Self::issuer).
+    #[must_use]
+    pub fn tenant(&self) -> Option<&TenantId> {
+        self.0.token.facts().tenant.as_ref()
+    }
+
+    /// The log-in that the token comes from, `sid`, if the token says so.
+    #[must_use]
+    pub fn session_id(&self) -> Option<&SessionId> {
+        self.0.token.facts().session.as_ref()
     }
 
     /// When the token ends.
@@ -124,7 +166,8 @@ impl DelegationContext {
         self.0.token.facts().amr.iter().map(|method| &**method)
     }
 
-    /// The token's own identifier, `jti`.
+    /// The token's own identifier, `jti`; the digest of the token where the
+    /// issuer's mapping allows that it has none.
     #[must_use]
     pub fn token_id(&self) -> &TokenId {
         &self.0.token.facts().token_id
@@ -137,10 +180,12 @@ impl DelegationContext {
     }
 
     /// Is the subject a user, and the client another party than the subject?
-    /// True with and without an actor; false where the kind is unknown.
+    /// True with and without an actor; false where the kind or the client is unknown.
     #[must_use]
     pub fn is_on_behalf_of_user(&self) -> bool {
-        self.subject().kind() == SubjectKind::User && self.client().as_str() != self.subject().id().as_str()
+        let subject = self.subject();
+        let by_another = self.client().is_some_and(|client| client.as_str() != subject.id().as_str());
+        subject.kind() == SubjectKind::User && by_another
     }
 
     /// Any other claim, by its name: `Ok(None)` if the token does not carry it.

@@ -29,6 +29,28 @@ pub enum ConfigError {
         /// The identifier of the issuer.
         issuer: String,
     },
+    /// An issuer's tokens would be accepted for any audience and any client.
+    #[error("issuer {issuer:?} has no client in place of an audience: name at least one, none of them empty")]
+    NoClient {
+        /// The identifier of the issuer.
+        issuer: String,
+    },
+    /// A claim mapping contradicts itself.
+    #[error("the claim mapping of issuer {issuer:?} is not usable: {problem}")]
+    InvalidMapping {
+        /// The identifier of the issuer.
+        issuer: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// A template of issuers, or one of its tenants, does not make issuers.
+    #[error("{value:?} is not usable for issuers by tenant: {problem}")]
+    InvalidTenants {
+        /// The template or the tenant as given.
+        value: String,
+        /// What is wrong with it, and what would be right.
+        problem: &'static str,
+    },
     /// An issuer may use no algorithm at all.
     #[error("issuer {issuer:?} may use no algorithm: leave out `.algorithms(..)` or name at least one")]
     NoAlgorithm {

@@ -91,6 +91,41 @@ name! {
     /// The identifier of one token: `jti` (RFC 7519 section 4.1.7).
     TokenId
 }
+name! {
+    /// The customer of a provider that a token belongs to: `tid`, `org_id`,
+    /// whatever the provider calls it. Meaningful only together with the issuer.
+    TenantId
+}
+name! {
+    /// The log-in that a token comes from: `sid` (OpenID Connect Back-Channel
+    /// Logout section 2.1).
+    SessionId
+}
+
+/// What a subject is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum SubjectKind {
+    /// A person.
+    User,
+    /// An application, an agent or a workload that acts for itself (RFC 9068
+    /// section 2.2: `sub` names the client).
+    Service,
+    /// The token does not tell. Never counts as a user.
+    Unknown,
+}
+
+impl SubjectKind {
+    /// The kind in lower case, as audit events carry it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Service => "service",
+            Self::Unknown => "unknown",
+        }
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -126,6 +126,12 @@ reasons! {
     ClaimMissing = "claim_missing" => InvalidToken,
     /// A claim has the wrong JSON type or an impossible value (RFC 7519 section 4.1).
     ClaimMalformed = "claim_malformed" => InvalidToken,
+    /// Two claims that say the same thing say it differently: two names of the
+    /// client, two lists of scopes, a tenant that is not the issuer's.
+    ClaimsContradictory = "claims_contradictory" => InvalidToken,
+    /// The token names no audience, and its client is not one of those given
+    /// for the issuer in place of one.
+    ClientNotAccepted = "client_not_accepted" => InvalidToken,
     /// `exp` has passed (RFC 7519 section 4.1.4).
     TokenExpired = "token_expired" => InvalidToken,
     /// `nbf` lies ahead (RFC 7519 section 4.1.5).

@@ -40,7 +40,8 @@ async fn health(delegation: Option<DelegationContext>) -> &'static str {
 
 #[requires_scope("orders:read")]
 async fn list_orders(delegation: DelegationContext) -> String {
-    format!("orders of {}, read by {}", delegation.subject().id(), delegation.client())
+    let client = delegation.client().map_or("nobody", |client| client.as_str());
+    format!("orders of {}, read by {client}", delegation.subject().id())
 }
 
 #[requires(scope = "orders:write", on_behalf_of_user)]

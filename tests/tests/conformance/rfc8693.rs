@@ -101,7 +101,7 @@ async fn r8693_4_1_4_other_claims_inside_act_mean_nothing() {
             with_act(&site, act.clone()).await.unwrap_or_else(|reason| panic!("{act}: {reason}"));
         assert_eq!(delegation.actor().unwrap().id().as_str(), "bot", "{act}");
         assert_eq!(delegation.actors().len(), 1, "{act}");
-        assert_eq!(delegation.client().as_str(), "test-client", "{act}");
+        assert_eq!(delegation.client().unwrap().as_str(), "test-client", "{act}");
     }
     // A scope inside `act` grants nothing.
     let delegation = with_act(&site, json!({ "sub": "bot", "scope": "admin" })).await.unwrap();
@@ -191,7 +191,7 @@ async fn r8693_4_1_8_without_act_there_is_no_actor() {
         for demand in [
             Requirement::new().delegated(),
             Requirement::new().actor("copilot"),
-            Requirement::new().actor(delegation.client().as_str()),
+            Requirement::new().actor(delegation.client().unwrap().as_str()),
         ] {
             assert_eq!(denial(&delegation, &demand), Some(R::DelegationRequired));
         }

@@ -19,7 +19,7 @@ async fn everything(delegation: DelegationContext) -> Json<Value> {
         "subject": delegation.subject().id().as_str(),
         "subject_issuer": delegation.subject().issuer().as_str(),
         "subject_kind": delegation.subject().kind().as_str(),
-        "client": delegation.client().as_str(),
+        "client": delegation.client().map(|client| client.as_str()),
         "actor": delegation.actor().map(|actor| actor.id().as_str()),
         "actors": actors,
         "issuer": delegation.issuer().as_str(),

@@ -180,7 +180,7 @@ impl Requires for Typed {
 }
 
 async fn by_type(Authorized(permit): Authorized<Typed>) -> String {
-    permit.into_context().client().to_string()
+    permit.into_context().client().unwrap().to_string()
 }
 
 #[tokio::test]

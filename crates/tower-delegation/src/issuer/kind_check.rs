@@ -25,7 +25,8 @@ const CLAIMS_OF_OTHER_KINDS: [&str; 4] = ["nonce", "at_hash", "c_hash", "events"
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Rule {
-    ClaimEquals { name: Box<str>, value: Box<str> },
+    ClaimIsOneOf { name: Box<str>, values: Box<[Box<str>]> },
+    ClaimPresent { name: Box<str> },
     NotAnIdToken,
 }
 
@@ -33,7 +34,20 @@ impl KindCheck {
     /// The claim `name` must be the string `value`, compared by code point.
     /// A token without the claim is refused.
     pub fn claim_equals(name: &str, value: &str) -> Self {
-        Self { rules: vec![Rule::ClaimEquals { name: name.into(), value: value.into() }] }
+        Self::claim_is_one_of(name, [value])
+    }
+
+    /// The claim `name` must be one of these strings, compared by code point.
+    /// A token without the claim is refused.
+    pub fn claim_is_one_of<'v>(name: &str, values: impl IntoIterator<Item = &'v str>) -> Self {
+        let values = values.into_iter().map(Box::from).collect();
+        Self { rules: vec![Rule::ClaimIsOneOf { name: name.into(), values }] }
+    }
+
+    /// The claim `name`, which only access tokens have, must be there and not
+    /// be `null`.
+    pub fn claim_present(name: &str) -> Self {
+        Self { rules: vec![Rule::ClaimPresent { name: name.into() }] }
     }
 
     /// The token must have none of `nonce`, `at_hash`, `c_hash` and `events`,
@@ -56,10 +70,11 @@ impl KindCheck {
     /// `claim` gives a claim's value as JSON text, `None` if it is absent.
     pub(crate) fn accepts<'c>(&self, claim: impl Fn(&str) -> Option<&'c str>) -> bool {
         self.rules.iter().all(|rule| match rule {
-            Rule::ClaimEquals { name, value } => {
+            Rule::ClaimIsOneOf { name, values } => {
                 let found = claim(name).map(serde_json::from_str::<String>);
-                matches!(found, Some(Ok(text)) if *text == **value)
+                matches!(found, Some(Ok(text)) if values.iter().any(|value| *text == **value))
             }
+            Rule::ClaimPresent { name } => claim(name).is_some_and(|json| json != "null"),
             Rule::NotAnIdToken => CLAIMS_OF_OTHER_KINDS.iter().all(|name| claim(name).is_none()),
         })
     }
@@ -73,6 +88,8 @@ mod tests {
     fn tokens_of_other_kinds_are_refused() {
         let token_use = KindCheck::claim_equals("token_use", "access");
         let no_id_token = KindCheck::not_an_id_token();
+        let one_of = KindCheck::claim_is_one_of("typ", ["Bearer", "DPoP"]);
+        let present = KindCheck::claim_present("azp");
         let both = no_id_token.clone().and(token_use.clone());
         type Claims = &'static [(&'static str, &'static str)];
         let rows: &[(&str, &KindCheck, Claims, bool)] = &[
@@ -83,6 +100,11 @@ mod tests {
             ("another case", &token_use, &[("token_use", r#""Access""#)], false),
             ("an array", &token_use, &[("token_use", r#"["access"]"#)], false),
             ("null", &token_use, &[("token_use", "null")], false),
+            ("the second of two", &one_of, &[("typ", r#""DPoP""#)], true),
+            ("none of two", &one_of, &[("typ", r#""Refresh""#)], false),
+            ("present", &present, &[("azp", r#""shop""#)], true),
+            ("not present", &present, &[], false),
+            ("present as null", &present, &[("azp", "null")], false),
             ("plain", &no_id_token, &[("scope", r#""a""#)], true),
             ("nonce", &no_id_token, &[("nonce", r#""n""#)], false),
             ("nonce null", &no_id_token, &[("nonce", "null")], false),

@@ -7,6 +7,10 @@
 //! 3. Its tokens must name one of the audiences given for it (RFC 9068 section 4).
 //! 4. Its tokens must be of the type `at+jwt` (RFC 9068 section 4), unless
 //!    another check tells its access tokens from its other tokens.
+//! 5. Its tokens spell their claims as RFC 9068 does, unless a [`ClaimMapping`]
+//!    says how. The [providers] have one each.
+//! 6. Issuers that are known only at run time, such as one for each tenant of a
+//!    provider, come from an [`IssuerResolver`].
 //!
 //! *Deployment caveat*: whoever controls the key set can mint any token of that
 //! issuer. Give `https` URLs, and only of hosts that the issuer runs.
@@ -25,10 +29,18 @@
 //! # Ok::<(), tower_delegation::error::ConfigError>(())
 //! ```
 
+mod claim_test;
 #[cfg(feature = "discovery")]
 mod discovery;
 mod kind_check;
+mod mapping;
 mod policy;
+mod presets;
+mod resolver;
+mod tenants;
+
+#[doc = include_str!("../../../../docs/providers.md")]
+pub mod providers {}
 
 use std::{sync::Arc, time::Duration};
 
@@ -36,8 +48,19 @@ use url::Url;
 
 #[cfg(feature = "discovery")]
 pub use self::discovery::metadata_urls;
-pub use self::kind_check::KindCheck;
-pub(crate) use self::policy::{BuildContext, IssuerPolicy, TypePolicy};
+pub use self::{
+    claim_test::ClaimTest,
+    kind_check::KindCheck,
+    mapping::{ClaimMapping, ClaimPath, ScopeForm},
+    resolver::IssuerResolver,
+    tenants::TenantIssuers,
+};
+pub(crate) use self::{
+    claim_test::Test,
+    mapping::{AbsentSubject, ActorForm, ActorText, AudienceRule, Presence, TenantRule},
+    policy::{BuildContext, IssuerPolicy, TypePolicy},
+    resolver::{Issuers, PolicyRef},
+};
 use crate::{
     error::ConfigError,
     jwks::{AlgorithmSet, KeySet, KeySource, SignatureAlgorithm},
@@ -49,7 +72,7 @@ use crate::{
 /// Made by one of the constructors, which differ in where the keys come from;
 /// at least one [`audience`](Self::audience) must follow. Nothing is fetched
 /// before the first token arrives.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 #[must_use = "an issuer is not trusted before it is given to the layer"]
 pub struct TrustedIssuer {
     issuer: IssuerUrl,
@@ -59,9 +82,10 @@ pub struct TrustedIssuer {
     max_token_lifetime: Option<Duration>,
     max_token_age: Option<Duration>,
     kind_check: Option<KindCheck>,
+    mapping: ClaimMapping,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum KeyOrigin {
     #[cfg(feature = "discovery")]
     Discovered(discovery::MetadataUrls),
@@ -130,6 +154,7 @@ impl TrustedIssuer {
             max_token_lifetime: None,
             max_token_age: None,
             kind_check: None,
+            mapping: ClaimMapping::rfc9068(),
         }
     }
 
@@ -161,9 +186,17 @@ impl TrustedIssuer {
         self
     }
 
+    /// How the issuer spells its claims, where that is not as in RFC 9068: a
+    /// preset such as [`ClaimMapping::keycloak`], or one of your own.
+    pub fn claim_mapping(mut self, mapping: ClaimMapping) -> Self {
+        self.mapping = mapping;
+        self
+    }
+
     /// Also accepts tokens with `typ: JWT` or without `typ`, which any token of
     /// the issuer may be, provided that `check` tells them to be access tokens
-    /// (RFC 9068 section 4, RFC 8725 section 3.12). Given twice, both checks must hold.
+    /// (RFC 9068 section 4, RFC 8725 section 3.12). Given twice, both checks must
+    /// hold; so must the one that a [`claim_mapping`](Self::claim_mapping) brings.
     pub fn accept_generic_type(mut self, check: KindCheck) -> Self {
         self.kind_check = Some(match self.kind_check {
             Some(former) => former.and(check),
@@ -188,7 +221,7 @@ fn check_identifier(issuer: &str) -> Result<(), ConfigError> {
 
 fn static_keys(issuer: &str, jwks: &[u8], algorithms: AlgorithmSet) -> Result<KeySet, ConfigError> {
     let invalid = |problem| ConfigError::InvalidKeySet { issuer: issuer.to_owned(), problem };
-    let keys = KeySet::parse(jwks, algorithms).map_err(|error| invalid(error.to_string()))?;
+    let keys = KeySet::parse_of(issuer, jwks, algorithms).map_err(|error| invalid(error.to_string()))?;
     if keys.is_empty() {
         let reasons: Vec<String> = keys
             .skipped()

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{KeyOrigin, KindCheck, TrustedIssuer, static_keys};
+use super::{AudienceRule, ClaimMapping, KeyOrigin, KindCheck, TrustedIssuer, static_keys};
 use crate::{
     clock::Clock,
     error::ConfigError,
@@ -65,6 +65,7 @@ pub(crate) struct IssuerPolicy {
     max_token_lifetime: Option<Duration>,
     max_token_age: Option<Duration>,
     type_policy: TypePolicy,
+    mapping: ClaimMapping,
     keys: Arc<KeyCache>,
 }
 
@@ -73,7 +74,7 @@ impl IssuerPolicy {
         &self.issuer
     }
 
-    /// At least one; none is empty.
+    /// None is empty. None at all only where the mapping goes by the client.
     pub(crate) fn audiences(&self) -> &[Audience] {
         &self.audiences
     }
@@ -95,6 +96,10 @@ impl IssuerPolicy {
         &self.type_policy
     }
 
+    pub(crate) fn mapping(&self) -> &ClaimMapping {
+        &self.mapping
+    }
+
     pub(crate) fn keys(&self) -> &Arc<KeyCache> {
         &self.keys
     }
@@ -104,8 +109,19 @@ impl TrustedIssuer {
     /// Checks the configuration. Fetches nothing.
     pub(crate) fn build(self, context: &mut BuildContext) -> Result<IssuerPolicy, ConfigError> {
         let issuer = self.issuer.as_str();
-        if self.audiences.is_empty() {
-            return Err(ConfigError::NoAudience { issuer: issuer.to_owned() });
+        match &self.mapping.audience {
+            AudienceRule::Required if self.audiences.is_empty() => {
+                return Err(ConfigError::NoAudience { issuer: issuer.to_owned() });
+            }
+            AudienceRule::Clients(clients)
+                if clients.is_empty() || clients.iter().any(|client| client.as_str().is_empty()) =>
+            {
+                return Err(ConfigError::NoClient { issuer: issuer.to_owned() });
+            }
+            AudienceRule::Required | AudienceRule::Clients(_) => {}
+        }
+        if let Some(problem) = self.mapping.mistake() {
+            return Err(ConfigError::InvalidMapping { issuer: issuer.to_owned(), problem });
         }
         if self.audiences.iter().any(|audience| audience.as_str().is_empty()) {
             return Err(ConfigError::EmptyAudience { issuer: issuer.to_owned() });
@@ -121,13 +137,19 @@ impl TrustedIssuer {
             }
         }
         let keys = key_cache(self.keys, &self.issuer, self.algorithms, context)?;
+        // What the mapping and the issuer demand must both hold.
+        let kind_check = match (self.mapping.generic_type.clone(), self.kind_check) {
+            (Some(mapping), Some(own)) => Some(mapping.and(own)),
+            (mapping, own) => mapping.or(own),
+        };
         Ok(IssuerPolicy {
             issuer: self.issuer,
             audiences: self.audiences.into(),
             algorithms: self.algorithms,
             max_token_lifetime: self.max_token_lifetime,
             max_token_age: self.max_token_age,
-            type_policy: self.kind_check.map_or(TypePolicy::AccessTokenOnly, TypePolicy::Generic),
+            type_policy: kind_check.map_or(TypePolicy::AccessTokenOnly, TypePolicy::Generic),
+            mapping: self.mapping,
             keys,
         })
     }
@@ -234,6 +256,29 @@ mod tests {
         // The only key is for none of the algorithms.
         let unfit = good().algorithms([SignatureAlgorithm::Es256]);
         assert!(matches!(build(unfit), Err(ConfigError::InvalidKeySet { .. })));
+    }
+
+    #[test]
+    fn a_mapping_needs_what_it_goes_by() {
+        let cognito = |clients: &[&str]| with_keys().claim_mapping(ClaimMapping::cognito(clients.to_vec()));
+        assert!(build(cognito(&["shop"])).unwrap().audiences().is_empty());
+        assert!(matches!(build(cognito(&[])), Err(ConfigError::NoClient { .. })));
+        assert!(matches!(build(cognito(&["shop", ""])), Err(ConfigError::NoClient { .. })));
+        let unsound = with_keys().audience("a").claim_mapping(ClaimMapping::rfc9068().add_roles(""));
+        assert!(matches!(build(unsound), Err(ConfigError::InvalidMapping { .. })));
+        assert!(matches!(
+            build(with_keys().claim_mapping(ClaimMapping::okta())),
+            Err(ConfigError::NoAudience { .. })
+        ));
+    }
+
+    #[test]
+    fn both_checks_of_the_kind_hold() {
+        let own = KindCheck::claim_present("scope");
+        let issuer = with_keys().audience("a").accept_generic_type(own.clone());
+        let policy = build(issuer.claim_mapping(ClaimMapping::curity())).unwrap();
+        let both = KindCheck::claim_equals("purpose", "access_token").and(own);
+        assert_eq!(*policy.type_policy(), TypePolicy::Generic(both));
     }
 
     #[test]

@@ -92,6 +92,9 @@ pub enum SkipReason {
     UseNotSignature,
     /// `key_ops` lacks `verify`, repeats an operation, or contradicts `use`.
     OperationsNotVerify,
+    /// The key belongs to another issuer of the same provider: its member
+    /// `issuer` says so.
+    IssuerMismatch,
     /// `alg` names no algorithm that we know, or not one for this type of key.
     AlgorithmUnfit,
     /// The issuer's configuration allows none of the key's algorithms.
@@ -125,6 +128,7 @@ impl SkipReason {
             Self::CurveUnknown => "curve_unknown",
             Self::UseNotSignature => "use_not_signature",
             Self::OperationsNotVerify => "operations_not_verify",
+            Self::IssuerMismatch => "issuer_mismatch",
             Self::AlgorithmUnfit => "algorithm_unfit",
             Self::AlgorithmNotAllowed => "algorithm_not_allowed",
             Self::Symmetric => "symmetric",
@@ -173,7 +177,11 @@ pub struct SkippedKey {
 }
 
 /// Reads one entry: a verifying key for each algorithm of `allowed` that it can serve, at least one.
-pub(super) fn parse(entry: &str, allowed: AlgorithmSet) -> Result<Vec<VerifyingKey>, SkippedKey> {
+pub(super) fn parse(
+    entry: &str,
+    allowed: AlgorithmSet,
+    issuer: Option<&str>,
+) -> Result<Vec<VerifyingKey>, SkippedKey> {
     if !entry.starts_with('{') {
         return Err(SkippedKey { kid: None, reason: SkipReason::NotAnObject });
     }
@@ -191,7 +199,10 @@ pub(super) fn parse(entry: &str, allowed: AlgorithmSet) -> Result<Vec<VerifyingK
         return Err(skip(SkipReason::DuplicateMember));
     }
     match &kid {
-        Ok(kid) => members.verifying_keys(kid.as_deref(), allowed).map_err(skip),
+        Ok(kid) => members
+            .check_owner(issuer)
+            .and_then(|()| members.verifying_keys(kid.as_deref(), allowed))
+            .map_err(skip),
         Err(reason) => Err(skip(*reason)),
     }
 }
@@ -258,6 +269,15 @@ impl Members<'_> {
                 self.curve_keys(curve, &x, kid, allowed)
             }
             _ => Err(SkipReason::KeyTypeUnknown),
+        }
+    }
+
+    /// The member `issuer`, which Microsoft Entra ID adds where one set serves
+    /// many tenants: the issuer's identifier, or a template for it.
+    fn check_owner(&self, issuer: Option<&str>) -> Result<(), SkipReason> {
+        match (issuer, self.string("issuer")?) {
+            (Some(issuer), Some(owner)) if !is_owner(&owner, issuer) => Err(SkipReason::IssuerMismatch),
+            _ => Ok(()),
         }
     }
 
@@ -335,6 +355,13 @@ impl Members<'_> {
     }
 }
 
+/// `{tenantid}` stands for one segment of the issuer's path.
+fn is_owner(owner: &str, issuer: &str) -> bool {
+    let Some((before, after)) = owner.split_once("{tenantid}") else { return owner == issuer };
+    let tenant = issuer.strip_prefix(before).and_then(|rest| rest.strip_suffix(after));
+    tenant.is_some_and(|tenant| !tenant.is_empty() && !tenant.contains('/'))
+}
+
 fn parse_member<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T, SkipReason> {
     serde_json::from_str(json).or(Err(SkipReason::Malformed))
 }
@@ -370,3 +397,47 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
 /// A member name, borrowed where it holds no escapes.
 #[derive(serde::Deserialize)]
 struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_serves_the_issuer_that_it_names() {
+        const ISSUER: &str = "https://login.example/t1/v2.0";
+        for (owner, expected) in [
+            ("https://login.example/t1/v2.0", true),
+            ("https://login.example/{tenantid}/v2.0", true),
+            ("https://login.example/t2/v2.0", false),
+            ("https://login.example/t1/v2.0/", false),
+            ("https://login.example/{tenantid}/", false),
+            ("https://other.example/{tenantid}/v2.0", false),
+            ("https://login.example/t1/v2.0{tenantid}", false),
+            ("https://{tenantid}", false),
+            ("", false),
+        ] {
+            assert_eq!(is_owner(owner, ISSUER), expected, "{owner}");
+        }
+    }
+
+    #[test]
+    fn keys_of_other_issuers_are_skipped() {
+        // The key of RFC 8037 appendix A.2.
+        let key = |member: &str| {
+            format!(
+                r#"{{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"{member}}}"#
+            )
+        };
+        let issuer = Some("https://idp.example.com");
+        for (name, member, issuer, reason) in [
+            ("no owner", "", issuer, None),
+            ("the owner", r#","issuer":"https://idp.example.com""#, issuer, None),
+            ("another", r#","issuer":"https://idp.example.org""#, issuer, Some(SkipReason::IssuerMismatch)),
+            ("no string", r#","issuer":1"#, issuer, Some(SkipReason::Malformed)),
+            ("nobody asks", r#","issuer":"https://idp.example.org""#, None, None),
+        ] {
+            let read = parse(&key(member), AlgorithmSet::ALL, issuer);
+            assert_eq!(read.err().map(|skipped| skipped.reason), reason, "{name}");
+        }
+    }
+}

@@ -52,6 +52,20 @@ impl KeySet {
     /// object with an array `keys`, a member name given twice, more than 100
     /// keys, or `keys` that holds entries of which none is an object.
     pub fn parse(document: &[u8], allowed: AlgorithmSet) -> Result<Self, KeySetError> {
+        Self::read(document, allowed, None)
+    }
+
+    /// Reads the JWK Set of `issuer`. Keys that say they belong to another
+    /// issuer are skipped.
+    pub(crate) fn parse_of(
+        issuer: &str,
+        document: &[u8],
+        allowed: AlgorithmSet,
+    ) -> Result<Self, KeySetError> {
+        Self::read(document, allowed, Some(issuer))
+    }
+
+    fn read(document: &[u8], allowed: AlgorithmSet, issuer: Option<&str>) -> Result<Self, KeySetError> {
         if document.len() > MAX_DOCUMENT_LEN {
             return Err(KeySetErrorKind::TooLarge.into());
         }
@@ -63,7 +77,7 @@ impl KeySet {
         }
         let mut set = Self { keys: Vec::new(), skipped: Vec::new() };
         for entry in &document.keys {
-            match jwk::parse(entry.get(), allowed) {
+            match jwk::parse(entry.get(), allowed, issuer) {
                 Ok(keys) => set.keys.extend(keys.into_iter().map(Arc::new)),
                 Err(skipped) => set.skipped.push(skipped),
             }

@@ -60,7 +60,7 @@ use crate::{
     authenticator::{Authenticator, AuthenticatorBuilder, Status},
     clock::Clock,
     error::ConfigError,
-    issuer::TrustedIssuer,
+    issuer::{IssuerResolver, TrustedIssuer},
     jwks::KeySourceError,
     token::TokenCache,
 };
@@ -134,6 +134,12 @@ impl DelegationLayerBuilder {
     /// and limits of one never serve another's tokens (RFC 8725 section 3.8).
     pub fn issuer(self, issuer: TrustedIssuer) -> Self {
         self.map(|authenticator| authenticator.issuer(issuer))
+    }
+
+    /// Trusts the issuers that `resolver` knows: for issuers that are known only
+    /// at run time. See [`AuthenticatorBuilder::issuer_resolver`].
+    pub fn issuer_resolver(self, resolver: impl IssuerResolver) -> Self {
+        self.map(|authenticator| authenticator.issuer_resolver(resolver))
     }
 
     /// Serves requests without credentials too, for routers with public routes.

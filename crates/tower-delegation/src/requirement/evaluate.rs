@@ -78,7 +78,8 @@ impl Requirement {
                 return Some(DenialReason::ActorNotAllowed);
             }
         }
-        if !self.clients.is_empty() && !self.clients.contains(delegation.client()) {
+        let is_admitted = |client| self.clients.contains(client);
+        if !self.clients.is_empty() && !delegation.client().is_some_and(is_admitted) {
             return Some(DenialReason::ClientNotAllowed);
         }
         let scopes = delegation.scopes();

@@ -1,37 +1,17 @@
 //! Who acts, and for whom: subject, actor and the chain of earlier actors
 //! (RFC 8693 section 4.1).
 
+use std::iter;
+
 use serde_json::value::RawValue;
 
 use super::json::{Nested, read_object, string};
 use crate::{
-    names::{IssuerUrl, SubjectId},
+    names::{IssuerUrl, SubjectId, SubjectKind},
     reason::DenialReason,
 };
 
-/// What a subject is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum SubjectKind {
-    /// A person.
-    User,
-    /// An application that acts for itself (RFC 9068 section 2.2: `sub` names the client).
-    Service,
-    /// The token does not tell. Never counts as a user.
-    Unknown,
-}
-
-impl SubjectKind {
-    /// The kind in lower case, as audit events carry it.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::User => "user",
-            Self::Service => "service",
-            Self::Unknown => "unknown",
-        }
-    }
-}
+const MALFORMED: DenialReason = DenialReason::ActorMalformed;
 
 /// The party a request is made for. Its identity is issuer and id together
 /// (RFC 8725 section 3.8).
@@ -97,32 +77,66 @@ pub(super) fn read_chain(
     token_issuer: &IssuerUrl,
     max_actors: usize,
 ) -> Result<Box<[Actor]>, DenialReason> {
-    const MALFORMED: DenialReason = DenialReason::ActorMalformed;
     let mut chain = Vec::with_capacity(1);
     let mut next = Some(act);
     while let Some(act) = next.take() {
         if chain.len() == max_actors {
             return Err(DenialReason::ActorChainTooLong);
         }
-        let mut id = None;
-        let mut issuer = None;
-        read_object(act.get(), MALFORMED, |name, value| {
-            let identity = || string(value).filter(|text| !text.is_empty()).ok_or(MALFORMED);
-            match name {
-                "sub" => id = Some(SubjectId::from(&*identity()?)),
-                "iss" => issuer = Some(IssuerUrl::from(&*identity()?)),
-                "act" => {
-                    next = Some(value);
-                    return Ok(Nested::Unchecked);
-                }
-                _ => {}
-            }
-            Ok(Nested::Checked)
-        })?;
-        let id = id.ok_or(MALFORMED)?;
-        chain.push(Actor { issuer: issuer.unwrap_or_else(|| token_issuer.clone()), id });
+        let (actor, earlier) = read_actor(act, token_issuer)?;
+        chain.push(actor);
+        next = earlier;
     }
     Ok(chain.into())
+}
+
+/// Reads a chain that is no nest: the current actor in `act`, earlier ones in
+/// an array beside it, in the token's order.
+pub(super) fn read_list(
+    act: &RawValue,
+    earlier: &RawValue,
+    token_issuer: &IssuerUrl,
+    max_actors: usize,
+) -> Result<Box<[Actor]>, DenialReason> {
+    let earlier: Vec<&RawValue> = serde_json::from_str(earlier.get()).or(Err(MALFORMED))?;
+    if earlier.len() >= max_actors {
+        return Err(DenialReason::ActorChainTooLong);
+    }
+    let mut chain = Vec::with_capacity(1 + earlier.len());
+    for act in iter::once(act).chain(earlier) {
+        let (actor, nested) = read_actor(act, token_issuer)?;
+        // Two forms at once: which one tells the chain?
+        if nested.is_some() {
+            return Err(MALFORMED);
+        }
+        chain.push(actor);
+    }
+    Ok(chain.into())
+}
+
+/// One actor, and the `act` inside.
+fn read_actor<'a>(
+    act: &'a RawValue,
+    token_issuer: &IssuerUrl,
+) -> Result<(Actor, Option<&'a RawValue>), DenialReason> {
+    let mut id = None;
+    let mut issuer = None;
+    let mut nested = None;
+    read_object(act.get(), MALFORMED, |name, value| {
+        let identity = || string(value).filter(|text| !text.is_empty()).ok_or(MALFORMED);
+        match name {
+            "sub" => id = Some(SubjectId::from(&*identity()?)),
+            "iss" => issuer = Some(IssuerUrl::from(&*identity()?)),
+            "act" => {
+                nested = Some(value);
+                return Ok(Nested::Unchecked);
+            }
+            _ => {}
+        }
+        Ok(Nested::Checked)
+    })?;
+    let id = id.ok_or(MALFORMED)?;
+    Ok((Actor { issuer: issuer.unwrap_or_else(|| token_issuer.clone()), id }, nested))
 }
 
 #[cfg(test)]
@@ -157,6 +171,37 @@ mod tests {
     fn eight_actors_are_read_and_nine_refused() {
         assert_eq!(read(&nested(8)).unwrap().len(), 8);
         assert_eq!(read(&nested(9)), Err(DenialReason::ActorChainTooLong));
+    }
+
+    fn list(act: &str, earlier: &str) -> Result<Vec<String>, DenialReason> {
+        let (act, earlier) = (serde_json::from_str(act).unwrap(), serde_json::from_str(earlier).unwrap());
+        let chain = read_list(act, earlier, &IssuerUrl::from("https://idp"), 3)?;
+        Ok(chain.iter().map(|actor| actor.id.to_string()).collect())
+    }
+
+    #[test]
+    fn a_list_beside_is_a_chain() {
+        let chain = list(r#"{"sub":"a"}"#, r#"[{"sub":"b"},{"sub":"c"}]"#);
+        assert_eq!(chain.unwrap(), ["a", "b", "c"]);
+        assert_eq!(list(r#"{"sub":"a"}"#, "[]").unwrap(), ["a"]);
+    }
+
+    #[test]
+    fn refused_lists() {
+        use DenialReason::{ActorChainTooLong, ActorMalformed, DuplicateMember};
+        let act = r#"{"sub":"a"}"#;
+        for (name, act, earlier, reason) in [
+            ("no array", act, r#"{"sub":"b"}"#, ActorMalformed),
+            ("null", act, "null", ActorMalformed),
+            ("names", act, r#"["b"]"#, ActorMalformed),
+            ("no name", act, "[{}]", ActorMalformed),
+            ("nested beside", act, r#"[{"sub":"b","act":{"sub":"c"}}]"#, ActorMalformed),
+            ("nested in act", r#"{"sub":"a","act":{"sub":"b"}}"#, "[]", ActorMalformed),
+            ("twice", act, r#"[{"sub":"b","sub":"b"}]"#, DuplicateMember),
+            ("too many", act, r#"[{"sub":"b"},{"sub":"c"},{"sub":"d"}]"#, ActorChainTooLong),
+        ] {
+            assert_eq!(list(act, earlier), Err(reason), "{name}");
+        }
     }
 
     #[test]

@@ -1,25 +1,28 @@
 //! The claims of an access token: read strictly, believed only after the
 //! signature (RFC 7519 section 4, RFC 9068 section 2.2).
 
-use std::borrow::Cow;
+use std::cell::OnceCell;
 
 use serde_json::value::RawValue;
 
 use super::{
     Facts, VerifiedToken,
-    actor::{self, Subject, SubjectKind},
+    actor::Subject,
     json::{Nested, read_object, string, strings},
+    mapping::Mapped,
 };
 use crate::{
     clock::Timestamp,
     confirmation,
-    names::{Audience, ClientId, IssuerUrl, SubjectId, TokenId},
+    issuer::{AudienceRule, ClaimMapping},
+    names::{Audience, IssuerUrl},
     reason::DenialReason,
-    scope::ScopeSet,
 };
 
 /// 9999-12-31T23:59:59Z: what lies beyond is a mistake or an attack.
 const LAST_SECOND: i64 = 253_402_300_799;
+
+type Members<'a> = Box<[(Box<str>, &'a RawValue)]>;
 
 /// The claims that the library knows, as raw JSON. Nothing in here is true yet.
 #[derive(Default)]
@@ -33,18 +36,21 @@ pub(super) struct RawClaims<'a> {
     token_id: Option<&'a RawValue>,
     client: Option<&'a RawValue>,
     scope: Option<&'a RawValue>,
-    actor: Option<&'a RawValue>,
+    session: Option<&'a RawValue>,
+    pub(super) actor: Option<&'a RawValue>,
     confirmation: Option<&'a RawValue>,
     auth_time: Option<&'a RawValue>,
     acr: Option<&'a RawValue>,
     amr: Option<&'a RawValue>,
     /// Logout tokens and security events carry it, access tokens never do (RFC 8417 section 2.2).
     has_events: bool,
+    others: OnceCell<Members<'a>>,
+    payload: &'a str,
 }
 
 impl<'a> RawClaims<'a> {
     pub(super) fn parse(payload: &'a str) -> Result<Self, DenialReason> {
-        let mut claims = Self::default();
+        let mut claims = Self { payload, ..Self::default() };
         read_object(payload, DenialReason::TokenMalformed, |name, value| {
             let slot = match name {
                 "iss" => &mut claims.issuer,
@@ -56,6 +62,7 @@ impl<'a> RawClaims<'a> {
                 "jti" => &mut claims.token_id,
                 "client_id" => &mut claims.client,
                 "scope" => &mut claims.scope,
+                "sid" => &mut claims.session,
                 "cnf" => &mut claims.confirmation,
                 "auth_time" => &mut claims.auth_time,
                 "acr" => &mut claims.acr,
@@ -77,56 +84,90 @@ impl<'a> RawClaims<'a> {
         Ok(claims)
     }
 
-    /// The RFC 9068 profile: every required claim there, every claim of its
-    /// type, for one of `audiences`. Times are read here and judged by
-    /// [`VerifiedToken::check_times`].
+    /// A claim by its name.
+    pub(super) fn get(&self, name: &str) -> Option<&'a RawValue> {
+        match name {
+            "iss" => self.issuer,
+            "sub" => self.subject,
+            "aud" => self.audience,
+            "exp" => self.expires_at,
+            "nbf" => self.not_before,
+            "iat" => self.issued_at,
+            "jti" => self.token_id,
+            "client_id" => self.client,
+            "scope" => self.scope,
+            "sid" => self.session,
+            "cnf" => self.confirmation,
+            "auth_time" => self.auth_time,
+            "acr" => self.acr,
+            "amr" => self.amr,
+            "act" => self.actor,
+            _ => self.others().iter().find(|(other, _)| **other == *name).map(|(_, value)| *value),
+        }
+    }
+
+    /// The claims that only some providers have: read once more, and only for those.
+    fn others(&self) -> &[(Box<str>, &'a RawValue)] {
+        self.others.get_or_init(|| {
+            let mut others = Vec::new();
+            let read = read_object(self.payload, DenialReason::TokenMalformed, |name, value| {
+                others.push((name.into(), value));
+                Ok(Nested::Unchecked)
+            });
+            // It was read before, so it can be.
+            read.map_or_else(|_| Box::default(), |()| others.into())
+        })
+    }
+
+    /// The issuer's profile, RFC 9068 unless its mapping says otherwise: every
+    /// required claim there, every claim of its type, for this service. Times
+    /// are read here and judged by [`VerifiedToken::check_times`].
     ///
     /// Called only after the signature: this is where claims become facts.
     pub(super) fn into_verified(
         self,
-        issuer: &IssuerUrl,
-        audiences: &[Audience],
-        max_actors: usize,
-        payload: Box<str>,
+        terms: &Terms<'_>,
+        signing_input: &str,
     ) -> Result<VerifiedToken, DenialReason> {
         let expires_at = date(self.expires_at, f64::floor)?.ok_or(DenialReason::ClaimMissing)?;
         let not_before = date(self.not_before, f64::ceil)?;
         let issued_at = date(self.issued_at, f64::ceil)?.ok_or(DenialReason::ClaimMissing)?;
-        let audience = read_audience(self.audience.ok_or(DenialReason::ClaimMissing)?)?;
-        if !audience.iter().any(|entry| audiences.contains(entry)) {
-            return Err(DenialReason::AudienceMismatch);
-        }
+        let audience = self.read_audience(terms)?;
         if self.has_events {
             return Err(DenialReason::NotAnAccessToken);
         }
         if let Some(confirmation) = self.confirmation {
             return Err(confirmation::refusal(confirmation));
         }
-        let subject = required_text(self.subject)?;
-        let client = required_text(self.client)?;
-        let token_id = required_text(self.token_id)?;
-        // RFC 9068 sections 2.2 and 5: without a resource owner `sub` names the client,
-        // and no user's `sub` may equal a client's.
-        let kind = if subject == client { SubjectKind::Service } else { SubjectKind::User };
-        let scopes = match text(self.scope)? {
-            Some(scope) => ScopeSet::parse(&scope).ok_or(DenialReason::ClaimMalformed)?,
-            None => ScopeSet::default(),
-        };
-        let actors = match self.actor {
-            Some(act) => actor::read_chain(act, issuer, max_actors)?,
-            None => Box::default(),
-        };
+        let mapped = Mapped { mapping: terms.mapping, claims: &self };
+        let (subject, client) = mapped.parties()?;
+        if let AudienceRule::Clients(accepted) = &terms.mapping.audience
+            && !client.as_ref().is_some_and(|client| accepted.contains(client))
+        {
+            return Err(DenialReason::ClientNotAccepted);
+        }
+        let token_id = mapped.token_id(signing_input)?;
+        let kind = mapped.subject_kind(&subject, client.as_ref())?;
         Ok(VerifiedToken::assertion(Facts {
-            subject: Subject::new(issuer.clone(), SubjectId::from(&*subject), kind),
-            client: ClientId::from(&*client),
-            actors,
+            subject: Subject::new(terms.issuer.clone(), subject, kind),
+            client,
+            scopes: mapped.scopes()?,
+            actors: mapped.actors(terms.issuer, terms.max_actors)?,
+            roles: mapped.roles()?,
+            permissions: mapped.permissions()?,
+            groups: mapped.groups()?,
+            tenant: mapped.tenant(terms.issuer)?,
+            session: mapped.session()?,
             audience,
-            scopes,
             expires_at,
             not_before,
             issued_at,
             auth_time: date(self.auth_time, f64::floor)?,
-            acr: text(self.acr)?.map(Into::into),
+            acr: self
+                .acr
+                .map(|acr| string(acr).ok_or(DenialReason::ClaimMalformed))
+                .transpose()?
+                .map(Into::into),
             amr: match self.amr {
                 Some(amr) => {
                     let methods = strings(amr).ok_or(DenialReason::ClaimMalformed)?;
@@ -134,21 +175,34 @@ impl<'a> RawClaims<'a> {
                 }
                 None => Box::default(),
             },
-            token_id: TokenId::from(&*token_id),
-            payload,
+            token_id,
+            payload: self.payload.into(),
         }))
+    }
+
+    /// `aud`, which names this service; absent only where the mapping goes by the client.
+    fn read_audience(&self, terms: &Terms<'_>) -> Result<Box<[Audience]>, DenialReason> {
+        let Some(claim) = self.audience else {
+            return match terms.mapping.audience {
+                AudienceRule::Required => Err(DenialReason::ClaimMissing),
+                AudienceRule::Clients(_) => Ok(Box::default()),
+            };
+        };
+        let audience = read_audience(claim)?;
+        if audience.iter().any(|entry| terms.audiences.contains(entry)) {
+            Ok(audience)
+        } else {
+            Err(DenialReason::AudienceMismatch)
+        }
     }
 }
 
-/// A claim that is a string where it is there.
-fn text(claim: Option<&RawValue>) -> Result<Option<Cow<'_, str>>, DenialReason> {
-    claim.map(|value| string(value).ok_or(DenialReason::ClaimMalformed)).transpose()
-}
-
-/// A claim that must be there and not be empty.
-fn required_text(claim: Option<&RawValue>) -> Result<Cow<'_, str>, DenialReason> {
-    let text = text(claim)?.ok_or(DenialReason::ClaimMissing)?;
-    if text.is_empty() { Err(DenialReason::ClaimMalformed) } else { Ok(text) }
+/// On which terms a token's claims become facts.
+pub(super) struct Terms<'t> {
+    pub(super) issuer: &'t IssuerUrl,
+    pub(super) audiences: &'t [Audience],
+    pub(super) mapping: &'t ClaimMapping,
+    pub(super) max_actors: usize,
 }
 
 /// `aud`: one string or an array of strings (RFC 7519 section 4.1.3).
@@ -189,6 +243,7 @@ fn whole_seconds(number: &str, round: fn(f64) -> f64) -> Result<i64, DenialReaso
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::names::SubjectKind;
 
     fn verify(change: &str) -> Result<VerifiedToken, DenialReason> {
         // A later member of `change` stands in for the base claim of the same name.
@@ -215,7 +270,13 @@ mod tests {
         }
         let payload = serde_json::to_string(&members).unwrap();
         let claims = RawClaims::parse(&payload)?;
-        claims.into_verified(&"https://idp".into(), &["api".into()], 8, payload.as_str().into())
+        let terms = Terms {
+            issuer: &"https://idp".into(),
+            audiences: &["api".into()],
+            mapping: &ClaimMapping::rfc9068(),
+            max_actors: 8,
+        };
+        claims.into_verified(&terms, "header.payload")
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Access tokens: read strictly, verified once, then facts.
 //!
 //! 1. Accepted: a compact JWS of `typ` `at+jwt` with all seven claims that
-//!    RFC 9068 section 2.2 requires, signed by a published key of exactly one
+//!    RFC 9068 section 2.2 requires, or of the profile that the issuer's
+//!    [`ClaimMapping`](crate::issuer::ClaimMapping) describes, signed by a published key of exactly one
 //!    trusted issuer, meant for this service, at this time.
 //! 2. Refused: everything else. [`DenialReason`]
 //!    lists the reasons; a client learns `invalid_token` and no more.
@@ -20,6 +21,8 @@ mod cache;
 mod claims;
 mod header;
 mod json;
+mod mapping;
+mod privileges;
 mod unverified;
 mod verifier;
 
@@ -30,14 +33,15 @@ use serde::de::DeserializeOwned;
 use self::json::find;
 pub(crate) use self::verifier::{Verification, Verifier};
 pub use self::{
-    actor::{Actor, Subject, SubjectKind},
+    actor::{Actor, Subject},
     cache::TokenCache,
+    privileges::{GroupSet, PermissionSet, RoleSet},
     unverified::{MAX_HEADER_LEN, UnverifiedToken},
 };
 use crate::{
     clock::Timestamp,
     issuer::IssuerPolicy,
-    names::{Audience, ClientId, TokenId},
+    names::{Audience, ClientId, SessionId, TenantId, TokenId},
     reason::DenialReason,
     scope::ScopeSet,
 };
@@ -49,11 +53,17 @@ pub(crate) struct VerifiedToken(Arc<Facts>);
 /// What a token says, once its signature vouches for it.
 pub(crate) struct Facts {
     pub(crate) subject: Subject,
-    pub(crate) client: ClientId,
+    pub(crate) client: Option<ClientId>,
     /// The current actor first.
     pub(crate) actors: Box<[Actor]>,
     pub(crate) audience: Box<[Audience]>,
     pub(crate) scopes: ScopeSet,
+    pub(crate) roles: RoleSet,
+    pub(crate) permissions: PermissionSet,
+    /// `None`: the token does not tell.
+    pub(crate) groups: Option<GroupSet>,
+    pub(crate) tenant: Option<TenantId>,
+    pub(crate) session: Option<SessionId>,
     pub(crate) expires_at: Timestamp,
     pub(crate) not_before: Option<Timestamp>,
     pub(crate) issued_at: Timestamp,

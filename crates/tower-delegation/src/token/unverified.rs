@@ -107,6 +107,11 @@ impl<'a> UnverifiedToken<'a> {
         decode(self.payload)
     }
 
+    /// What is signed: the token's text up to its last dot.
+    pub(super) fn signing_input(&self) -> &'a str {
+        self.signing_input
+    }
+
     pub(super) fn header(&self) -> &Header {
         &self.header
     }

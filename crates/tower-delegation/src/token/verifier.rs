@@ -1,13 +1,13 @@
 //! From a token's text to a [`VerifiedToken`], or to the reason why not.
 
-use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use serde_json::value::RawValue;
 
 use super::{
     VerifiedToken,
     cache::{Entry, TokenCache, TokenHash, VerifiedTokens},
-    claims::RawClaims,
+    claims::{RawClaims, Terms},
     header::{Header, TokenType},
     json::{find, string},
     unverified::UnverifiedToken,
@@ -15,9 +15,8 @@ use super::{
 use crate::{
     clock::{Clock, Timestamp},
     credential::Credential,
-    issuer::{IssuerPolicy, TypePolicy},
+    issuer::{IssuerPolicy, Issuers, PolicyRef, TypePolicy},
     jwks::{PendingKey, Resolution, VerifyingKey},
-    names::IssuerUrl,
     reason::DenialReason,
 };
 
@@ -36,7 +35,7 @@ use crate::{
 /// 7. required claims, types, `aud`, `cnf`, `act`
 /// 8. `exp`, `nbf`, `iat`, maximum lifetime and age
 pub(crate) struct Verifier {
-    issuers: HashMap<IssuerUrl, Arc<IssuerPolicy>>,
+    issuers: Issuers,
     clock: Arc<dyn Clock>,
     leeway: Duration,
     max_actors: usize,
@@ -54,7 +53,7 @@ pub(crate) enum Verification {
 
 impl Verifier {
     pub(crate) fn new(
-        issuers: HashMap<IssuerUrl, Arc<IssuerPolicy>>,
+        issuers: Issuers,
         clock: Arc<dyn Clock>,
         leeway: Duration,
         max_actors: usize,
@@ -63,8 +62,9 @@ impl Verifier {
         Self { issuers, clock, leeway, max_actors, verified: VerifiedTokens::new(cache) }
     }
 
+    /// The configured ones.
     pub(crate) fn issuers(&self) -> impl Iterator<Item = &Arc<IssuerPolicy>> {
-        self.issuers.values()
+        self.issuers.configured()
     }
 
     pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
@@ -102,9 +102,9 @@ impl Verifier {
             Resolution::Ready(key) => {
                 let key = key?;
                 let now = self.clock.now();
-                let verified = self.finish(&token, &key, claims, policy, &payload, now)?;
+                let verified = self.finish(&token, &key, claims, &policy, now)?;
                 if let Some(epoch) = epoch {
-                    let entry = Entry::new(verified.clone(), policy.clone(), key, epoch, now, self.leeway);
+                    let entry = Entry::new(verified.clone(), policy.to_arc(), key, epoch, now, self.leeway);
                     self.verified.insert(hash, entry);
                 }
                 Verification::Done(Ok(verified))
@@ -122,7 +122,7 @@ impl Verifier {
     ) -> Result<VerifiedToken, DenialReason> {
         let (token, payload) = read(credential)?;
         let (claims, policy) = self.admit(&token, &payload)?;
-        self.finish(&token, key, claims, policy, &payload, self.clock.now())
+        self.finish(&token, key, claims, &policy, self.clock.now())
     }
 
     /// Forgets a verified token, if it is held.
@@ -145,12 +145,12 @@ impl Verifier {
         &self,
         token: &UnverifiedToken<'_>,
         payload: &'p str,
-    ) -> Result<(RawClaims<'p>, &Arc<IssuerPolicy>), DenialReason> {
+    ) -> Result<(RawClaims<'p>, PolicyRef<'_>), DenialReason> {
         let claims = RawClaims::parse(payload)?;
         token.header().check_replicas(claims.issuer, claims.subject, claims.audience)?;
         let issuer = claims.issuer.ok_or(DenialReason::ClaimMissing)?;
         let issuer = string(issuer).ok_or(DenialReason::ClaimMalformed)?;
-        let policy = self.issuers.get(&*issuer).ok_or(DenialReason::IssuerUnknown)?;
+        let policy = self.issuers.get(&issuer).ok_or(DenialReason::IssuerUnknown)?;
         if !policy.algorithms().contains(token.algorithm()) {
             return Err(DenialReason::AlgorithmNotAllowed);
         }
@@ -165,12 +165,16 @@ impl Verifier {
         key: &VerifyingKey,
         claims: RawClaims<'_>,
         policy: &IssuerPolicy,
-        payload: &str,
         now: Timestamp,
     ) -> Result<VerifiedToken, DenialReason> {
         token.verify_signature(key)?;
-        let verified =
-            claims.into_verified(policy.issuer(), policy.audiences(), self.max_actors, payload.into())?;
+        let terms = Terms {
+            issuer: policy.issuer(),
+            audiences: policy.audiences(),
+            mapping: policy.mapping(),
+            max_actors: self.max_actors,
+        };
+        let verified = claims.into_verified(&terms, token.signing_input())?;
         verified.check_times(now, self.leeway, policy)?;
         Ok(verified)
     }
@@ -179,7 +183,7 @@ impl Verifier {
 impl fmt::Debug for Verifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Verifier")
-            .field("issuers", &self.issuers.keys())
+            .field("issuers", &self.issuers)
             .field("leeway", &self.leeway)
             .field("max_actors", &self.max_actors)
             .finish_non_exhaustive()

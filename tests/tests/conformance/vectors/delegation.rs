@@ -127,8 +127,8 @@ fn compare(case: &Case, issuer: &str, delegation: &DelegationContext) -> Result<
         return Err(format!("the subject is {}", delegation.subject().id()));
     }
     match &case.client {
-        Some(client) if delegation.client().as_str() != client => {
-            Err(format!("the client is {}", delegation.client()))
+        Some(client) if delegation.client().is_none_or(|named| named.as_str() != client) => {
+            Err(format!("the client is {:?}", delegation.client()))
         }
         _ => Ok(()),
     }

@@ -189,7 +189,7 @@ impl KeyCache {
                 etag: fetched.etag.or_else(|| previous.etag.clone()),
             });
         };
-        let mut keys = KeySet::parse(&document, self.algorithms)
+        let mut keys = KeySet::parse_of(self.issuer.as_str(), &document, self.algorithms)
             .map_err(|error| KeySourceError::new(KeySourceErrorKind::DocumentInvalid, error))?;
         for skipped in keys.skipped() {
             if skipped.reason.is_exposed_secret() {

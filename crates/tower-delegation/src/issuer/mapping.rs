@@ -1,0 +1,512 @@
+//! How one provider spells the claims of its access tokens.
+
+use super::{ClaimTest, KindCheck};
+use crate::names::{ClientId, SubjectKind};
+
+/// Where a claim stands in a token: one member name, or several, each inside
+/// the object that the former one names.
+///
+/// A dot is part of a name: `"p1.userId"` is one claim, and
+/// `["realm_access", "roles"]` is the member `roles` of the claim `realm_access`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ClaimPath(Box<[Box<str>]>);
+
+impl ClaimPath {
+    /// The member names, the outermost first.
+    pub(crate) fn segments(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|segment| &**segment)
+    }
+
+    fn is_sound(&self) -> bool {
+        !self.0.is_empty() && self.0.iter().all(|segment| !segment.is_empty())
+    }
+
+    fn is(&self, name: &str) -> bool {
+        matches!(&*self.0, [only] if **only == *name)
+    }
+}
+
+impl From<&str> for ClaimPath {
+    fn from(name: &str) -> Self {
+        Self([name.into()].into())
+    }
+}
+
+impl<const N: usize> From<[&str; N]> for ClaimPath {
+    fn from(names: [&str; N]) -> Self {
+        Self::from(names.as_slice())
+    }
+}
+
+impl From<&[&str]> for ClaimPath {
+    fn from(names: &[&str]) -> Self {
+        Self(names.iter().map(|name| Box::from(*name)).collect())
+    }
+}
+
+/// How a claim lists scopes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ScopeForm {
+    /// One string, space-delimited (RFC 8693 section 4.2).
+    String,
+    /// An array with one scope in each entry. An entry with a space is
+    /// malformed, never split.
+    Array,
+    /// Either of the two.
+    Either,
+}
+
+/// What a provider's access tokens look like: plain data that says where each
+/// fact stands.
+///
+/// A new issuer has [`rfc9068`](Self::rfc9068). For other providers there are
+/// presets; a mapping of your own starts from one of them and is changed by the
+/// methods. A method that is a noun replaces what was there, `add_` appends,
+/// `allow_` relaxes one rule.
+///
+/// What no mapping changes:
+///
+/// 1. The signature by the issuer's own keys, `exp`, `iat`, `nbf`, `cnf`, and
+///    the refusal of a member name that occurs twice.
+/// 2. A claim that is mapped and of the wrong JSON type refuses the token. It is
+///    never taken as empty.
+/// 3. Scopes, roles, permissions and groups stay four sets. Nothing that demands
+///    a scope is ever satisfied by the other three.
+/// 4. Two claims that name the client and differ, or `scope` and `scp` that
+///    differ, refuse the token.
+/// 5. `typ: JWT`, or none, is accepted only together with a [`KindCheck`].
+///
+/// # Example
+/// A provider that sends `scope` as an array and its roles in `ext.roles`:
+/// ```
+/// use tower_delegation::issuer::{ClaimMapping, ScopeForm};
+///
+/// let mapping = ClaimMapping::rfc9068()
+///     .scopes("scope", ScopeForm::Array)
+///     .add_roles(["ext", "roles"]);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use = "a mapping does nothing until an issuer is given it"]
+pub struct ClaimMapping {
+    /// `None`: `at+jwt` only.
+    pub(super) generic_type: Option<KindCheck>,
+    pub(crate) audience: AudienceRule,
+    /// The first that is there.
+    pub(crate) subject: Vec<ClaimPath>,
+    pub(crate) absent_subject: AbsentSubject,
+    /// The first test that holds; `Unknown` if none does.
+    pub(crate) subject_kinds: Vec<(ClaimTest, SubjectKind)>,
+    /// All that are there must agree.
+    pub(crate) client: Vec<ClaimPath>,
+    pub(crate) client_presence: Presence,
+    /// All that are there must agree.
+    pub(crate) scopes: Vec<(ClaimPath, ScopeForm)>,
+    /// Claims that grant nothing, and must agree with the scopes if they are there.
+    pub(crate) rival_scopes: Vec<ClaimPath>,
+    pub(crate) roles: Vec<ClaimPath>,
+    pub(crate) permissions: Vec<ClaimPath>,
+    pub(crate) groups: Vec<ClaimPath>,
+    /// Claims that say: the groups are not all in this token.
+    pub(crate) groups_elsewhere: Vec<ClaimPath>,
+    pub(crate) tenant: Option<ClaimPath>,
+    pub(crate) tenant_rule: TenantRule,
+    /// The first that is there.
+    pub(crate) token_id: Vec<ClaimPath>,
+    pub(crate) token_id_presence: Presence,
+    /// The first that is there.
+    pub(crate) session: Vec<ClaimPath>,
+    pub(crate) actor: ActorForm,
+    /// Values of `act` that stand for no actor.
+    pub(crate) absent_actors: Vec<Box<str>>,
+    pub(crate) actor_text: ActorText,
+}
+
+/// What keeps tokens that are meant for others out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum AudienceRule {
+    /// `aud` names this service.
+    Required,
+    /// The client is one of these; an `aud` that is there names this service.
+    Clients(Vec<ClientId>),
+}
+
+/// What a token without a subject is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum AbsentSubject {
+    Refused,
+    /// The client's own, unless a claim is there that only users' tokens have.
+    Client {
+        unless: Vec<ClaimPath>,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Presence {
+    Required,
+    Optional,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TenantRule {
+    Optional,
+    /// The tenant is there, and is one of the segments of the issuer's path.
+    InIssuer,
+}
+
+/// How a token lists its actors.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ActorForm {
+    /// `act` inside `act` (RFC 8693 section 4.1).
+    Nested,
+    /// The current one in `act`, those before it in a list of their own.
+    Beside(ClaimPath),
+    /// This issuer knows no actors: a token with one is refused.
+    Refused,
+}
+
+/// May `act` be a string with a JSON object in it?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ActorText {
+    Refused,
+    Allowed,
+}
+
+impl ClaimMapping {
+    /// The profile of RFC 9068: `typ: at+jwt`; `sub`, `client_id`, `jti` and
+    /// `aud` required; `scope` a string. The mapping of an issuer that is given none.
+    pub fn rfc9068() -> Self {
+        Self {
+            generic_type: None,
+            audience: AudienceRule::Required,
+            subject: vec!["sub".into()],
+            absent_subject: AbsentSubject::Refused,
+            // RFC 9068 sections 2.2 and 5: without a resource owner `sub` names the client,
+            // and no user's `sub` may equal a client's.
+            subject_kinds: vec![
+                (ClaimTest::subject_is_client(), SubjectKind::Service),
+                (ClaimTest::subject_is_not_client(), SubjectKind::User),
+            ],
+            client: vec!["client_id".into()],
+            client_presence: Presence::Required,
+            scopes: vec![("scope".into(), ScopeForm::String)],
+            rival_scopes: Vec::new(),
+            roles: Vec::new(),
+            permissions: Vec::new(),
+            groups: Vec::new(),
+            groups_elsewhere: Vec::new(),
+            tenant: None,
+            tenant_rule: TenantRule::Optional,
+            token_id: vec!["jti".into()],
+            token_id_presence: Presence::Required,
+            session: vec!["sid".into()],
+            actor: ActorForm::Nested,
+            absent_actors: Vec::new(),
+            actor_text: ActorText::Refused,
+        }
+    }
+
+    /// Also accepts tokens with `typ: JWT` or without `typ`, which any token of
+    /// the issuer may be, provided that `check` tells them to be access tokens
+    /// (RFC 8725 section 3.12). Given twice, both checks must hold.
+    pub fn accept_generic_type(mut self, check: KindCheck) -> Self {
+        self.generic_type = Some(match self.generic_type {
+            Some(former) => former.and(check),
+            None => check,
+        });
+        self
+    }
+
+    /// Accepts tokens that name no audience, if they were issued to one of
+    /// these clients; for providers that issue no `aud`.
+    ///
+    /// *Unsafe where clients are shared*: a token that one of them got for
+    /// another service opens this one too. An `aud` that is there all the same
+    /// must be one of the issuer's audiences. Given twice, all clients count.
+    pub fn insecure_clients_instead_of_audience<C: Into<ClientId>>(
+        mut self,
+        clients: impl IntoIterator<Item = C>,
+    ) -> Self {
+        let mut known = match self.audience {
+            AudienceRule::Required => Vec::new(),
+            AudienceRule::Clients(known) => known,
+        };
+        known.extend(clients.into_iter().map(Into::into));
+        self.audience = AudienceRule::Clients(known);
+        self
+    }
+
+    /// The claim that identifies the subject: a string that the issuer never
+    /// gives to anybody else.
+    pub fn subject(mut self, path: impl Into<ClaimPath>) -> Self {
+        self.subject = vec![path.into()];
+        self
+    }
+
+    /// A claim that identifies the subject where the former ones are absent.
+    pub fn add_subject(mut self, path: impl Into<ClaimPath>) -> Self {
+        self.subject.push(path.into());
+        self
+    }
+
+    /// Takes a token without a subject as the client's own, of the kind
+    /// service; unless one of `user_claims` is there, which only tokens for a
+    /// user have: such a token lacks its subject and is refused.
+    pub fn allow_absent_subject<P: Into<ClaimPath>>(
+        mut self,
+        user_claims: impl IntoIterator<Item = P>,
+    ) -> Self {
+        let unless = user_claims.into_iter().map(Into::into).collect();
+        self.absent_subject = AbsentSubject::Client { unless };
+        self
+    }
+
+    /// What the subject is, by the first test that holds; unknown if none does.
+    /// Give tests that prove a kind, not the absence of a mark of the other.
+    pub fn subject_kinds(mut self, rules: impl IntoIterator<Item = (ClaimTest, SubjectKind)>) -> Self {
+        self.subject_kinds = rules.into_iter().collect();
+        self
+    }
+
+    /// The claim that names the client.
+    pub fn client(mut self, path: impl Into<ClaimPath>) -> Self {
+        self.client = vec![path.into()];
+        self
+    }
+
+    /// One more claim that names the client. All that are there must agree.
+    pub fn add_client(mut self, path: impl Into<ClaimPath>) -> Self {
+        self.client.push(path.into());
+        self
+    }
+
+    /// Accepts tokens that name no client. A requirement that demands one, or
+    /// that somebody acts for a user, is then not met.
+    pub fn allow_absent_client(mut self) -> Self {
+        self.client_presence = Presence::Optional;
+        self
+    }
+
+    /// Reads no client: the tokens are not issued to OAuth clients.
+    pub fn without_client(mut self) -> Self {
+        self.client = Vec::new();
+        self.allow_absent_client()
+    }
+
+    /// The claim that lists the scopes. If `scope` and `scp` are both there,
+    /// they must agree, read or not.
+    pub fn scopes(mut self, path: impl Into<ClaimPath>, form: ScopeForm) -> Self {
+        self.scopes = Vec::new();
+        self.add_scopes(path, form)
+    }
+
+    /// One more claim that lists the scopes. All that are there must agree.
+    pub fn add_scopes(mut self, path: impl Into<ClaimPath>, form: ScopeForm) -> Self {
+        self.scopes.push((path.into(), form));
+        self.rival_scopes = ["scope", "scp"]
+            .into_iter()
+            .filter(|name| !self.scopes.iter().any(|(path, _)| path.is(name)))
+            .map(ClaimPath::from)
+            .collect();
+        self
+    }
+
+    /// Reads no scopes: the tokens grant none.
+    pub fn without_scopes(mut self) -> Self {
+        self.scopes = Vec::new();
+        self.rival_scopes = Vec::new();
+        self
+    }
+
+    /// A claim with an array of roles.
+    pub fn add_roles(mut self, path: impl Into<ClaimPath>) -> Self {
+        self.roles.push(path.into());
+        self
+    }
+
+    /// A claim with an array of permissions.
+    pub fn add_permissions(mut self, path: impl Into<ClaimPath>) -> Self {
+        self.permissions.push(path.into());
+        self
+    }
+
+    /// A claim with an array of groups.
+    pub fn add_groups(mut self, path: impl Into<ClaimPath>) -> Self {
+        self.groups.push(path.into());
+        self
+    }
+
+    /// A claim whose presence says that the token does not list all groups:
+    /// they are then not known.
+    pub fn groups_elsewhere(mut self, path: impl Into<ClaimPath>) -> Self {
+        self.groups_elsewhere.push(path.into());
+        self
+    }
+
+    /// The claim that names the tenant.
+    pub fn tenant(mut self, path: impl Into<ClaimPath>) -> Self {
+        self.tenant = Some(path.into());
+        self
+    }
+
+    /// Demands that the token names its tenant, and that the tenant is one of
+    /// the segments of the issuer's path.
+    pub fn require_tenant_in_issuer(mut self) -> Self {
+        self.tenant_rule = TenantRule::InIssuer;
+        self
+    }
+
+    /// The claim that identifies the token.
+    pub fn token_id(mut self, path: impl Into<ClaimPath>) -> Self {
+        self.token_id = vec![path.into()];
+        self
+    }
+
+    /// Accepts tokens without an identifier. Theirs is then `sha-256:` and the
+    /// base64url digest of what is signed, the token up to its last dot: an
+    /// ECDSA signature has a second spelling that verifies as well.
+    pub fn allow_absent_token_id(mut self) -> Self {
+        self.token_id_presence = Presence::Optional;
+        self
+    }
+
+    /// The claim that identifies the log-in.
+    pub fn session(mut self, path: impl Into<ClaimPath>) -> Self {
+        self.session = vec![path.into()];
+        self
+    }
+
+    /// A claim that identifies the log-in where the former ones are absent.
+    pub fn add_session(mut self, path: impl Into<ClaimPath>) -> Self {
+        self.session.push(path.into());
+        self
+    }
+
+    /// Reads earlier actors from a list beside `act`, in place of an `act`
+    /// inside `act`.
+    pub fn earlier_actors(mut self, path: impl Into<ClaimPath>) -> Self {
+        self.actor = ActorForm::Beside(path.into());
+        self
+    }
+
+    /// Refuses tokens with an `act`: this issuer has no actors, so such a token
+    /// is not what it looks like.
+    pub fn without_actor(mut self) -> Self {
+        self.actor = ActorForm::Refused;
+        self
+    }
+
+    /// Takes an `act` that is this very string as no actor (RFC 8693 section
+    /// 4.1 knows no such value).
+    pub fn allow_absent_actor_value(mut self, value: &str) -> Self {
+        self.absent_actors.push(value.into());
+        self
+    }
+
+    /// Accepts an `act` that is a string with the JSON object in it.
+    pub fn allow_actor_in_string(mut self) -> Self {
+        self.actor_text = ActorText::Allowed;
+        self
+    }
+
+    /// What is wrong with this mapping, whatever the issuer.
+    pub(super) fn mistake(&self) -> Option<&'static str> {
+        let unless = match &self.absent_subject {
+            AbsentSubject::Refused => [].as_slice(),
+            AbsentSubject::Client { unless } => unless.as_slice(),
+        };
+        let beside = match &self.actor {
+            ActorForm::Nested | ActorForm::Refused => None,
+            ActorForm::Beside(path) => Some(path),
+        };
+        let scopes: Vec<&ClaimPath> = self.scopes.iter().map(|(path, _)| path).collect();
+        let sets = [scopes, refs(&self.roles), refs(&self.permissions), refs(&self.groups)];
+        let mut paths = [&self.subject, &self.client, &self.groups_elsewhere, &self.token_id, &self.session]
+            .into_iter()
+            .flatten()
+            .chain(unless)
+            .chain(&self.tenant)
+            .chain(beside)
+            .chain(self.subject_kinds.iter().flat_map(|(test, _)| test.paths()))
+            .chain(sets.iter().flatten().copied());
+        if !paths.all(ClaimPath::is_sound) {
+            return Some("a claim's path is empty, or has an empty name in it");
+        }
+        let mut read: Vec<&ClaimPath> = sets.iter().flatten().copied().collect();
+        let count = read.len();
+        read.sort_by_key(|path| &path.0);
+        read.dedup();
+        if read.len() < count {
+            return Some(
+                "one claim is read as two of scopes, roles, permissions and groups, or twice as one",
+            );
+        }
+        let is_without_client = self.client.is_empty() || self.client_presence == Presence::Optional;
+        if is_without_client && matches!(self.absent_subject, AbsentSubject::Client { .. }) {
+            return Some("the client stands in for an absent subject, and may be absent itself");
+        }
+        if is_without_client && matches!(self.audience, AudienceRule::Clients(_)) {
+            return Some("the client stands in for the audience, and may be absent itself");
+        }
+        if self.tenant_rule == TenantRule::InIssuer && self.tenant.is_none() {
+            return Some("the tenant must be in the issuer, and no claim names it");
+        }
+        None
+    }
+}
+
+impl Default for ClaimMapping {
+    fn default() -> Self {
+        Self::rfc9068()
+    }
+}
+
+fn refs(paths: &[ClaimPath]) -> Vec<&ClaimPath> {
+    paths.iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dot_is_part_of_a_name() {
+        assert_eq!(ClaimPath::from("p1.userId").segments().collect::<Vec<_>>(), ["p1.userId"]);
+        let path = ClaimPath::from(["kubernetes.io", "namespace"]);
+        assert_eq!(path.segments().collect::<Vec<_>>(), ["kubernetes.io", "namespace"]);
+    }
+
+    #[test]
+    fn contradictory_mappings_are_found() {
+        let new = ClaimMapping::rfc9068;
+        for (name, mapping) in [
+            ("empty name", new().subject("")),
+            ("empty path", new().add_roles([])),
+            ("empty segment", new().tenant(["a", ""])),
+            ("empty path in a test", new().subject_kinds([(ClaimTest::present(""), SubjectKind::User)])),
+            ("empty path of earlier actors", new().earlier_actors("")),
+            ("roles as permissions", new().add_roles("r").add_permissions("r")),
+            ("groups as scopes", new().add_groups("scope")),
+            ("roles twice", new().add_roles("r").add_roles("r")),
+            ("neither subject nor client", new().allow_absent_client().allow_absent_subject(["sid"])),
+            ("no client for a subject", new().without_client().allow_absent_subject(["sid"])),
+            (
+                "neither audience nor client",
+                new().without_client().insecure_clients_instead_of_audience(["a"]),
+            ),
+            ("no tenant", new().require_tenant_in_issuer()),
+        ] {
+            assert!(mapping.mistake().is_some(), "{name}");
+        }
+        assert_eq!(new().mistake(), None);
+    }
+
+    #[test]
+    fn both_names_of_the_scopes_are_watched() {
+        assert!(ClaimMapping::rfc9068().rival_scopes.is_empty());
+        let rivals = |mapping: ClaimMapping| mapping.rival_scopes;
+        let mapping = ClaimMapping::rfc9068().scopes("scp", ScopeForm::Array);
+        assert_eq!(rivals(mapping.clone()), [ClaimPath::from("scope")]);
+        assert_eq!(rivals(mapping.add_scopes("scope", ScopeForm::String)), []);
+    }
+}

@@ -1,0 +1,389 @@
+//! Reads what a [`ClaimMapping`] names out of a token's claims.
+
+use std::borrow::Cow;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde_json::value::RawValue;
+
+use super::{
+    actor::{Actor, read_chain, read_list},
+    claims::RawClaims,
+    json::{Nested, read_object, string, strings},
+    privileges::{GroupSet, PermissionSet, RoleSet},
+};
+use crate::{
+    issuer::{
+        AbsentSubject, ActorForm, ActorText, ClaimMapping, ClaimPath, ClaimTest, Presence, ScopeForm,
+        TenantRule, Test,
+    },
+    names::{ClientId, IssuerUrl, SessionId, SubjectId, SubjectKind, TenantId, TokenId},
+    reason::DenialReason,
+    scope::ScopeSet,
+};
+
+const MALFORMED: DenialReason = DenialReason::ClaimMalformed;
+
+/// The claims of one token, through the eyes of its issuer's mapping.
+pub(super) struct Mapped<'m, 'c, 'a> {
+    pub(super) mapping: &'m ClaimMapping,
+    pub(super) claims: &'c RawClaims<'a>,
+}
+
+impl<'a> Mapped<'_, '_, 'a> {
+    /// Subject and client, each of which may stand in for the other.
+    pub(super) fn parties(&self) -> Result<(SubjectId, Option<ClientId>), DenialReason> {
+        // Read or not: `sub` is a string (RFC 7519 section 4.1.2).
+        text(self.claims.subject)?;
+        let subject = self.first_text(&self.mapping.subject)?;
+        let client = match (&subject, &self.mapping.absent_subject) {
+            (None, AbsentSubject::Refused) => return Err(DenialReason::ClaimMissing),
+            (Some(_), _) | (None, AbsentSubject::Client { .. }) => self.client()?,
+        };
+        let subject = match (subject, &self.mapping.absent_subject, &client) {
+            (Some(subject), ..) => SubjectId::from(&*subject),
+            // RFC 9068 section 2.2: without a resource owner, the subject is the client.
+            (None, AbsentSubject::Client { unless }, Some(client)) => {
+                for path in unless {
+                    if self.at(path)?.is_some() {
+                        return Err(DenialReason::ClaimMissing);
+                    }
+                }
+                SubjectId::from(client.as_str())
+            }
+            (None, ..) => return Err(DenialReason::ClaimMissing),
+        };
+        Ok((subject, client))
+    }
+
+    fn client(&self) -> Result<Option<ClientId>, DenialReason> {
+        let mut client: Option<Cow<'_, str>> = None;
+        for path in &self.mapping.client {
+            let Some(named) = self.text_at(path)? else { continue };
+            if client.as_ref().is_some_and(|client| *client != named) {
+                return Err(DenialReason::ClaimsContradictory);
+            }
+            client = Some(named);
+        }
+        match (client, self.mapping.client_presence) {
+            (Some(client), _) => Ok(Some(ClientId::from(&*client))),
+            (None, Presence::Optional) => Ok(None),
+            (None, Presence::Required) => Err(DenialReason::ClaimMissing),
+        }
+    }
+
+    /// The kind that the first test proves.
+    pub(super) fn subject_kind(
+        &self,
+        subject: &SubjectId,
+        client: Option<&ClientId>,
+    ) -> Result<SubjectKind, DenialReason> {
+        for (test, kind) in &self.mapping.subject_kinds {
+            if self.holds(test, subject, client)? {
+                return Ok(*kind);
+            }
+        }
+        Ok(SubjectKind::Unknown)
+    }
+
+    fn holds(
+        &self,
+        test: &ClaimTest,
+        subject: &SubjectId,
+        client: Option<&ClientId>,
+    ) -> Result<bool, DenialReason> {
+        let text = |path, holds: &dyn Fn(&str) -> bool| -> Result<bool, DenialReason> {
+            Ok(self.text_at(path)?.is_some_and(|text| holds(&text)))
+        };
+        let client = client.map(ClientId::as_str);
+        match &test.0 {
+            Test::Always => Ok(true),
+            Test::Present(path) => match self.at(path)? {
+                Some(value) if value.get() == "null" => Err(MALFORMED),
+                value => Ok(value.is_some()),
+            },
+            Test::Equals(path, value) => text(path, &|text| *text == **value),
+            Test::StartsWith(path, start) => text(path, &|text| text.starts_with(&**start)),
+            Test::EndsWith(path, end) => text(path, &|text| text.ends_with(&**end)),
+            Test::Contains(path, part) => text(path, &|text| text.contains(&**part)),
+            Test::HasWord(path, word) => text(path, &|text| text.split(' ').any(|one| *one == **word)),
+            Test::Same(path, other) => {
+                let (one, other) = (self.text_at(path)?, self.text_at(other)?);
+                Ok(one.is_some() && one == other)
+            }
+            Test::NamesClient { path, prefix } => text(path, &|text| {
+                let rest = text.strip_prefix(&**prefix);
+                rest.is_some_and(|rest| client.is_some_and(|client| rest.eq_ignore_ascii_case(client)))
+            }),
+            Test::SubjectIsClient => Ok(client.is_some_and(|client| subject == client)),
+            Test::SubjectIsNotClient => Ok(client.is_some_and(|client| subject != client)),
+        }
+    }
+
+    pub(super) fn scopes(&self) -> Result<ScopeSet, DenialReason> {
+        let mut scopes: Option<ScopeSet> = None;
+        for (path, form) in &self.mapping.scopes {
+            let Some(value) = self.at(path)? else { continue };
+            let read = read_scopes(value, *form).ok_or(MALFORMED)?;
+            if scopes.as_ref().is_some_and(|scopes| !same_scopes(scopes, &read)) {
+                return Err(DenialReason::ClaimsContradictory);
+            }
+            scopes.get_or_insert(read);
+        }
+        if let Some(scopes) = &scopes {
+            for path in &self.mapping.rival_scopes {
+                let Some(value) = self.at(path)? else { continue };
+                let read = read_scopes(value, ScopeForm::Either).ok_or(MALFORMED)?;
+                if !same_scopes(scopes, &read) {
+                    return Err(DenialReason::ClaimsContradictory);
+                }
+            }
+        }
+        Ok(scopes.unwrap_or_default())
+    }
+
+    pub(super) fn roles(&self) -> Result<RoleSet, DenialReason> {
+        Ok(RoleSet::from_names(self.names(&self.mapping.roles)?.unwrap_or_default()))
+    }
+
+    pub(super) fn permissions(&self) -> Result<PermissionSet, DenialReason> {
+        Ok(PermissionSet::from_names(self.names(&self.mapping.permissions)?.unwrap_or_default()))
+    }
+
+    /// `None` if the token does not tell, or not all of them: no list is not an
+    /// empty list.
+    pub(super) fn groups(&self) -> Result<Option<GroupSet>, DenialReason> {
+        let groups = self.names(&self.mapping.groups)?;
+        for path in &self.mapping.groups_elsewhere {
+            if self.at(path)?.is_some() {
+                return Ok(None);
+            }
+        }
+        Ok(groups.map(GroupSet::from_names))
+    }
+
+    fn names(&self, paths: &[ClaimPath]) -> Result<Option<Vec<Box<str>>>, DenialReason> {
+        let mut names: Option<Vec<Box<str>>> = None;
+        for path in paths {
+            let Some(value) = self.at(path)? else { continue };
+            let names = names.get_or_insert_default();
+            for name in strings(value).ok_or(MALFORMED)? {
+                if !names.iter().any(|known| **known == *name) {
+                    names.push(name.into());
+                }
+            }
+        }
+        Ok(names)
+    }
+
+    pub(super) fn tenant(&self, issuer: &IssuerUrl) -> Result<Option<TenantId>, DenialReason> {
+        let Some(path) = &self.mapping.tenant else { return Ok(None) };
+        let tenant = self.text_at(path)?;
+        match (&tenant, self.mapping.tenant_rule) {
+            (_, TenantRule::Optional) => {}
+            (None, TenantRule::InIssuer) => return Err(DenialReason::ClaimMissing),
+            (Some(tenant), TenantRule::InIssuer) => {
+                // Behind scheme, nothing and host.
+                if !issuer.as_str().split('/').skip(3).any(|segment| *segment == **tenant) {
+                    return Err(DenialReason::ClaimsContradictory);
+                }
+            }
+        }
+        Ok(tenant.map(|tenant| TenantId::from(&*tenant)))
+    }
+
+    /// The token's identifier, or the digest of what is signed.
+    pub(super) fn token_id(&self, signing_input: &str) -> Result<TokenId, DenialReason> {
+        match (self.first_text(&self.mapping.token_id)?, self.mapping.token_id_presence) {
+            (Some(id), _) => Ok(TokenId::from(&*id)),
+            (None, Presence::Required) => Err(DenialReason::ClaimMissing),
+            (None, Presence::Optional) => {
+                let digest = URL_SAFE_NO_PAD.encode(digest(&SHA256, signing_input.as_bytes()));
+                Ok(TokenId::from(format!("sha-256:{digest}")))
+            }
+        }
+    }
+
+    pub(super) fn session(&self) -> Result<Option<SessionId>, DenialReason> {
+        Ok(self.first_text(&self.mapping.session)?.map(|session| SessionId::from(&*session)))
+    }
+
+    pub(super) fn actors(&self, issuer: &IssuerUrl, max_actors: usize) -> Result<Box<[Actor]>, DenialReason> {
+        const MALFORMED: DenialReason = DenialReason::ActorMalformed;
+        let text = self.claims.actor.and_then(string);
+        let (act, unquoted): (_, Box<RawValue>);
+        act = match (self.claims.actor, text) {
+            (Some(_), Some(text)) if self.mapping.absent_actors.iter().any(|value| **value == *text) => None,
+            (Some(_), Some(text)) if self.mapping.actor_text == ActorText::Allowed => {
+                unquoted = serde_json::from_str(&text).or(Err(MALFORMED))?;
+                Some(&*unquoted)
+            }
+            (act, _) => act,
+        };
+        match (&self.mapping.actor, act) {
+            (ActorForm::Refused, Some(_)) => Err(MALFORMED),
+            (ActorForm::Refused | ActorForm::Nested, None) => Ok(Box::default()),
+            (ActorForm::Nested, Some(act)) => read_chain(act, issuer, max_actors),
+            (ActorForm::Beside(path), act) => match (act, self.at(path)?) {
+                (None, None) => Ok(Box::default()),
+                // Somebody acted before nobody.
+                (None, Some(_)) => Err(MALFORMED),
+                (Some(act), None) => read_chain(act, issuer, max_actors),
+                (Some(act), Some(earlier)) => read_list(act, earlier, issuer, max_actors),
+            },
+        }
+    }
+
+    fn first_text(&self, paths: &[ClaimPath]) -> Result<Option<Cow<'a, str>>, DenialReason> {
+        for path in paths {
+            if let Some(text) = self.text_at(path)? {
+                return Ok(Some(text));
+            }
+        }
+        Ok(None)
+    }
+
+    /// A claim that is a string, and not an empty one, where it is there.
+    fn text_at(&self, path: &ClaimPath) -> Result<Option<Cow<'a, str>>, DenialReason> {
+        match text(self.at(path)?)? {
+            Some(text) if text.is_empty() => Err(MALFORMED),
+            text => Ok(text),
+        }
+    }
+
+    fn at(&self, path: &ClaimPath) -> Result<Option<&'a RawValue>, DenialReason> {
+        let mut segments = path.segments();
+        let mut value = segments.next().and_then(|name| self.claims.get(name));
+        for name in segments {
+            let Some(outer) = value else { return Ok(None) };
+            value = member(outer, name)?;
+        }
+        Ok(value)
+    }
+}
+
+/// A member of a claim that is an object.
+fn member<'a>(object: &'a RawValue, name: &str) -> Result<Option<&'a RawValue>, DenialReason> {
+    let mut found = None;
+    read_object(object.get(), MALFORMED, |member, value| {
+        if member == name {
+            found = Some(value);
+        }
+        // Checked when the token was read.
+        Ok(Nested::Unchecked)
+    })?;
+    Ok(found)
+}
+
+/// A claim that is a string where it is there.
+fn text(claim: Option<&RawValue>) -> Result<Option<Cow<'_, str>>, DenialReason> {
+    claim.map(|value| string(value).ok_or(MALFORMED)).transpose()
+}
+
+fn read_scopes(value: &RawValue, form: ScopeForm) -> Option<ScopeSet> {
+    match (string(value), form) {
+        (Some(text), ScopeForm::String | ScopeForm::Either) => ScopeSet::parse(&text),
+        (None, ScopeForm::Array | ScopeForm::Either) => {
+            let entries = strings(value)?;
+            // One entry is one scope: a space would make it two.
+            if entries.iter().any(|entry| entry.is_empty() || entry.contains(' ')) {
+                return None;
+            }
+            ScopeSet::parse(&entries.join(" "))
+        }
+        (Some(_), ScopeForm::Array) | (None, ScopeForm::String) => None,
+    }
+}
+
+fn same_scopes(one: &ScopeSet, other: &ScopeSet) -> bool {
+    one.iter().all(|scope| other.contains(scope)) && other.iter().all(|scope| one.contains(scope))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kind(test: ClaimTest, payload: &str) -> Result<SubjectKind, DenialReason> {
+        let claims = RawClaims::parse(payload)?;
+        let mapping = ClaimMapping::rfc9068().subject_kinds([(test, SubjectKind::User)]);
+        let mapped = Mapped { mapping: &mapping, claims: &claims };
+        let (subject, client) = mapped.parties()?;
+        mapped.subject_kind(&subject, client.as_ref())
+    }
+
+    #[test]
+    fn tests_of_claims() {
+        use SubjectKind::{Unknown, User};
+        let rows: &[(&str, ClaimTest, &str, Result<SubjectKind, DenialReason>)] = &[
+            ("always", ClaimTest::always(), "1", Ok(User)),
+            ("present", ClaimTest::present("x"), "1", Ok(User)),
+            ("present, false", ClaimTest::present("x"), "false", Ok(User)),
+            ("present, null", ClaimTest::present("x"), "null", Err(MALFORMED)),
+            ("absent", ClaimTest::present("y"), "1", Ok(Unknown)),
+            ("inside", ClaimTest::present(["x", "a.b"]), r#"{"a.b":1}"#, Ok(User)),
+            ("not inside", ClaimTest::present(["x", "a", "b"]), r#"{"a.b":1}"#, Ok(Unknown)),
+            ("in no object", ClaimTest::present(["x", "a"]), "[1]", Err(MALFORMED)),
+            ("equal", ClaimTest::equals("x", "app"), r#""app""#, Ok(User)),
+            ("another case", ClaimTest::equals("x", "app"), r#""App""#, Ok(Unknown)),
+            ("no string", ClaimTest::equals("x", "app"), r#"["app"]"#, Err(MALFORMED)),
+            ("empty", ClaimTest::equals("x", "app"), r#""""#, Err(MALFORMED)),
+            ("start", ClaimTest::starts_with("x", "a"), r#""app""#, Ok(User)),
+            ("no start", ClaimTest::starts_with("x", "p"), r#""app""#, Ok(Unknown)),
+            ("end", ClaimTest::ends_with("x", "@clients"), r#""a@clients""#, Ok(User)),
+            ("no end", ClaimTest::ends_with("x", "@clients"), r#""a@clients.x""#, Ok(Unknown)),
+            ("part", ClaimTest::contains("x", "|"), r#""a|b""#, Ok(User)),
+            ("word", ClaimTest::has_word("x", "13"), r#""3 13""#, Ok(User)),
+            ("part of a word", ClaimTest::has_word("x", "13"), r#""3 113""#, Ok(Unknown)),
+            ("the same", ClaimTest::same("sub", "x"), r#""alice""#, Ok(User)),
+            ("not the same", ClaimTest::same("sub", "x"), r#""bob""#, Ok(Unknown)),
+            ("both absent", ClaimTest::same("y", "z"), "1", Ok(Unknown)),
+            ("the client's name", ClaimTest::names_client("x", "sa-"), r#""sa-shop""#, Ok(User)),
+            ("longer than that", ClaimTest::names_client("x", "sa-"), r#""sa-shop2""#, Ok(Unknown)),
+            ("no such prefix", ClaimTest::names_client("x", "sa-"), r#""shop""#, Ok(Unknown)),
+            ("the client", ClaimTest::subject_is_client(), "1", Ok(Unknown)),
+            ("another", ClaimTest::subject_is_not_client(), "1", Ok(User)),
+        ];
+        for (name, test, x, expected) in rows {
+            let payload = format!(r#"{{"sub":"alice","client_id":"Shop","x":{x}}}"#);
+            assert_eq!(kind(test.clone(), &payload), *expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn forms_of_scopes() {
+        use ScopeForm::{Array, Either, String};
+        for (json, form, expected) in [
+            (r#""a b""#, String, Some("a b")),
+            (r#""a b""#, Either, Some("a b")),
+            (r#""a b""#, Array, None),
+            (r#"["a","b"]"#, Array, Some("a b")),
+            (r#"["a","b"]"#, Either, Some("a b")),
+            (r#"["a","b"]"#, String, None),
+            ("[]", Array, Some("")),
+            (r#"["a b"]"#, Array, None),
+            (r#"["a b"]"#, Either, None),
+            (r#"[""]"#, Array, None),
+            (r#"["a",1]"#, Array, None),
+            (r#"["a\""]"#, Array, None),
+            (r#""a  b""#, Either, None),
+            ("null", Either, None),
+            ("{}", Either, None),
+        ] {
+            let read = read_scopes(serde_json::from_str(json).unwrap(), form);
+            assert_eq!(read.as_ref().map(ScopeSet::as_str), expected, "{json} {form:?}");
+        }
+    }
+
+    #[test]
+    fn an_identifier_is_made_of_what_is_signed() {
+        let claims = RawClaims::parse("{}").unwrap();
+        let strict = ClaimMapping::rfc9068();
+        let mapped = Mapped { mapping: &strict, claims: &claims };
+        assert_eq!(mapped.token_id("a.b"), Err(DenialReason::ClaimMissing));
+        let mapping = strict.allow_absent_token_id();
+        let mapped = Mapped { mapping: &mapping, claims: &claims };
+        // FIPS 180-2 appendix B.1.
+        let expected = "sha-256:ungWv48Bz-pBQUDeXa4iI7ADYaOWF3qctBD_YfIAFa0";
+        assert_eq!(mapped.token_id("abc").unwrap(), expected);
+    }
+}
