@@ -1,13 +1,15 @@
 //! What the test binaries share: a served router, a client that reads answers,
-//! and an ear for audit events.
+//! an ear for audit events, and the word of suites that cannot run here.
 #![expect(clippy::missing_panics_doc, clippy::unwrap_used, clippy::panic, reason = "a harness for tests")]
 
 mod audit;
 mod served;
+mod suite;
 
 pub use self::{
     audit::{AuditEvent, AuditLog},
     served::{Answer, Served},
+    suite::{REQUIRE_SUITES, leave_out},
 };
 
 /// The identifier of the service under test: the `aud` of tokens meant for it.

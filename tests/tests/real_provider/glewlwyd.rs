@@ -1,0 +1,1 @@
+//! Debian's `glewlwyd`, a provider written in C.

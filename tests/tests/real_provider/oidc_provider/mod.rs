@@ -1,0 +1,151 @@
+//! npm `oidc-provider`, a certified OpenID Provider, over TLS of a private
+//! authority: discovery, keys of five algorithms, rotation, outage.
+
+mod judge;
+mod outage;
+mod rotation;
+mod tokens;
+
+use std::{
+    path::PathBuf,
+    process::{Command, Stdio},
+};
+
+use integration_tests::{AUDIENCE, leave_out};
+use reqwest::{Certificate, RequestBuilder};
+use serde_json::{Value, json};
+use tower_delegation::{
+    DelegationLayer, TrustedIssuer, http_client::HttpClient, layer::DelegationLayerBuilder,
+};
+
+use crate::{pki::Authority, process::Process};
+
+const ALGORITHMS: [&str; 5] = ["RS256", "PS256", "ES256", "ES512", "EdDSA"];
+
+/// The provider, and the means of a client to speak to it.
+struct Provider {
+    process: Process,
+    authority: Authority,
+    issuer: String,
+    client: reqwest::Client,
+}
+
+impl Provider {
+    /// A provider of its own for each test; `None`, said on the terminal, where
+    /// it cannot run.
+    fn start() -> Option<Self> {
+        let authority = Authority::new();
+        let identity = authority.localhost();
+        let mut process = script("provider.mjs")?;
+        let started = process.ask(&json!({ "key": identity.key, "cert": identity.certificate }));
+        let certificate = Certificate::from_pem(authority.pem().as_bytes()).unwrap();
+        let client = reqwest::Client::builder().tls_certs_only([certificate]).build().unwrap();
+        Some(Self { process, authority, issuer: text(&started["issuer"]), client })
+    }
+
+    /// The usual layer: discovery, the private authority, this service's audience.
+    fn layer(&self) -> DelegationLayerBuilder {
+        self.layer_trusting(&self.authority)
+    }
+
+    fn layer_trusting(&self, authority: &Authority) -> DelegationLayerBuilder {
+        let client = HttpClient::builder().add_root_certificate_pem(authority.pem()).build().unwrap();
+        let issuer = TrustedIssuer::discover(&self.issuer).unwrap().audience(AUDIENCE);
+        DelegationLayer::builder().issuer(issuer).http_client(client)
+    }
+
+    /// A token for the application itself, signed with `algorithm` (or `opaque`).
+    async fn token(&self, algorithm: &str) -> String {
+        self.token_for(&resource(algorithm)).await
+    }
+
+    async fn token_for(&self, resource: &str) -> String {
+        let form = [("grant_type", "client_credentials"), ("resource", resource), ("scope", "orders:read")];
+        access_token(self.token_request("worker").form(&form)).await
+    }
+
+    /// The tokens of a user who logged in to the application `web`.
+    async fn user_tokens(&mut self, subject: &str) -> UserTokens {
+        let resource = resource("ES256");
+        let authorized =
+            self.process.ask(&json!({ "command": "authorize", "subject": subject, "resource": resource }));
+        let form = [
+            ("grant_type", "authorization_code"),
+            ("code", &text(&authorized["code"])),
+            ("redirect_uri", &text(&authorized["redirect_uri"])),
+            ("resource", &resource),
+        ];
+        let answer = answer(self.token_request("web").form(&form)).await;
+        UserTokens { access: text(&answer["access_token"]), id: text(&answer["id_token"]) }
+    }
+
+    /// A token that is bound to a key by DPoP.
+    async fn bound_token(&mut self) -> String {
+        let url = format!("{}/token", self.issuer);
+        let proof = text(&self.process.ask(&json!({ "command": "prove", "url": url }))["proof"]);
+        let form = [("grant_type", "client_credentials"), ("resource", &resource("ES256"))];
+        access_token(self.token_request("wallet").header("dpop", proof).form(&form)).await
+    }
+
+    /// Any payload under any header, signed with the key of that `kid`.
+    fn sign(&mut self, key: &str, header: &Value, payload: &str) -> String {
+        let command = json!({ "command": "sign", "key": key, "header": header, "payload": payload });
+        text(&self.process.ask(&command)["token"])
+    }
+
+    /// New keys sign from now on; the old ones stay published.
+    fn rotate_keys(&mut self) {
+        self.process.ask(&json!({ "command": "rotate" }));
+    }
+
+    /// Only the keys that sign are published from now on.
+    fn withdraw_old_keys(&mut self) {
+        self.process.ask(&json!({ "command": "withdraw" }));
+    }
+
+    fn token_request(&self, client: &str) -> RequestBuilder {
+        let request = self.client.post(format!("{}/token", self.issuer));
+        request.basic_auth(client, Some(format!("{client}-secret")))
+    }
+}
+
+struct UserTokens {
+    access: String,
+    id: String,
+}
+
+/// The API under test, to be called with tokens of one algorithm.
+fn resource(algorithm: &str) -> String {
+    format!("{AUDIENCE}/{algorithm}")
+}
+
+/// Starts a script of `tests/real_provider`.
+fn script(name: &'static str) -> Option<Process> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("real_provider");
+    let node = Command::new("node").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    if !node.is_ok_and(|status| status.success()) {
+        leave_out("oidc-provider", "there is no node on this machine");
+        return None;
+    }
+    // What npm writes when it has installed everything.
+    if !folder.join("node_modules/.package-lock.json").exists() {
+        leave_out("oidc-provider", "its npm packages are not installed");
+        return None;
+    }
+    Some(Process::start(name, Command::new("node").arg(folder.join(name))))
+}
+
+async fn access_token(request: RequestBuilder) -> String {
+    text(&answer(request).await["access_token"])
+}
+
+async fn answer(request: RequestBuilder) -> Value {
+    let response = request.send().await.unwrap();
+    let (status, body) = (response.status(), response.text().await.unwrap());
+    assert_eq!(status, 200, "{body}");
+    serde_json::from_str(&body).unwrap()
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_else(|| panic!("no string: {value}")).to_owned()
+}
