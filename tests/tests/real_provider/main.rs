@@ -10,6 +10,7 @@ mod pki;
 mod process;
 
 use axum::{Json, Router, routing::get};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use integration_tests::{Answer, AuditLog, Served};
 use serde_json::{Value, json};
 use tower_delegation::{DelegationContext, DelegationLayer, DenialReason};
@@ -61,16 +62,16 @@ fn assert_refusal(answer: &Answer) {
     assert!(answer.challenge().contains(r#"error="invalid_token""#), "{}", answer.challenge());
 }
 
-/// `text` with the character at `index` replaced by another of base64url.
-fn flipped(text: &str, index: usize) -> String {
-    let mut bytes = text.as_bytes().to_vec();
-    bytes[index] = if bytes[index] == b'A' { b'B' } else { b'A' };
-    String::from_utf8(bytes).unwrap()
-}
-
-/// A token with one character of its claims changed, and one of its signature.
+/// A token with another subject, and with another signature.
 fn tampered(token: &str) -> [(&'static str, String); 2] {
-    let claims = token.find('.').unwrap() + 20;
-    let signature = token.rfind('.').unwrap() + 20;
-    [("tampered claims", flipped(token, claims)), ("tampered signature", flipped(token, signature))]
+    let [header, payload, signature] = token.split('.').collect::<Vec<_>>().try_into().unwrap();
+    let mut claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap();
+    claims["sub"] = "somebody-else".into();
+    let mut bytes = URL_SAFE_NO_PAD.decode(signature).unwrap();
+    bytes[20] ^= 1;
+    let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+    [
+        ("tampered claims", format!("{header}.{}.{signature}", encode(claims.to_string().as_bytes()))),
+        ("tampered signature", format!("{header}.{payload}.{}", encode(&bytes))),
+    ]
 }
