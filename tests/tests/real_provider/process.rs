@@ -3,7 +3,7 @@
 use std::{
     io::{BufRead as _, BufReader, Read, Write as _},
     process::{Child, ChildStdin, Command, Stdio},
-    sync::mpsc::{self, Receiver},
+    sync::mpsc::{self, Receiver, RecvTimeoutError},
     thread,
     time::Duration,
 };
@@ -37,11 +37,23 @@ impl Process {
     }
 
     /// The next line that the program says.
-    pub(crate) fn line(&mut self) -> String {
+    fn line(&mut self) -> String {
         self.lines.recv_timeout(PATIENCE).unwrap_or_else(|error| {
             let complaints: Vec<String> = self.complaints.try_iter().collect();
             panic!("{} says nothing ({error}); {}", self.name, complaints.join("\n"))
         })
+    }
+
+    /// Waits for a line with `text` in it; false if the program ends before.
+    pub(crate) fn says(&mut self, text: &str) -> bool {
+        loop {
+            match self.lines.recv_timeout(PATIENCE) {
+                Ok(line) if line.contains(text) => return true,
+                Ok(_) => {}
+                Err(RecvTimeoutError::Disconnected) => return false,
+                Err(RecvTimeoutError::Timeout) => panic!("{} never says {text:?}", self.name),
+            }
+        }
     }
 
     /// Sends one JSON line and reads one.
