@@ -167,11 +167,12 @@ impl<'de> Names<'de> {
     }
 }
 
-/// Checks the inside of a value: duplicates, depth, width, well-formed text.
+/// Checks the inside of a value: duplicates, depth, width, well-formed text,
+/// numbers that fit.
 fn check_nested(value: &RawValue, malformed: DenialReason) -> Result<(), DenialReason> {
     let text = value.get();
-    // A scalar without escapes was fully read by the outer pass.
-    if !text.starts_with(['{', '[']) && !text.contains('\\') {
+    // Text without escapes was fully read by the outer pass.
+    if text.starts_with('"') && !text.contains('\\') {
         return Ok(());
     }
     let fault = Cell::new(malformed);
@@ -302,6 +303,7 @@ mod tests {
             ("lone surrogate", r#"{"a":"\ud800"}"#, R::TokenMalformed),
             ("lone surrogate inside", r#"{"a":["\ud800"]}"#, R::TokenMalformed),
             ("lone surrogate as a name", r#"{"\ud800":1}"#, R::TokenMalformed),
+            ("number out of range", r#"{"a":1e400}"#, R::TokenMalformed),
             ("number out of range inside", r#"{"a":[1e400]}"#, R::TokenMalformed),
         ] {
             assert_eq!(read(json), Err(reason), "{name}");
