@@ -6,10 +6,7 @@ mod outage;
 mod rotation;
 mod tokens;
 
-use std::{
-    path::PathBuf,
-    process::{Command, Stdio},
-};
+use std::{path::PathBuf, process::Command};
 
 use integration_tests::{AUDIENCE, leave_out};
 use reqwest::{Certificate, RequestBuilder};
@@ -21,6 +18,9 @@ use tower_delegation::{
 use crate::{pki::Authority, process::Process};
 
 const ALGORITHMS: [&str; 5] = ["RS256", "PS256", "ES256", "ES512", "EdDSA"];
+
+/// The oldest that runs the packages.
+const OLDEST_NODE: u32 = 20;
 
 /// The provider, and the means of a client to speak to it.
 struct Provider {
@@ -122,17 +122,27 @@ fn resource(algorithm: &str) -> String {
 /// Starts a script of `tests/real_provider`.
 fn script(name: &'static str) -> Option<Process> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("real_provider");
-    let node = Command::new("node").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
-    if !node.is_ok_and(|status| status.success()) {
-        leave_out("oidc-provider", "there is no node on this machine");
-        return None;
-    }
-    // What npm writes when it has installed everything.
-    if !folder.join("node_modules/.package-lock.json").exists() {
-        leave_out("oidc-provider", "its npm packages are not installed");
+    let missing = match node_version() {
+        None => Some("there is no node on this machine"),
+        Some(major) if major < OLDEST_NODE => Some("node is older than 20"),
+        // What npm writes when it has installed everything.
+        Some(_) if !folder.join("node_modules/.package-lock.json").exists() => {
+            Some("its npm packages are not installed")
+        }
+        Some(_) => None,
+    };
+    if let Some(why) = missing {
+        leave_out("oidc-provider", why);
         return None;
     }
     Some(Process::start(name, Command::new("node").arg(folder.join(name))))
+}
+
+/// The major version, of `v20.1.0`.
+fn node_version() -> Option<u32> {
+    let output = Command::new("node").arg("--version").output().ok()?;
+    let version = String::from_utf8(output.stdout).ok()?;
+    version.strip_prefix('v')?.split('.').next()?.parse().ok()
 }
 
 async fn access_token(request: RequestBuilder) -> String {

@@ -1,5 +1,7 @@
 //! `cargo xtask test`: every suite, one after the other, and a table at the end.
 
+mod need;
+
 use std::{
     env,
     ffi::OsString,
@@ -9,37 +11,85 @@ use std::{
     time::{Duration, Instant},
 };
 
+use self::need::{Host, Machine, Need, provide};
+
 /// Where the tests look for conformance vectors. They are not part of the
 /// repository: without them the vector suites pass over their rows.
 const VECTORS: &str = "CONFORMANCE_VECTORS";
+
+/// Tells the tests that what they need is here, so that none leaves itself out.
+const REQUIRE_SUITES: &str = "REQUIRE_SUITES";
 
 /// Every suite, in the order they run. A new one is a new row.
 const SUITES: &[Suite] = &[
     Suite {
         name: "tests",
         program: "cargo",
-        arguments: &["test", "--workspace", "--all-targets", "--no-fail-fast"],
+        // What has needs has a row of its own.
+        arguments: &[
+            "test",
+            "--workspace",
+            "--all-targets",
+            "--no-fail-fast",
+            "--",
+            "--skip",
+            "oidc_provider::",
+            "--skip",
+            "glewlwyd::",
+        ],
+        needs: &[],
     },
     // `--all-targets` means all but the doctests.
     Suite {
         name: "doctests",
         program: "cargo",
         arguments: &["test", "--workspace", "--doc", "--no-fail-fast"],
+        needs: &[],
+    },
+    // The whole workspace, as above: one package alone would be built with other features.
+    Suite {
+        name: "oidc-provider",
+        program: "cargo",
+        arguments: &["test", "--workspace", "--test", "real_provider", "--", "oidc_provider::"],
+        needs: &[
+            Need::Apt { package: "nodejs", program: "node" },
+            Need::Apt { package: "npm", program: "npm" },
+            Need::Npm { dir: "tests/real_provider" },
+        ],
+    },
+    Suite {
+        name: "glewlwyd",
+        program: "cargo",
+        arguments: &["test", "--workspace", "--test", "real_provider", "--", "glewlwyd::"],
+        needs: &[
+            Need::Apt { package: "glewlwyd", program: "glewlwyd" },
+            Need::Apt { package: "sqlite3", program: "sqlite3" },
+        ],
     },
 ];
 
 /// One command that tests something. It runs in the root of the workspace and
-/// inherits the environment. If the program is not on this machine, the suite
-/// is left out, which is a failure under `--strict`.
+/// inherits the environment. If the program is not on this machine, or what the
+/// suite needs can neither be found nor installed, the suite is left out, which
+/// is a failure under `--strict`.
 struct Suite {
     name: &'static str,
     program: &'static str,
     arguments: &'static [&'static str],
+    needs: &'static [Need],
 }
 
 impl Suite {
-    fn run(&self, root: &Path) -> Outcome {
-        match Command::new(self.program()).args(self.arguments).current_dir(root).status() {
+    fn run(&self, root: &Path, strict: bool, machine: &mut impl Machine) -> Outcome {
+        if let Err(why) = provide(self.needs, machine) {
+            return Outcome::LeftOut(why);
+        }
+        let mut command = Command::new(self.program());
+        command.args(self.arguments).current_dir(root);
+        if strict || !self.needs.is_empty() {
+            command.env(REQUIRE_SUITES, "1");
+        }
+        match command.status() {
             Ok(status) if status.success() => Outcome::Passed,
             Ok(status) => Outcome::Failed(status.to_string()),
             Err(error) => Outcome::LeftOut(format!("{} does not start: {error}", self.program)),
@@ -90,10 +140,11 @@ impl fmt::Display for Outcome {
 /// Runs every suite, whatever the others did, and prints the table.
 pub(crate) fn run(root: &Path, strict: bool) -> ExitCode {
     let mut results = Vec::new();
+    let mut machine = Host::new(root);
     for suite in SUITES {
         println!("==> {suite}");
         let start = Instant::now();
-        let outcome = suite.run(root);
+        let outcome = suite.run(root, strict, &mut machine);
         results.push((suite.name, start.elapsed(), outcome));
     }
     println!("\n{}", table(&results));
@@ -108,11 +159,11 @@ pub(crate) fn run(root: &Path, strict: bool) -> ExitCode {
 }
 
 fn table(results: &[(&str, Duration, Outcome)]) -> String {
-    let mut lines = vec![format!("{:<12} {:>9}  result", "suite", "time")];
+    let mut lines = vec![format!("{:<13} {:>9}  result", "suite", "time")];
     lines.extend(
         results
             .iter()
-            .map(|(name, time, outcome)| format!("{name:<12} {:>7.1} s  {outcome}", time.as_secs_f64())),
+            .map(|(name, time, outcome)| format!("{name:<13} {:>7.1} s  {outcome}", time.as_secs_f64())),
     );
     lines.join("\n")
 }
@@ -121,8 +172,25 @@ fn table(results: &[(&str, Duration, Outcome)]) -> String {
 mod tests {
     use super::*;
 
+    fn suite(program: &'static str, needs: &'static [Need]) -> Suite {
+        Suite { name: "suite", program, arguments: &[], needs }
+    }
+
     fn run(program: &'static str) -> Outcome {
-        Suite { name: "suite", program, arguments: &[] }.run(Path::new("."))
+        suite(program, &[]).run(Path::new("."), false, &mut Barren)
+    }
+
+    /// A machine that has nothing and installs nothing.
+    struct Barren;
+
+    impl Machine for Barren {
+        fn has(&self, _: Need) -> bool {
+            false
+        }
+
+        fn install(&mut self, _: Need) -> Result<(), String> {
+            Err("no network".to_owned())
+        }
     }
 
     #[test]
@@ -134,6 +202,25 @@ mod tests {
     #[test]
     fn a_suite_whose_program_is_absent_is_left_out() {
         assert!(matches!(run("no-such-program-on-any-machine"), Outcome::LeftOut(_)));
+    }
+
+    #[test]
+    fn a_suite_whose_need_cannot_be_met_is_left_out() {
+        let suite = suite("true", &[Need::Apt { package: "nodejs", program: "node" }]);
+        let outcome = suite.run(Path::new("."), false, &mut Barren);
+        assert_eq!(outcome, Outcome::LeftOut("node: no network".to_owned()));
+    }
+
+    #[test]
+    fn tests_with_needs_run_in_their_own_rows_only() {
+        let filters =
+            SUITES.iter().filter(|suite| !suite.needs.is_empty()).map(|suite| suite.arguments.last());
+        for filter in filters {
+            let everything = SUITES.first().unwrap().arguments;
+            let skipped =
+                everything.windows(2).any(|pair| pair.first() == Some(&"--skip") && pair.get(1) == filter);
+            assert!(skipped, "{filter:?}");
+        }
     }
 
     #[test]
@@ -158,9 +245,9 @@ mod tests {
         assert_eq!(
             lines,
             [
-                "suite             time  result",
-                "tests           12.3 s  passed",
-                "doctests         3.0 s  LEFT OUT (absent)",
+                "suite              time  result",
+                "tests            12.3 s  passed",
+                "doctests          3.0 s  LEFT OUT (absent)",
             ]
         );
     }
