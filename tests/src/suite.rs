@@ -21,6 +21,7 @@ pub fn leave_out(suite: &'static str, why: &str) {
     assert!(env::var_os(REQUIRE_SUITES).is_none(), "{suite} cannot run: {why}, and {REQUIRE_SUITES} is set");
     if SAID.lock().unwrap_or_else(PoisonError::into_inner).insert(suite) {
         // `eprintln!` would be captured; a line that nobody can read is no failure.
-        let _ = writeln!(io::stderr(), "{suite}: left out, because {why}; `cargo xtask test` installs it");
+        let _ =
+            writeln!(io::stderr(), "{suite}: left out, because {why}; CONTRIBUTING.md says how to get it");
     }
 }
