@@ -121,15 +121,15 @@ async fn r7519_4_1_4_1_exp_is_the_first_second_too_late() {
         "18446744073709551616",
         "1e18",
         "1e300",
-        "1e400",
-        "1e99999",
         "-1",
-        "-1e400",
         "-9223372036854775808",
     ] {
         assert_eq!(refusal(exp).await, Some(R::ClaimMalformed), "{exp}");
     }
-    assert_eq!(refusal(&format!("1{}", "0".repeat(5000))).await, Some(R::ClaimMalformed));
+    // No number of any use: the token's JSON is not read at all.
+    for exp in ["1e400", "1e99999", "-1e400", &format!("1{}", "0".repeat(5000))] {
+        assert_eq!(refusal(exp).await, Some(R::TokenMalformed), "{exp}");
+    }
 }
 
 #[tokio::test]
@@ -145,7 +145,7 @@ async fn r7519_4_1_5_1_nbf_and_4_1_6_1_iat_begin_exactly() {
         for time in ["1800000001", "1800000000.1", "1.800000001e9", "253402300799"] {
             assert_eq!(refusal(name, time).await, Some(early), "{name} {time}");
         }
-        for time in ["1e400", "9223372036854775808", "1800000000000", "-1"] {
+        for time in ["1e300", "9223372036854775808", "1800000000000", "-1"] {
             assert_eq!(refusal(name, time).await, Some(R::ClaimMalformed), "{name} {time}");
         }
     }

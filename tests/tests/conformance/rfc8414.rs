@@ -77,22 +77,22 @@ async fn r8414_3_1_1_where_the_metadata_is_looked_for() {
     const ROOT: &str = "/.well-known/openid-configuration";
     const ROOT_OAUTH: &str = "/.well-known/oauth-authorization-server";
     for (path, at, expected) in [
-        ("/tenant/a", APPENDED, &[APPENDED][..]),
-        ("/tenant/a", INSERTED, &[APPENDED, INSERTED]),
-        ("/tenant/a", INSERTED_OIDC, &[APPENDED, INSERTED, INSERTED_OIDC]),
-        ("/tenant/a", "/nowhere", &[APPENDED, INSERTED, INSERTED_OIDC]),
-        ("/tenant/a/", INSERTED, &[APPENDED, INSERTED]),
-        ("", ROOT, &[ROOT]),
-        ("", ROOT_OAUTH, &[ROOT, ROOT_OAUTH]),
-        ("/", "/nowhere", &[ROOT, ROOT_OAUTH]),
+        ("/tenant/a", INSERTED, &[INSERTED][..]),
+        ("/tenant/a", INSERTED_OIDC, &[INSERTED, INSERTED_OIDC]),
+        ("/tenant/a", APPENDED, &[INSERTED, INSERTED_OIDC, APPENDED]),
+        ("/tenant/a", "/nowhere", &[INSERTED, INSERTED_OIDC, APPENDED]),
+        ("/tenant/a/", INSERTED_OIDC, &[INSERTED, INSERTED_OIDC]),
+        ("", ROOT_OAUTH, &[ROOT_OAUTH]),
+        ("", ROOT, &[ROOT_OAUTH, ROOT]),
+        ("/", "/nowhere", &[ROOT_OAUTH, ROOT]),
     ] {
-        // The document names another issuer: the search must end where it is found.
+        // The document is the issuer's and of no use: the search must end where it is found.
         let (origin, asked) =
-            serve_at(at, |origin| json!({ "issuer": format!("{origin}/x"), "jwks_uri": origin })).await;
+            serve_at(at, |origin| json!({ "issuer": format!("{origin}{path}"), "jwks_uri": "urn:x" })).await;
         let layer = discovering(&format!("{origin}{path}"), &clock);
         let error = layer.warm_up().await.unwrap_err();
         let found = at != "/nowhere";
-        assert_eq!(error.kind() == K::IssuerMismatch, found, "{path} {at}: {error:?}");
+        assert_eq!(error.kind() == K::MetadataInvalid, found, "{path} {at}: {error:?}");
         assert_eq!(*asked.lock().unwrap(), expected, "{path} {at}");
     }
 }

@@ -49,7 +49,9 @@ fn odd_keys(world: &World) -> Vec<(&'static str, Value, bool)> {
         ("a list", json!([]), false),
         ("nothing in it", json!({}), false),
         ("no kid", ec(json!({"kid": null})), true),
-        ("unknown members", ec(json!({"x5c": [7], "issuer": {"deep": [[[]]]}})), true),
+        ("unknown members", ec(json!({"x5c": [7], "vendor": {"deep": [[[]]]}})), true),
+        ("of another issuer", ec(json!({"issuer": "https://other.example"})), false),
+        ("of a malformed issuer", ec(json!({"issuer": {"deep": [[[]]]}})), false),
     ]
 }
 

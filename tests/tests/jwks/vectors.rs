@@ -126,11 +126,7 @@ async fn key_sets_of_identity_providers() {
 
 /// Cases of the kind `oauth-protected-resource` are about RFC 9728, metadata of
 /// the service itself, which this version does not serve: they are left out and
-/// counted. `mcp-priority-list` is the order in which a *client* tries the
-/// places; a resource server, which knows its issuer, may take another (OpenID
-/// Connect's form first: it is the one of most providers, and some answer the
-/// inserted form with another issuer's metadata), so of those lists only the
-/// places are compared.
+/// counted. A list of places is compared in its order.
 #[test]
 fn metadata_urls_of_issuers() {
     let Some(cases) = load("oauth/metadata_urls.json") else { return };
@@ -152,9 +148,8 @@ fn metadata_urls_of_issuers() {
             _ => {
                 let urls = urls.unwrap_or_else(|error| panic!("{id}: {error}"));
                 if let Some(list) = case["urls"].as_array() {
-                    let places = |list: Vec<String>| list.into_iter().collect::<BTreeSet<_>>();
-                    let wanted = list.iter().map(|url| url.as_str().unwrap().to_owned()).collect();
-                    assert_eq!(places(urls), places(wanted), "{id}");
+                    let wanted: Vec<_> = list.iter().map(|url| url.as_str().unwrap().to_owned()).collect();
+                    assert_eq!(urls, wanted, "{id}");
                 } else {
                     let wanted = case["url"].as_str().unwrap();
                     assert!(urls.iter().any(|url| url == wanted), "{id}: {wanted} is not in {urls:?}");

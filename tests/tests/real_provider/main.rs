@@ -30,7 +30,7 @@ async fn serve(layer: DelegationLayer) -> Served {
 async fn whoami(delegation: DelegationContext) -> Json<Value> {
     Json(json!({
         "subject": delegation.subject().id().as_str(),
-        "client": delegation.client().as_str(),
+        "client": delegation.client().map(|client| client.as_str()),
         "scopes": delegation.scopes().to_string(),
         "user": delegation.is_on_behalf_of_user(),
     }))

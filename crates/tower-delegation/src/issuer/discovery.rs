@@ -41,9 +41,9 @@ impl MetadataUrls {
         let path = url.path().strip_suffix('/').unwrap_or(url.path());
         let mut urls = Vec::new();
         for path in [
-            format!("{path}/.well-known/openid-configuration"),
             format!("/.well-known/oauth-authorization-server{path}"),
             format!("/.well-known/openid-configuration{path}"),
+            format!("{path}/.well-known/openid-configuration"),
         ] {
             let mut candidate = url.clone();
             candidate.set_path(&path);
@@ -64,13 +64,13 @@ impl MetadataUrls {
 /// an issuer's metadata, in the order in which the places are tried: what a
 /// firewall for outgoing requests has to let through, beside the key set itself.
 ///
-/// 1. `{issuer}/.well-known/openid-configuration` (OpenID Connect Discovery section 4)
-/// 2. `/.well-known/oauth-authorization-server{path}` on the issuer's host (RFC 8414 section 3.1)
-/// 3. `/.well-known/openid-configuration{path}` on the issuer's host (RFC 8414 section 5)
+/// 1. `/.well-known/oauth-authorization-server{path}` on the issuer's host (RFC 8414 section 3.1)
+/// 2. `/.well-known/openid-configuration{path}` on the issuer's host (RFC 8414 section 5)
+/// 3. `{issuer}/.well-known/openid-configuration` (OpenID Connect Discovery section 4)
 ///
-/// A slash at the end of the issuer's path is left out; the third is the first
-/// again for an issuer without a path. The next place is tried only where one
-/// has no metadata, never after an outage or metadata of another issuer.
+/// A slash at the end of the issuer's path is left out; the third is the second
+/// again for an issuer without a path. The next place is tried where one has no
+/// metadata or another issuer's, which is not followed; never after an outage.
 ///
 /// # Errors
 /// [`ConfigError::InvalidUrl`] for an issuer that cannot be discovered.
@@ -81,9 +81,9 @@ impl MetadataUrls {
 ///
 /// let urls: Vec<String> = metadata_urls("https://idp.example.com/tenant-a")?.collect();
 /// assert_eq!(urls, [
-///     "https://idp.example.com/tenant-a/.well-known/openid-configuration",
 ///     "https://idp.example.com/.well-known/oauth-authorization-server/tenant-a",
 ///     "https://idp.example.com/.well-known/openid-configuration/tenant-a",
+///     "https://idp.example.com/tenant-a/.well-known/openid-configuration",
 /// ]);
 /// assert!(metadata_urls("https://idp.example.com?tenant=a").is_err());
 /// # Ok::<(), tower_delegation::error::ConfigError>(())
@@ -123,30 +123,43 @@ impl Discovery {
 
     /// Reads the metadata from the first place that has any.
     async fn discover(&self) -> Result<Url, KeySourceError> {
-        let mut first_error = None;
+        let mut nothing_found = None;
+        let mut other_issuer = None;
         for url in &self.metadata_urls.0 {
-            let error = match self.client.get_json(url, MEDIA_TYPES, None).await {
+            match self.client.get_json(url, MEDIA_TYPES, None).await {
                 Ok(Fetched::Document { body, .. }) => match Metadata::parse(&body) {
-                    Ok(Some(metadata)) => return self.jwks_uri(&metadata),
-                    Ok(None) => KeySourceErrorKind::MetadataInvalid.into(),
+                    Ok(Some(metadata)) => match self.jwks_uri(&metadata) {
+                        Err(error) if error.kind() == KeySourceErrorKind::IssuerMismatch => {
+                            other_issuer.get_or_insert(error);
+                        }
+                        found => return found,
+                    },
+                    Ok(None) => {
+                        nothing_found.get_or_insert_with(|| KeySourceErrorKind::MetadataInvalid.into());
+                    }
                     Err(error) => {
                         return Err(KeySourceError::new(KeySourceErrorKind::MetadataInvalid, error));
                     }
                 },
-                Ok(Fetched::NotModified(_)) => KeySourceErrorKind::Refused.into(),
+                Ok(Fetched::NotModified(_)) => {
+                    nothing_found.get_or_insert_with(|| KeySourceErrorKind::Refused.into());
+                }
                 Err(error) => match error.kind() {
-                    FetchErrorKind::Status(400..=499) | FetchErrorKind::ContentType => error.into(),
+                    FetchErrorKind::Status(400..=499)
+                    | FetchErrorKind::ContentType
+                    | FetchErrorKind::Redirect => {
+                        nothing_found.get_or_insert_with(|| error.into());
+                    }
                     FetchErrorKind::Status(_)
                     | FetchErrorKind::InsecureUrl
                     | FetchErrorKind::Unreachable
                     | FetchErrorKind::Timeout
-                    | FetchErrorKind::Redirect
                     | FetchErrorKind::TooLarge => return Err(error.into()),
                 },
-            };
-            first_error.get_or_insert(error);
+            }
         }
-        Err(first_error.unwrap_or_else(|| KeySourceErrorKind::MetadataInvalid.into()))
+        // Metadata of another issuer tells an operator more than its absence elsewhere.
+        Err(other_issuer.or(nothing_found).unwrap_or_else(|| KeySourceErrorKind::MetadataInvalid.into()))
     }
 
     /// The key set's URL, if the metadata is this issuer's (RFC 8414 section
@@ -236,32 +249,32 @@ mod tests {
             (
                 "https://example.com",
                 &[
-                    "https://example.com/.well-known/openid-configuration",
                     "https://example.com/.well-known/oauth-authorization-server",
+                    "https://example.com/.well-known/openid-configuration",
                 ],
             ),
             (
                 "https://example.com/",
                 &[
-                    "https://example.com/.well-known/openid-configuration",
                     "https://example.com/.well-known/oauth-authorization-server",
+                    "https://example.com/.well-known/openid-configuration",
                 ],
             ),
             // The example of RFC 8414 section 3.1.
             (
                 "https://example.com/issuer1",
                 &[
-                    "https://example.com/issuer1/.well-known/openid-configuration",
                     "https://example.com/.well-known/oauth-authorization-server/issuer1",
                     "https://example.com/.well-known/openid-configuration/issuer1",
+                    "https://example.com/issuer1/.well-known/openid-configuration",
                 ],
             ),
             (
                 "https://example.com:8443/realms/a%20b/",
                 &[
-                    "https://example.com:8443/realms/a%20b/.well-known/openid-configuration",
                     "https://example.com:8443/.well-known/oauth-authorization-server/realms/a%20b",
                     "https://example.com:8443/.well-known/openid-configuration/realms/a%20b",
+                    "https://example.com:8443/realms/a%20b/.well-known/openid-configuration",
                 ],
             ),
         ];
@@ -428,15 +441,15 @@ mod tests {
             "/a",
             2,
             vec![
-                ("/a/.well-known/openid-configuration", "", status, fields, body),
+                ("/.well-known/oauth-authorization-server/a", "", status, fields, body),
                 (
-                    "/.well-known/oauth-authorization-server/a",
+                    "/.well-known/openid-configuration/a",
                     "",
                     "200 OK",
                     "content-type: text/html\r\n",
                     "<html>",
                 ),
-                ("/.well-known/openid-configuration/a", "", "200 OK", JSON, metadata),
+                ("/a/.well-known/openid-configuration", "", "200 OK", JSON, metadata),
                 // The caller's `ETag` is not from this URL: it is not sent.
                 ("/keys", "", "200 OK", JSON, KEYS),
                 ("/keys", "if-none-match: \"v1\"", "304 Not Modified", "", ""),
@@ -447,18 +460,36 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn metadata_of_another_issuer_ends_the_search() {
-        let metadata = r#"{"issuer": "{origin}/b", "jwks_uri": "{origin}/keys"}"#;
-        let script = vec![("/a/.well-known/openid-configuration", "", "200 OK", JSON, metadata)];
+    async fn metadata_of_another_issuer_is_passed_over() {
+        let (status, fields, body) = NOT_FOUND;
+        let other = r#"{"issuer": "{origin}/b", "jwks_uri": "{origin}/keys"}"#;
+        let own = r#"{"issuer": "{origin}/a", "jwks_uri": "{origin}/keys"}"#;
+        let places = |last: (&'static str, &'static str, &'static str)| {
+            vec![
+                ("/.well-known/oauth-authorization-server/a", "", "200 OK", JSON, other),
+                ("/.well-known/openid-configuration/a", "", status, fields, body),
+                ("/a/.well-known/openid-configuration", "", last.0, last.1, last.2),
+            ]
+        };
+        let script = places((status, fields, body));
         assert_eq!(fetch("/a", 1, script).await, [Err(KeySourceErrorKind::IssuerMismatch)]);
+        let mut script = places(("200 OK", JSON, own));
+        script.push(("/keys", "", "200 OK", JSON, KEYS));
+        assert_eq!(fetch("/a", 1, script).await, [Ok(true)]);
     }
 
     #[tokio::test]
-    async fn an_outage_ends_the_search() {
-        for status in ["500 Internal Server Error", "302 Found"] {
-            let script = vec![("/a/.well-known/openid-configuration", "", status, "location: /\r\n", "")];
-            assert_eq!(fetch("/a", 1, script).await, [Err(KeySourceErrorKind::Refused)], "{status}");
-        }
+    async fn an_outage_ends_the_search_and_a_redirect_is_passed_over() {
+        let (status, fields, body) = NOT_FOUND;
+        let first = "/.well-known/oauth-authorization-server/a";
+        let script = vec![(first, "", "500 Internal Server Error", "", "")];
+        assert_eq!(fetch("/a", 1, script).await, [Err(KeySourceErrorKind::Refused)]);
+        let script = vec![
+            (first, "", "302 Found", "location: /keys\r\n", ""),
+            ("/.well-known/openid-configuration/a", "", status, fields, body),
+            ("/a/.well-known/openid-configuration", "", status, fields, body),
+        ];
+        assert_eq!(fetch("/a", 1, script).await, [Err(KeySourceErrorKind::Refused)]);
     }
 
     #[tokio::test]
@@ -470,10 +501,10 @@ mod tests {
             "",
             3,
             vec![
-                ("/.well-known/openid-configuration", "", "200 OK", JSON, former),
+                ("/.well-known/oauth-authorization-server", "", "200 OK", JSON, former),
                 ("/keys", "", "200 OK", JSON, KEYS),
                 ("/keys", "if-none-match: \"v1\"", status, fields, body),
-                ("/.well-known/openid-configuration", "", "200 OK", JSON, present),
+                ("/.well-known/oauth-authorization-server", "", "200 OK", JSON, present),
                 ("/moved", "", "200 OK", JSON, KEYS),
             ],
         )
