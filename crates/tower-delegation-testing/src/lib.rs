@@ -58,6 +58,9 @@
 //! - [`TokenBuilder`]: access, ID and logout tokens of every [`Algorithm`], and
 //!   the forgeries that a resource server must refuse.
 //! - [`TestClock`]: the `Clock` for the provider and the service alike.
+//! - `TestPki` and `MtlsClient` (feature `tls`): certificate authorities, the
+//!   certificates of workloads and servers, good and wrong, and an HTTP client
+//!   that presents them.
 //!
 //! # Tests that do not flake
 //!
@@ -82,6 +85,10 @@ mod algorithm;
 mod clock;
 mod idp;
 mod keys;
+#[cfg(feature = "tls")]
+mod mtls_client;
+#[cfg(feature = "tls")]
+mod pki;
 mod token;
 
 pub use self::{
@@ -90,4 +97,9 @@ pub use self::{
     idp::{DEFAULT_AUDIENCE, Endpoint, Hold, MockIdp, MockIdpBuilder, MockIssuer},
     keys::ALGORITHMS,
     token::{DEFAULT_CLIENT, DEFAULT_SUBJECT, TokenBuilder},
+};
+#[cfg(feature = "tls")]
+pub use self::{
+    mtls_client::MtlsClient,
+    pki::{CertificateBuilder, DEFAULT_TRUST_DOMAIN, KeyUsage, TestIdentity, TestPki},
 };

@@ -121,4 +121,12 @@ pub enum ConfigError {
         /// Which demands exclude each other.
         problem: String,
     },
+    /// A pattern over SPIFFE IDs means no workload, or leaves open which trust domain.
+    #[error("{pattern:?} is not a pattern over SPIFFE IDs: {problem}")]
+    InvalidSpiffePattern {
+        /// The pattern as given.
+        pattern: String,
+        /// What is wrong with it, and what would be right.
+        problem: String,
+    },
 }

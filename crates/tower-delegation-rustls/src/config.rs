@@ -1,0 +1,279 @@
+//! [`TlsConfig`]: certificates and trust anchors, and how they are replaced.
+
+use std::{
+    collections::BTreeSet,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use rustls::{
+    ServerConfig,
+    crypto::aws_lc_rs,
+    pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, UnixTime},
+    server::ServerSessionMemoryCache,
+    time_provider::TimeProvider,
+};
+use tokio::sync::watch;
+use tower_delegation::{
+    clock::{Clock, SystemClock},
+    credential::{CertificateTrust, TrustGeneration},
+};
+
+use crate::{error::TlsConfigError, pem::Pem, verifier::ClientPolicy};
+
+/// How many sessions can be resumed: less work for clients that come back.
+const SESSIONS: usize = 1024;
+
+/// What the service presents, and whose certificates it accepts.
+///
+/// Clones share one state: keep one to [`reload`](Self::reload) it while a
+/// listener is using another.
+#[derive(Clone)]
+pub struct TlsConfig(Arc<Shared>);
+
+struct Shared {
+    active: ArcSwap<Active>,
+    generation: TrustGeneration,
+    /// The generation again, for those who wait for the next.
+    announced: watch::Sender<u64>,
+    /// What was built last. Held for as long as a reload takes: one at a time.
+    last: Mutex<Last>,
+}
+
+struct Last {
+    builder: TlsConfigBuilder,
+    policy: ClientPolicy,
+}
+
+/// What new connections are met with.
+pub(crate) struct Active {
+    pub(crate) server: Arc<ServerConfig>,
+    pub(crate) trust: CertificateTrust,
+    pub(crate) generation: u64,
+}
+
+/// What a reload changed for the peers that are connected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Reload {
+    /// The same client certificates are accepted as before: connections stay as
+    /// they are.
+    SameTrust,
+    /// Trust anchors, revocation lists or the treatment of client certificates
+    /// have changed: no certificate that was verified before is current any more.
+    NewTrust,
+}
+
+impl TlsConfig {
+    /// Starts a configuration that asks for no client certificates.
+    pub fn builder() -> TlsConfigBuilder {
+        TlsConfigBuilder {
+            server: None,
+            clients: Vec::new(),
+            revocation_lists: Vec::new(),
+            clock: Arc::new(SystemClock::new()),
+        }
+    }
+
+    /// Reads the files again that the configuration was built from. Blocks
+    /// while it reads.
+    ///
+    /// New handshakes are met with what was read, and no session of before can
+    /// be resumed. If the trust in client certificates has changed, those of
+    /// before are no longer current, and [`serve`](crate::serve) asks their
+    /// connections to close.
+    ///
+    /// # Errors
+    ///
+    /// As [`TlsConfigBuilder::build`]; everything then stays as it was.
+    pub fn reload(&self) -> Result<Reload, TlsConfigError> {
+        let mut last = self.0.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let builder = last.builder.clone();
+        self.replace(&mut last, builder)
+    }
+
+    /// As [`reload`](Self::reload), with other certificates and trust anchors.
+    ///
+    /// # Errors
+    ///
+    /// As [`TlsConfigBuilder::build`]; everything then stays as it was.
+    pub fn reload_with(&self, builder: TlsConfigBuilder) -> Result<Reload, TlsConfigError> {
+        let mut last = self.0.last.lock().unwrap_or_else(PoisonError::into_inner);
+        self.replace(&mut last, builder)
+    }
+
+    fn replace(&self, last: &mut Last, builder: TlsConfigBuilder) -> Result<Reload, TlsConfigError> {
+        let policy = builder.policy()?;
+        let server = builder.server_config(&policy)?;
+        let is_new = policy != last.policy;
+        let generation = self.0.generation.current() + u64::from(is_new);
+        // First the new configuration, then the end of the old generation: a
+        // handshake never begins with trust anchors that have just been removed.
+        self.0.active.store(Arc::new(Active { server, trust: policy.trust(), generation }));
+        *last = Last { builder, policy };
+        if !is_new {
+            return Ok(Reload::SameTrust);
+        }
+        self.0.generation.advance();
+        self.0.announced.send_replace(generation);
+        Ok(Reload::NewTrust)
+    }
+
+    /// What a connection that comes now is met with.
+    pub(crate) fn active(&self) -> Arc<Active> {
+        self.0.active.load_full()
+    }
+
+    pub(crate) fn generation(&self) -> &TrustGeneration {
+        &self.0.generation
+    }
+
+    /// Hears of each new generation.
+    pub(crate) fn generations(&self) -> watch::Receiver<u64> {
+        self.0.announced.subscribe()
+    }
+}
+
+impl fmt::Debug for TlsConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TlsConfig").field("generation", &self.0.generation.current()).finish_non_exhaustive()
+    }
+}
+
+/// Collects a [`TlsConfig`].
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct TlsConfigBuilder {
+    server: Option<(Pem, Pem)>,
+    clients: Vec<ClientCertificates>,
+    revocation_lists: Vec<Pem>,
+    clock: Arc<dyn Clock>,
+}
+
+#[derive(Clone, Debug)]
+enum ClientCertificates {
+    Required(Pem),
+    Accepted(Pem),
+    Any,
+}
+
+impl TlsConfigBuilder {
+    /// The certificate that the service presents, its own first, and its key
+    /// (PKCS #8, PKCS #1 or SEC 1).
+    pub fn server_certificate(mut self, chain: Pem, key: Pem) -> Self {
+        self.server = Some((chain, key));
+        self
+    }
+
+    /// Every client needs a certificate that chains to one of the trust anchors
+    /// in `bundle`.
+    pub fn require_client_certificates(mut self, bundle: Pem) -> Self {
+        self.clients.push(ClientCertificates::Required(bundle));
+        self
+    }
+
+    /// A client may present a certificate; it then has to chain to one of the
+    /// trust anchors in `bundle`.
+    pub fn accept_client_certificates(mut self, bundle: Pem) -> Self {
+        self.clients.push(ClientCertificates::Accepted(bundle));
+        self
+    }
+
+    /// A client may present any certificate whose key it holds, a self-signed
+    /// one too (RFC 8705 section 2.2). Such a certificate can hold a token that
+    /// is bound to it; it never says who the client is.
+    pub fn accept_any_client_certificate(mut self) -> Self {
+        self.clients.push(ClientCertificates::Any);
+        self
+    }
+
+    /// Certificate revocation lists for the client bundle; can be called more
+    /// than once. If there are any, each authority in a client's chain needs
+    /// one: a client whose status is unknown, or known only from a list that
+    /// has expired, is refused.
+    pub fn revocation_lists(mut self, lists: Pem) -> Self {
+        self.revocation_lists.push(lists);
+        self
+    }
+
+    /// Where the handshakes take the time from. Default: the machine's clock.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Reads the files and checks everything.
+    ///
+    /// # Errors
+    ///
+    /// Something is missing, cannot be read or does not fit together.
+    pub fn build(self) -> Result<TlsConfig, TlsConfigError> {
+        let policy = self.policy()?;
+        let active = Active { server: self.server_config(&policy)?, trust: policy.trust(), generation: 0 };
+        Ok(TlsConfig(Arc::new(Shared {
+            active: ArcSwap::from_pointee(active),
+            generation: TrustGeneration::new(),
+            announced: watch::Sender::new(0),
+            last: Mutex::new(Last { builder: self, policy }),
+        })))
+    }
+
+    fn policy(&self) -> Result<ClientPolicy, TlsConfigError> {
+        let mut revocation_lists = BTreeSet::new();
+        for pem in &self.revocation_lists {
+            let lists = pem.all::<CertificateRevocationListDer<'_>>("a certificate revocation list")?;
+            revocation_lists.extend(lists.iter().map(|list| list.to_vec()));
+        }
+        let policy = match self.clients.as_slice() {
+            [] => ClientPolicy::Ignored,
+            [ClientCertificates::Any] => ClientPolicy::Any,
+            [ClientCertificates::Required(bundle) | ClientCertificates::Accepted(bundle)] => {
+                let anchors = bundle.all::<CertificateDer<'_>>("the client bundle")?;
+                return Ok(ClientPolicy::Chained {
+                    anchors: anchors.iter().map(|anchor| anchor.to_vec()).collect(),
+                    revocation_lists,
+                    required: matches!(self.clients.as_slice(), [ClientCertificates::Required(_)]),
+                });
+            }
+            [_, _, ..] => return Err(TlsConfigError::ClientCertificatesTwice),
+        };
+        if revocation_lists.is_empty() { Ok(policy) } else { Err(TlsConfigError::RevocationListsUnused) }
+    }
+
+    fn server_config(&self, policy: &ClientPolicy) -> Result<Arc<ServerConfig>, TlsConfigError> {
+        let (chain, key) = self.server.as_ref().ok_or(TlsConfigError::NoServerCertificate)?;
+        let chain = chain.all::<CertificateDer<'static>>("the server certificate")?;
+        let key = key.first::<PrivateKeyDer<'static>>("the server certificate's key")?;
+        // By name, not the process-wide default: another crate may have set that.
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let time = Arc::new(HandshakeTime(Arc::clone(&self.clock)));
+        let mut server = ServerConfig::builder_with_details(Arc::clone(&provider), time)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| TlsConfigError::Protocol { source: error.into() })?
+            .with_client_cert_verifier(policy.verifier(&provider)?)
+            .with_single_cert(chain, key)
+            .map_err(|error| TlsConfigError::ServerCertificate { source: error.into() })?;
+        server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        // Early data can be replayed.
+        server.max_early_data_size = 0;
+        // RFC 7627: without it, a resumed TLS 1.2 session can be another peer's.
+        server.require_ems = true;
+        // In this process's memory, and new with each reload: nobody resumes a
+        // session that was begun under other trust anchors.
+        server.session_storage = ServerSessionMemoryCache::new(SESSIONS);
+        Ok(Arc::new(server))
+    }
+}
+
+/// The library's clock, as rustls asks it.
+#[derive(Debug)]
+struct HandshakeTime(Arc<dyn Clock>);
+
+impl TimeProvider for HandshakeTime {
+    fn current_time(&self) -> Option<UnixTime> {
+        let seconds = u64::try_from(self.0.now().unix_seconds()).ok()?;
+        Some(UnixTime::since_unix_epoch(Duration::from_secs(seconds)))
+    }
+}

@@ -1,0 +1,72 @@
+//! [`TlsConfigError`]: what is wrong with a TLS configuration.
+
+use std::{error::Error, io, path::PathBuf};
+
+/// A TLS configuration that cannot be served.
+///
+/// Each variant says what was given for what, and names the fix.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TlsConfigError {
+    /// The service has no certificate of its own.
+    #[error("no server certificate: give one with `.server_certificate(chain, key)`")]
+    NoServerCertificate,
+    /// A file cannot be read.
+    #[error("{path:?}, given as {purpose}, cannot be read")]
+    Unreadable {
+        /// The path as given.
+        path: PathBuf,
+        /// What it was given for.
+        purpose: &'static str,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// A text is not PEM.
+    #[error("what was given as {purpose} is not PEM")]
+    InvalidPem {
+        /// What it was given for.
+        purpose: &'static str,
+        /// What is wrong with it.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// A PEM text has no section of the kind that is needed.
+    #[error("what was given as {purpose} holds none: is it another file?")]
+    NothingInPem {
+        /// What it was given for.
+        purpose: &'static str,
+    },
+    /// The server's certificate cannot be used with the key.
+    #[error("the server certificate and its key cannot be used together")]
+    ServerCertificate {
+        /// What is wrong with them.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// A trust anchor cannot be used.
+    #[error("certificate {position} of the client bundle is no usable trust anchor")]
+    TrustAnchor {
+        /// Its place in the bundle, from zero.
+        position: usize,
+        /// What is wrong with it.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// The client certificates cannot be checked with what was given.
+    #[error("the client bundle and its revocation lists cannot be used")]
+    ClientCertificates {
+        /// What is wrong with them.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// The TLS implementation refuses the protocol versions or cipher suites.
+    #[error("the TLS implementation cannot be set up")]
+    Protocol {
+        /// What it says.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// It was said twice how client certificates are to be treated.
+    #[error("client certificates are set up twice: require them, accept them or accept any")]
+    ClientCertificatesTwice,
+    /// Revocation lists were given, but no bundle that they could belong to.
+    #[error(
+        "revocation lists without a client bundle: add one with `.require_client_certificates(..)` or leave them out"
+    )]
+    RevocationListsUnused,
+}

@@ -1,0 +1,237 @@
+//! [`PeerCertificate`]: what a client certificate says, read once.
+
+use std::{fmt, sync::Arc};
+
+use aws_lc_rs::digest::{SHA256, digest};
+use x509_parser::{
+    certificate::X509Certificate,
+    error::X509Error,
+    extensions::GeneralName,
+    oid_registry::{
+        OID_X509_EXT_BASIC_CONSTRAINTS, OID_X509_EXT_EXTENDED_KEY_USAGE, OID_X509_EXT_KEY_USAGE,
+        OID_X509_EXT_SUBJECT_ALT_NAME,
+    },
+    prelude::FromDer,
+};
+
+use super::{peer::TrustGeneration, svid::x509_svid_id};
+use crate::{clock::Timestamp, spiffe::SpiffeId};
+
+/// What the handshake proved about a certificate, beyond possession of its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum CertificateTrust {
+    /// It chains to a trust anchor that the service is configured with: what it
+    /// says of the peer is true, as far as that authority is trusted.
+    ChainedToTrustAnchor,
+    /// It was presented, nothing more; it may be self-signed. Good for holding a
+    /// token that is bound to it (RFC 8705 section 2.2), never for saying who
+    /// the peer is.
+    PresentedOnly,
+}
+
+/// The certificate that the peer of a connection holds the key of.
+///
+/// Cheap to clone.
+#[derive(Clone)]
+pub struct PeerCertificate(Arc<Facts>);
+
+#[derive(Clone)]
+struct Facts {
+    thumbprint: [u8; 32],
+    spiffe_id: Option<SpiffeId>,
+    dns_names: Vec<Box<str>>,
+    uris: Vec<Box<str>>,
+    not_before: Timestamp,
+    not_after: Timestamp,
+    trust: CertificateTrust,
+    /// Whose trust anchors it was verified against, and which generation of them.
+    verified_under: Option<(TrustGeneration, u64)>,
+}
+
+impl PeerCertificate {
+    /// Reads the chain that a peer presented, each certificate as DER, the leaf first.
+    ///
+    /// # Errors
+    ///
+    /// There is no certificate, or the leaf is not a well-formed one.
+    pub fn from_der(chain: &[impl AsRef<[u8]>], trust: CertificateTrust) -> Result<Self, CertificateError> {
+        let der = chain.first().ok_or(CertificateError(Problem::NoCertificate))?.as_ref();
+        let leaf = parse(der)?;
+        let (mut dns_names, mut uris) = (Vec::new(), Vec::new());
+        for name in alternative_names(&leaf)? {
+            match name {
+                GeneralName::DNSName(name) => dns_names.push((*name).into()),
+                GeneralName::URI(uri) => uris.push((*uri).into()),
+                _ => {}
+            }
+        }
+        // Anybody can write any identifier into a certificate of their own making.
+        let spiffe_id = match trust {
+            CertificateTrust::ChainedToTrustAnchor => x509_svid_id(chain).ok(),
+            CertificateTrust::PresentedOnly => None,
+        };
+        let validity = leaf.validity();
+        Ok(Self(Arc::new(Facts {
+            thumbprint: thumbprint(der),
+            spiffe_id,
+            dns_names,
+            uris,
+            not_before: Timestamp::from_unix_seconds(validity.not_before.timestamp()),
+            not_after: Timestamp::from_unix_seconds(validity.not_after.timestamp()),
+            trust,
+            verified_under: None,
+        })))
+    }
+
+    /// The same certificate, verified against trust anchors that can be
+    /// replaced: it is current for as long as `generation` is the latest.
+    #[must_use]
+    pub fn verified_under(mut self, anchors: &TrustGeneration, generation: u64) -> Self {
+        Arc::make_mut(&mut self.0).verified_under = Some((anchors.clone(), generation));
+        self
+    }
+
+    /// The SHA-256 digest of the certificate's DER: what `x5t#S256` holds, in
+    /// base64url, in a token that is bound to it (RFC 8705 section 3.1).
+    #[must_use]
+    pub fn thumbprint(&self) -> &[u8; 32] {
+        &self.0.thumbprint
+    }
+
+    /// Which workload the peer is. `None` unless the certificate is an
+    /// [X509-SVID](x509_svid_id) and [chains to a trust
+    /// anchor](CertificateTrust::ChainedToTrustAnchor).
+    #[must_use]
+    pub fn spiffe_id(&self) -> Option<&SpiffeId> {
+        self.0.spiffe_id.as_ref()
+    }
+
+    /// The DNS names among the subject alternative names. Look at
+    /// [`trust`](Self::trust) before believing them.
+    #[must_use]
+    pub fn dns_names(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.0.dns_names.iter().map(|name| &**name)
+    }
+
+    /// The URIs among the subject alternative names. Look at
+    /// [`trust`](Self::trust) before believing them.
+    #[must_use]
+    pub fn uris(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.0.uris.iter().map(|uri| &**uri)
+    }
+
+    /// The first second at which the certificate is valid.
+    #[must_use]
+    pub fn not_before(&self) -> Timestamp {
+        self.0.not_before
+    }
+
+    /// The last second at which the certificate is valid.
+    #[must_use]
+    pub fn not_after(&self) -> Timestamp {
+        self.0.not_after
+    }
+
+    /// What the handshake proved about the certificate.
+    #[must_use]
+    pub fn trust(&self) -> CertificateTrust {
+        self.0.trust
+    }
+
+    /// Whether the certificate still says who the peer is: `now` is within its
+    /// period of validity, and the trust anchors that it was verified against
+    /// have not been replaced since. Asked on each request: a connection can
+    /// outlive its certificate.
+    #[must_use]
+    pub fn is_current(&self, now: Timestamp) -> bool {
+        let is_latest = match &self.0.verified_under {
+            // Greater for the moment in which a new generation is coming into force.
+            Some((anchors, generation)) => *generation >= anchors.current(),
+            None => true,
+        };
+        is_latest && (self.0.not_before..=self.0.not_after).contains(&now)
+    }
+}
+
+impl fmt::Debug for PeerCertificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PeerCertificate")
+            .field("spiffe_id", &self.0.spiffe_id)
+            .field("dns_names", &self.0.dns_names)
+            .field("thumbprint", &format_args!("{}", Hex(&self.0.thumbprint)))
+            .finish_non_exhaustive()
+    }
+}
+
+struct Hex<'a>(&'a [u8]);
+
+impl fmt::Display for Hex<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// Why a certificate cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct CertificateError(Problem);
+
+#[derive(Debug, thiserror::Error)]
+enum Problem {
+    #[error("there is no certificate")]
+    NoCertificate,
+    #[error("the certificate is not well-formed DER")]
+    Malformed(#[source] X509Error),
+    #[error("{0} bytes follow the certificate")]
+    TrailingBytes(usize),
+    #[error("an extension of the certificate is not well-formed")]
+    MalformedExtension,
+}
+
+impl From<X509Error> for CertificateError {
+    fn from(cause: X509Error) -> Self {
+        Self(Problem::Malformed(cause))
+    }
+}
+
+/// One certificate and nothing behind it, its extensions readable as far as we
+/// look at them: the parser takes one that is malformed for one that is absent.
+pub(super) fn parse(der: &[u8]) -> Result<X509Certificate<'_>, CertificateError> {
+    let (rest, certificate) = X509Certificate::from_der(der).map_err(X509Error::from)?;
+    if !rest.is_empty() {
+        return Err(CertificateError(Problem::TrailingBytes(rest.len())));
+    }
+    let looked_at = [
+        OID_X509_EXT_BASIC_CONSTRAINTS,
+        OID_X509_EXT_EXTENDED_KEY_USAGE,
+        OID_X509_EXT_KEY_USAGE,
+        OID_X509_EXT_SUBJECT_ALT_NAME,
+    ];
+    for extension in certificate.extensions() {
+        let is_malformed = extension.parsed_extension().error().is_some();
+        if is_malformed && looked_at.contains(&extension.oid) {
+            return Err(CertificateError(Problem::MalformedExtension));
+        }
+    }
+    Ok(certificate)
+}
+
+/// The subject alternative names; the common name is never a name of the peer.
+pub(super) fn alternative_names<'a>(
+    certificate: &'a X509Certificate<'_>,
+) -> Result<&'a [GeneralName<'a>], CertificateError> {
+    let Some(extension) = certificate.subject_alternative_name()? else { return Ok(&[]) };
+    let names = &extension.value.general_names;
+    if names.iter().any(|name| matches!(name, GeneralName::Invalid(..))) {
+        return Err(CertificateError(Problem::MalformedExtension));
+    }
+    Ok(names)
+}
+
+fn thumbprint(der: &[u8]) -> [u8; 32] {
+    let mut thumbprint = [0; 32];
+    // Both are 32 bytes long.
+    thumbprint.iter_mut().zip(digest(&SHA256, der).as_ref()).for_each(|(to, from)| *to = *from);
+    thumbprint
+}

@@ -1,0 +1,132 @@
+//! [`PeerInfo`]: who is at the other end of the connection.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use super::certificate::{CertificateError, CertificateTrust, PeerCertificate};
+
+/// The other end of a connection: its address and, if it proved to hold one,
+/// its certificate.
+///
+/// Made once per connection by whoever ended the TLS connection; cheap to clone.
+///
+/// ```
+/// use tower_delegation::credential::PeerInfo;
+///
+/// let peer = PeerInfo::new(([127, 0, 0, 1], 50_000).into());
+/// assert!(peer.certificate().is_none());
+/// ```
+#[derive(Clone, Debug)]
+pub struct PeerInfo {
+    address: SocketAddr,
+    certificate: Option<PeerCertificate>,
+}
+
+impl PeerInfo {
+    /// A peer that proved nothing about itself.
+    #[must_use]
+    pub fn new(address: SocketAddr) -> Self {
+        Self { address, certificate: None }
+    }
+
+    /// A peer that holds the key of the first certificate of `chain` (DER, the
+    /// leaf first).
+    ///
+    /// Whoever calls this vouches for `trust`, and that the handshake proved
+    /// possession of the key. A listener whose trust anchors can be replaced
+    /// uses [`PeerCertificate::verified_under`] and [`From`] instead.
+    ///
+    /// # Errors
+    ///
+    /// There is no certificate, or the leaf is not a well-formed one.
+    pub fn with_certificate(
+        address: SocketAddr,
+        chain: &[impl AsRef<[u8]>],
+        trust: CertificateTrust,
+    ) -> Result<Self, CertificateError> {
+        Ok(Self::from((address, PeerCertificate::from_der(chain, trust)?)))
+    }
+
+    /// Where the connection comes from.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The certificate that the peer holds the key of. Whether it is still
+    /// valid is for [`PeerCertificate::is_current`] to say, on each request.
+    #[must_use]
+    pub fn certificate(&self) -> Option<&PeerCertificate> {
+        self.certificate.as_ref()
+    }
+}
+
+impl From<(SocketAddr, PeerCertificate)> for PeerInfo {
+    fn from((address, certificate): (SocketAddr, PeerCertificate)) -> Self {
+        Self { address, certificate: Some(certificate) }
+    }
+}
+
+/// Counts how often a listener's trust anchors were replaced. Clones share one
+/// count.
+///
+/// Certificates that were [verified under](PeerCertificate::verified_under) an
+/// earlier generation are no longer current, although the connections that they
+/// opened go on: an authority that has been removed vouches for nobody.
+#[derive(Clone, Debug, Default)]
+pub struct TrustGeneration(Arc<AtomicU64>);
+
+impl TrustGeneration {
+    /// Starts counting at zero.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The latest generation.
+    #[must_use]
+    pub fn current(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
+    }
+
+    /// Begins the next generation: what was verified under earlier ones is
+    /// stale from here on.
+    pub fn advance(&self) {
+        self.0.fetch_add(1, Ordering::AcqRel);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clones_share_one_count() {
+        let anchors = TrustGeneration::new();
+        let other = anchors.clone();
+        assert_eq!(anchors.current(), 0);
+        other.advance();
+        assert_eq!(anchors.current(), 1);
+    }
+
+    #[test]
+    fn what_is_no_certificate_is_an_error() {
+        let address = SocketAddr::from(([127, 0, 0, 1], 1));
+        let none: [&[u8]; 0] = [];
+        for (name, chain) in [
+            ("no certificate", &none[..]),
+            ("empty", &[&[]]),
+            ("garbage", &[b"CORRUPT"]),
+            ("cut short", &[&[0x30, 0x82, 1, 0, 0]]),
+        ] {
+            for trust in [CertificateTrust::ChainedToTrustAnchor, CertificateTrust::PresentedOnly] {
+                assert!(PeerInfo::with_certificate(address, chain, trust).is_err(), "{name}");
+            }
+        }
+    }
+}

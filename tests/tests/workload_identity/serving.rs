@@ -1,0 +1,134 @@
+//! Silent, slow, many and large: what the listener bears.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{Router, routing::get};
+use http::HeaderMap;
+use tokio::{net::TcpStream, sync::Notify, time::timeout};
+use tower_delegation_testing::{MtlsClient, TestPki};
+
+use crate::site::{LOOPS, Loop, Site, server};
+
+/// Long enough for a request on this machine, short enough to wait for nothing.
+const MOMENT: Duration = Duration::from_millis(300);
+
+async fn silent(site: &Site, count: usize) -> Vec<TcpStream> {
+    let mut streams = Vec::new();
+    for _ in 0..count {
+        streams.push(TcpStream::connect(site.address).await.unwrap());
+    }
+    streams
+}
+
+#[tokio::test]
+async fn silent_connections_hold_up_nobody() {
+    let pki = TestPki::new();
+    for by in LOOPS {
+        let site = Site::start_by(by, server(&pki)).await;
+        let _silent = silent(&site, 40).await;
+        let client = MtlsClient::new(&pki).build();
+        assert!(timeout(Duration::from_secs(4), site.who(&client)).await.unwrap().is_ok(), "{by:?}");
+    }
+}
+
+#[tokio::test]
+async fn handshakes_are_capped() {
+    let pki = TestPki::new();
+    let limit = |listener: tower_delegation_rustls::TlsListener| {
+        listener.max_handshakes(2).handshake_timeout(Duration::from_secs(600))
+    };
+    let site = Site::start_with(Loop::Ours, server(&pki), limit, Router::new()).await;
+    let silent = silent(&site, 2).await;
+    let client = MtlsClient::new(&pki).build();
+    let mut request = Box::pin(site.who(&client));
+    assert!(timeout(MOMENT, &mut request).await.is_err(), "there is no place for a third");
+    drop(silent);
+    assert!(request.await.is_ok());
+}
+
+#[tokio::test]
+async fn a_handshake_that_takes_too_long_gives_up_its_place() {
+    let pki = TestPki::new();
+    for by in LOOPS {
+        let limit = |listener: tower_delegation_rustls::TlsListener| {
+            listener.max_handshakes(1).handshake_timeout(MOMENT)
+        };
+        let site = Site::start_with(by, server(&pki), limit, Router::new()).await;
+        let _silent = silent(&site, 3).await;
+        let client = MtlsClient::new(&pki).build();
+        // The client's own handshake has no longer; on a busy machine it may take two attempts.
+        let mut answer = site.who(&client).await;
+        for _ in 0..20 {
+            if answer.is_err() {
+                answer = site.who(&client).await;
+            }
+        }
+        assert!(answer.is_ok(), "{by:?}");
+    }
+}
+
+#[tokio::test]
+async fn connections_are_capped() {
+    let pki = TestPki::new();
+    for by in LOOPS {
+        let limit = |listener: tower_delegation_rustls::TlsListener| listener.max_connections(1);
+        let site = Site::start_with(by, server(&pki), limit, Router::new()).await;
+        let (first, second) = (MtlsClient::new(&pki).build(), MtlsClient::new(&pki).build());
+        site.who(&first).await.unwrap();
+        let mut request = Box::pin(site.who(&second));
+        assert!(timeout(MOMENT, &mut request).await.is_err(), "{by:?}: there is no place for a second");
+        drop(first);
+        assert!(request.await.is_ok(), "{by:?}");
+    }
+}
+
+#[tokio::test]
+async fn large_header_fields_pass() {
+    let pki = TestPki::new();
+    let length = |headers: HeaderMap| async move { headers["x-large"].len().to_string() };
+    let more = Router::new().route("/length", get(length));
+    let site = Site::start_with(Loop::Ours, server(&pki), |listener| listener, more).await;
+    for client in [MtlsClient::new(&pki).http1().build(), MtlsClient::new(&pki).http2().build()] {
+        for length in [16 * 1024, 48 * 1024] {
+            let request = client.get(site.url("/length")).header("x-large", "a".repeat(length));
+            assert_eq!(request.send().await.unwrap().text().await.unwrap(), length.to_string());
+        }
+    }
+    // Beyond 64 KiB, HTTP/2 refuses.
+    let client = MtlsClient::new(&pki).http2().build();
+    let answer = client.get(site.url("/length")).header("x-large", "a".repeat(80 * 1024)).send().await;
+    assert!(answer.is_err() || answer.is_ok_and(|answer| answer.status() == 431));
+}
+
+#[tokio::test]
+async fn a_shutdown_waits_for_requests_under_way() {
+    let pki = TestPki::new();
+    for by in LOOPS {
+        for client in [MtlsClient::new(&pki).http1().build(), MtlsClient::new(&pki).http2().build()] {
+            let (arrived, answer) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+            let slow = {
+                let (arrived, answer) = (Arc::clone(&arrived), Arc::clone(&answer));
+                move || async move {
+                    arrived.notify_one();
+                    answer.notified().await;
+                    "answered"
+                }
+            };
+            let more = Router::new().route("/slow", get(slow));
+            let mut site = Site::start_with(by, server(&pki), |listener| listener, more).await;
+            let _silent = silent(&site, 1).await;
+            let request = tokio::spawn(client.get(site.url("/slow")).send());
+            arrived.notified().await;
+
+            site.stop();
+            // New connections find nobody, as soon as the loop has heard of it.
+            while TcpStream::connect(site.address).await.is_ok() {
+                tokio::task::yield_now().await;
+            }
+            answer.notify_one();
+            assert_eq!(request.await.unwrap().unwrap().text().await.unwrap(), "answered", "{by:?}");
+            drop(client);
+            site.ended().await;
+        }
+    }
+}
