@@ -1,7 +1,8 @@
-//! The project's own commands: `cargo xtask test` and `cargo xtask floors`.
+//! The project's own commands: `cargo xtask test`, `floors` and `bench-table`.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool speaks on its streams")]
 
+mod bench_table;
 mod floors;
 mod test;
 
@@ -27,6 +28,12 @@ enum Task {
     },
     /// Check that every module of the library imports from below or from its left.
     Floors,
+    /// Measure what a request costs, and write the table of the README.
+    BenchTable {
+        /// Take the results of the last run.
+        #[arg(long)]
+        from_last: bool,
+    },
 }
 
 fn main() -> ExitCode {
@@ -38,6 +45,7 @@ fn main() -> ExitCode {
     match task {
         Task::Test { strict } => test::run(&root, strict),
         Task::Floors => floors::run(&root),
+        Task::BenchTable { from_last } => bench_table::run(&root, from_last),
     }
 }
 

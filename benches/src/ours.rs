@@ -1,0 +1,28 @@
+//! tower-delegation, and the bare router that everybody adds to.
+
+use axum::{Router, body::Body, routing::get};
+use tower_delegation::{DelegationLayer, TrustedIssuer};
+
+use crate::{AUDIENCE, HttpSubject, PATH, Provider, Subject};
+
+/// The router that subjects guard: one route whose handler does nothing.
+pub fn router() -> Router {
+    Router::new().route(PATH, get(async || "ok"))
+}
+
+/// The router without any layer. It refuses nothing.
+pub fn bare() -> Box<dyn Subject> {
+    HttpSubject::<_, Body>::boxed(router())
+}
+
+/// The router behind the layer as it comes, with the provider's keys given: it
+/// has seen no token yet.
+pub fn subject(provider: &Provider) -> Box<dyn Subject> {
+    HttpSubject::<_, Body>::boxed(router().layer(layer(provider)))
+}
+
+/// The layer as it comes.
+pub fn layer(provider: &Provider) -> DelegationLayer {
+    let issuer = TrustedIssuer::with_static_keys(provider.issuer(), &provider.jwks()).unwrap();
+    DelegationLayer::builder().issuer(issuer.audience(AUDIENCE)).build().unwrap()
+}
