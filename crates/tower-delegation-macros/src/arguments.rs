@@ -64,10 +64,16 @@ fn named(input: ParseStream<'_>, errors: &mut Errors) -> syn::Result<(Key, Value
     };
     let wrong = || syn::Error::new(span, format_args!("write `{}`", key.usage()));
     let value = match key {
-        Key::OnBehalfOfUser | Key::Delegated | Key::NotDelegated => Value::None,
+        Key::OnBehalfOfUser | Key::Delegated | Key::NotDelegated | Key::SenderConstrained => Value::None,
         Key::AnyScope if input.peek(token::Paren) => Value::Any(choice(input, errors)?),
         Key::AnyScope => return Err(wrong()),
-        Key::Scope | Key::Audience | Key::Issuer | Key::SubjectKind | Key::Actor | Key::Client => {
+        Key::Scope
+        | Key::Audience
+        | Key::Issuer
+        | Key::SubjectKind
+        | Key::Actor
+        | Key::Client
+        | Key::Workload => {
             input.parse::<Token![=]>().map_err(|_| wrong())?;
             if key == Key::SubjectKind { kind(input)? } else { Value::Text(text(key, input, errors)?) }
         }
@@ -118,7 +124,11 @@ fn text(key: Key, input: ParseStream<'_>, errors: &mut Errors) -> syn::Result<Te
     }
     let literal: LitStr = input.parse()?;
     let value = literal.value();
-    let mistake = if key == Key::Scope { scope_mistake(&value) } else { identifier_mistake(&value) };
+    let mistake = match key {
+        Key::Scope => scope_mistake(&value),
+        Key::Workload => workload_mistake(&value),
+        _ => identifier_mistake(&value),
+    };
     if let Some(mistake) = mistake {
         errors.at(literal.span(), format_args!("the {} {mistake}", noun(key)));
     }
@@ -132,7 +142,12 @@ fn noun(key: Key) -> &'static str {
         Key::Issuer => "issuer",
         Key::Actor => "actor",
         Key::Client => "client",
-        Key::SubjectKind | Key::OnBehalfOfUser | Key::Delegated | Key::NotDelegated => "argument",
+        Key::Workload => "workload pattern",
+        Key::SubjectKind
+        | Key::OnBehalfOfUser
+        | Key::Delegated
+        | Key::NotDelegated
+        | Key::SenderConstrained => "argument",
     }
 }
 
@@ -148,6 +163,15 @@ fn scope_mistake(scope: &str) -> Option<String> {
             "contains {bad:?}: only printable ASCII without space, `\"` and `\\` is allowed (RFC 6749 section 3.3)"
         ),
     })
+}
+
+/// The library reads the pattern; what is no SPIFFE ID at all is told here.
+fn workload_mistake(pattern: &str) -> Option<String> {
+    let named = pattern.strip_prefix("spiffe://").is_some_and(|rest| rest.trim_matches('/').contains('/'));
+    if named {
+        return identifier_mistake(pattern);
+    }
+    Some("is no SPIFFE ID with a path: write `spiffe://trust-domain/path`, `*` for one segment".to_owned())
 }
 
 /// Identifiers are opaque and compared by code point; what no issuer sends is a slip of the pen.
@@ -181,6 +205,10 @@ mod tests {
             (Attribute::Scope, r#""a", "b","#),
             (Attribute::Scope, r#"any("a", "b")"#),
             (Attribute::Scope, r#""a", any("b", r"c",), any("d", "e"), "!#[]~""#),
+            (
+                Attribute::Requires,
+                r#"sender_constrained, workload = "spiffe://prod/ns/*/web", workload = "spiffe://prod/**""#,
+            ),
             (Attribute::Audience, r#""https://orders.example.com""#),
             (Attribute::Audience, r#""orders", "Bestellungen: Größe 1""#),
             (Attribute::Requires, r#"scope = "a", any_scope("b", "c"), audience = "d", issuer = "e""#),

@@ -100,6 +100,8 @@ pub fn requires_audience(arguments: TokenStream, item: TokenStream) -> TokenStre
 /// | `not_delegated` | no actor | |
 /// | `actor = "agent"` | this current actor | any of them |
 /// | `client = "web"` | a token issued to this client | any of them |
+/// | `sender_constrained` | a token bound to its presenter | |
+/// | `workload = "spiffe://prod/ns/*/web"` | a workload with a SPIFFE ID of this pattern | any of them |
 ///
 /// All demands with different names must be met. Values are string literals,
 /// but for the two kinds, which are bare words.

@@ -51,10 +51,12 @@ pub(crate) enum Key {
     NotDelegated,
     Actor,
     Client,
+    SenderConstrained,
+    Workload,
 }
 
 impl Key {
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Scope,
         Self::AnyScope,
         Self::Audience,
@@ -65,6 +67,8 @@ impl Key {
         Self::NotDelegated,
         Self::Actor,
         Self::Client,
+        Self::SenderConstrained,
+        Self::Workload,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -79,6 +83,8 @@ impl Key {
             Self::NotDelegated => "not_delegated",
             Self::Actor => "actor",
             Self::Client => "client",
+            Self::SenderConstrained => "sender_constrained",
+            Self::Workload => "workload",
         }
     }
 
@@ -94,6 +100,8 @@ impl Key {
             Self::NotDelegated => "not_delegated",
             Self::Actor => r#"actor = "..""#,
             Self::Client => r#"client = "..""#,
+            Self::SenderConstrained => "sender_constrained",
+            Self::Workload => r#"workload = "spiffe://..""#,
         }
     }
 }

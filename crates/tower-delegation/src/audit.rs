@@ -12,6 +12,8 @@
 //! | `method`, `route` | the route's template (feature `axum`), never the raw path |
 //! | `requirements` | the names of the requirements evaluated, in order |
 //! | `issuer`, `subject`, `subject_kind`, `client`, `actor`, `earlier_actors`, `scopes`, `token_id` | from the verified token |
+//! | `sender_constraint` | how the token is tied to its presenter: `none`, `mutual_tls` |
+//! | `workload` | the SPIFFE ID of the client certificate, or else its thumbprint in hex |
 //! | `duration_us` | from the arrival of the head to the response's head, in microseconds |
 //!
 //! A field without a value is left out. Values from outside are escaped and
@@ -25,7 +27,7 @@ use http::{Method, StatusCode};
 use tracing::Level;
 
 use crate::{
-    context::{Actor, DelegationContext, RequestRecord},
+    context::{Actor, DelegationContext, PeerCertificate, RequestRecord},
     reason::{DenialReason, RejectionKind},
 };
 
@@ -85,6 +87,8 @@ impl AuditEvent<'_> {
                     actor = actors.first().map(|actor| text(actor.id().as_str())),
                     earlier_actors = earlier(actors),
                     scopes = delegation.map(|delegation| text(delegation.scopes().as_str())),
+                    sender_constraint = delegation.map(|delegation| delegation.sender_constraint().as_str()),
+                    workload = delegation.and_then(DelegationContext::workload).map(workload),
                     token_id = delegation.map(|delegation| text(delegation.token_id().as_str())),
                     duration_us = u64::try_from(self.duration.as_micros()).unwrap_or(u64::MAX),
                     "request {decision}",
@@ -103,6 +107,13 @@ fn earlier(actors: &[Actor]) -> Option<String> {
     let earlier = actors.get(1..).filter(|earlier| !earlier.is_empty())?;
     let ids: Vec<&str> = earlier.iter().map(|actor| actor.id().as_str()).collect();
     Some(text(&ids.join(" ")))
+}
+
+fn workload(certificate: &PeerCertificate) -> String {
+    match certificate.spiffe_id() {
+        Some(id) => text(id.as_str()),
+        None => certificate.thumbprint().iter().map(|byte| format!("{byte:02x}")).collect(),
+    }
 }
 
 fn text(value: &str) -> String {

@@ -5,15 +5,16 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use http::{HeaderMap, Uri};
+use http::{Extensions, HeaderMap, Uri, request::Parts};
 
 use crate::{
     clock::{Clock, SystemClock},
     context::{Anonymous, DelegationContext},
-    credential::{Credential, bearer},
+    credential::{Credential, PeerInfo, bearer},
     error::ConfigError,
     issuer::{BuildContext, IssuerResolver, Issuers, TrustedIssuer},
     jwks::{KeySourceError, KeyStatus, PendingKey, VerifyingKey},
+    proof::{self, Transport},
     reason::DenialReason,
     rejection::{Rejection, is_quotable},
     token::{TokenCache, Verification, VerifiedToken, Verifier},
@@ -38,7 +39,26 @@ pub struct Authenticator(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     verifier: Verifier,
+    client_identity: Option<ClientIdentity>,
     realm: Arc<str>,
+}
+
+/// Where the identity of the workload at the other end of the connection comes
+/// from. Not considered unless configured: then no request has a workload
+/// identity, and every token that is bound to a certificate is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientIdentity(());
+
+impl ClientIdentity {
+    /// From the TLS listener of this process, such as that of
+    /// `tower-delegation-rustls`: it puts a [`PeerInfo`], or axum's
+    /// `ConnectInfo<PeerInfo>`, into the extensions of each request. A request
+    /// without either is answered with 500, because then the service is wired
+    /// to another listener than it believes.
+    #[must_use]
+    pub fn from_tls() -> Self {
+        Self(())
+    }
 }
 
 /// How far [`Authenticator::begin`] came without waiting.
@@ -61,36 +81,48 @@ impl Authenticator {
     ///
     /// # Errors
     /// The [`Rejection`] to answer with.
-    pub async fn authenticate(
-        &self,
-        headers: &HeaderMap,
-        uri: &Uri,
-    ) -> Result<Option<DelegationContext>, Rejection> {
-        let result = match self.begin(headers, uri) {
+    pub async fn authenticate(&self, head: &Parts) -> Result<Option<DelegationContext>, Rejection> {
+        let Parts { headers, uri, extensions, .. } = head;
+        let result = match self.begin(headers, uri, extensions) {
             Authentication::Done(result) => result,
-            Authentication::NeedsKey(key) => self.resume(headers, uri, key.await),
+            Authentication::NeedsKey(key) => self.resume(headers, uri, extensions, key.await),
         };
         result.map_err(|reason| self.rejection(reason))
     }
 
-    /// Verifies an access token that did not come in a request's head.
+    /// Verifies an access token that did not come in a request's head. A token
+    /// that is bound to a certificate is refused: see [`verify_from`](Self::verify_from).
     ///
     /// # Errors
     /// The [`Rejection`] to answer with.
     pub async fn verify(&self, token: &str) -> Result<DelegationContext, Rejection> {
+        self.verify_of(token, None).await
+    }
+
+    /// Verifies an access token that came by a connection whose other end is
+    /// known, but not in a request's head.
+    ///
+    /// # Errors
+    /// The [`Rejection`] to answer with.
+    pub async fn verify_from(&self, token: &str, peer: &PeerInfo) -> Result<DelegationContext, Rejection> {
+        self.verify_of(token, Some(peer)).await
+    }
+
+    async fn verify_of(&self, token: &str, peer: Option<&PeerInfo>) -> Result<DelegationContext, Rejection> {
         let verify = async {
             let credential = Credential::new(token)?;
-            match self.0.verifier.verify(credential) {
+            let token = match self.0.verifier.verify(credential) {
                 Verification::Done(result) => result,
                 Verification::NeedsKey(key) => self.0.verifier.verify_with(credential, &*key.await?),
-            }
+            };
+            self.context(token?, peer)
         };
         let verified = verify.await.map_err(|reason| match reason {
             // No request presented it, so no request is malformed.
             DenialReason::CredentialsMalformed => DenialReason::TokenMalformed,
             other => other,
         });
-        verified.map(|token| self.context(token)).map_err(|reason| self.rejection(reason))
+        verified.map_err(|reason| self.rejection(reason))
     }
 
     /// Forgets what was verified about a token, if it is held. Its next request
@@ -172,14 +204,16 @@ impl Authenticator {
     }
 
     /// Authenticates as far as is possible without waiting.
-    pub(crate) fn begin(&self, headers: &HeaderMap, uri: &Uri) -> Authentication {
+    pub(crate) fn begin(&self, headers: &HeaderMap, uri: &Uri, extensions: &Extensions) -> Authentication {
         let token = match bearer(headers, uri) {
             Ok(Some(token)) => token,
             Ok(None) => return Authentication::Done(Ok(None)),
             Err(reason) => return Authentication::Done(Err(reason)),
         };
         match self.0.verifier.verify(token) {
-            Verification::Done(result) => Authentication::Done(result.map(|token| Some(self.context(token)))),
+            Verification::Done(result) => Authentication::Done(
+                result.and_then(|token| self.context_of_request(token, extensions)).map(Some),
+            ),
             Verification::NeedsKey(key) => Authentication::NeedsKey(key),
         }
     }
@@ -189,11 +223,12 @@ impl Authenticator {
         &self,
         headers: &HeaderMap,
         uri: &Uri,
+        extensions: &Extensions,
         key: Result<Arc<VerifyingKey>, DenialReason>,
     ) -> Result<Option<DelegationContext>, DenialReason> {
         let Some(token) = bearer(headers, uri)? else { return Ok(None) };
         let token = self.0.verifier.verify_with(token, &*key?)?;
-        Ok(Some(self.context(token)))
+        self.context_of_request(token, extensions).map(Some)
     }
 
     pub(crate) fn rejection(&self, reason: DenialReason) -> Rejection {
@@ -208,9 +243,52 @@ impl Authenticator {
         self.0.verifier.clock()
     }
 
-    fn context(&self, token: VerifiedToken) -> DelegationContext {
-        DelegationContext::assertion(token, self.0.realm.clone())
+    fn context_of_request(
+        &self,
+        token: VerifiedToken,
+        extensions: &Extensions,
+    ) -> Result<DelegationContext, DenialReason> {
+        let peer = self.0.client_identity.map(|ClientIdentity(())| peer_info(extensions));
+        match peer {
+            None => self.context(token, None),
+            Some(Some(peer)) => self.context(token, Some(peer)),
+            Some(None) => {
+                tracing::error!("client identity comes from TLS, and the listener says nothing of the peer");
+                Err(DenialReason::PeerInfoMissing)
+            }
+        }
     }
+
+    /// Checks the token's binding and makes the context.
+    fn context(
+        &self,
+        token: VerifiedToken,
+        peer: Option<&PeerInfo>,
+    ) -> Result<DelegationContext, DenialReason> {
+        let transport = match self.0.client_identity {
+            None => Transport::NotConsidered,
+            Some(ClientIdentity(())) => {
+                let now = self.clock().now();
+                let certificate = peer.and_then(PeerInfo::certificate);
+                Transport::Tls(certificate.filter(|certificate| certificate.is_current(now)))
+            }
+        };
+        let constraint = proof::check(token.facts().confirmation, &transport)?;
+        let workload = match transport {
+            Transport::NotConsidered | Transport::Tls(None) => None,
+            Transport::Tls(Some(certificate)) => Some(certificate.clone()),
+        };
+        Ok(DelegationContext::assertion(token, constraint, workload, self.0.realm.clone()))
+    }
+}
+
+/// What the listener put into the request's extensions.
+fn peer_info(extensions: &Extensions) -> Option<&PeerInfo> {
+    #[cfg(feature = "axum")]
+    if let Some(axum::extract::ConnectInfo(peer)) = extensions.get() {
+        return Some(peer);
+    }
+    extensions.get()
 }
 
 /// How an [`Authenticator`] is doing, at one moment.
@@ -244,6 +322,7 @@ pub struct AuthenticatorBuilder {
     realm: Arc<str>,
     clock: Arc<dyn Clock>,
     token_cache: TokenCache,
+    client_identity: Option<ClientIdentity>,
     #[cfg(feature = "discovery")]
     http_client: Option<crate::http_client::HttpClient>,
 }
@@ -258,6 +337,7 @@ impl Default for AuthenticatorBuilder {
             realm: "api".into(),
             clock: Arc::new(SystemClock::new()),
             token_cache: TokenCache::new(),
+            client_identity: None,
             #[cfg(feature = "discovery")]
             http_client: None,
         }
@@ -305,6 +385,13 @@ impl AuthenticatorBuilder {
     /// The clock that decides every lifetime. Default [`SystemClock`].
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Where the identity of the workload at the other end of the connection
+    /// comes from. Not considered unless set.
+    pub fn client_identity(mut self, client_identity: ClientIdentity) -> Self {
+        self.client_identity = Some(client_identity);
         self
     }
 
@@ -362,6 +449,10 @@ impl AuthenticatorBuilder {
         }
         let issuers = Issuers::new(issuers, self.resolvers, context);
         let verifier = Verifier::new(issuers, self.clock, self.leeway, self.max_actors, self.token_cache);
-        Ok(Authenticator(Arc::new(Inner { verifier, realm: self.realm })))
+        Ok(Authenticator(Arc::new(Inner {
+            verifier,
+            client_identity: self.client_identity,
+            realm: self.realm,
+        })))
     }
 }

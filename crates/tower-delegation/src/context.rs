@@ -24,7 +24,9 @@ use crate::{
     token::VerifiedToken,
 };
 pub use crate::{
+    credential::PeerCertificate,
     names::SubjectKind,
+    proof::SenderConstraint,
     token::{Actor, ClaimError, GroupSet, PermissionSet, RoleSet, Subject},
 };
 
@@ -38,13 +40,20 @@ pub struct DelegationContext(Arc<Inner>);
 
 struct Inner {
     token: VerifiedToken,
+    sender_constraint: SenderConstraint,
+    workload: Option<PeerCertificate>,
     record: RequestRecord,
 }
 
 impl DelegationContext {
     /// Makes the proof. The one caller is the authenticator.
-    pub(crate) fn assertion(token: VerifiedToken, realm: Arc<str>) -> Self {
-        Self(Arc::new(Inner { token, record: RequestRecord::new(realm) }))
+    pub(crate) fn assertion(
+        token: VerifiedToken,
+        sender_constraint: SenderConstraint,
+        workload: Option<PeerCertificate>,
+        realm: Arc<str>,
+    ) -> Self {
+        Self(Arc::new(Inner { token, sender_constraint, workload, record: RequestRecord::new(realm) }))
     }
 
     /// The party that the request is made for.
@@ -82,6 +91,23 @@ impl DelegationContext {
     #[must_use]
     pub fn issuer(&self) -> &IssuerUrl {
         self.subject().issuer()
+    }
+
+    /// The workload identity: the client certificate of this connection, current
+    /// at the time of the request. `None` without mutual TLS, and where
+    /// [`ClientIdentity`](crate::authenticator::ClientIdentity) is not configured.
+    ///
+    /// Who it names counts only if it
+    /// [chains to a trust anchor](crate::credential::CertificateTrust).
+    #[must_use]
+    pub fn workload(&self) -> Option<&PeerCertificate> {
+        self.0.workload.as_ref()
+    }
+
+    /// How the token is tied to its presenter; checked for this request.
+    #[must_use]
+    pub fn sender_constraint(&self) -> SenderConstraint {
+        self.0.sender_constraint
     }
 
     /// Every identifier in `aud`; one of them names this service.

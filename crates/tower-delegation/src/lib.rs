@@ -16,10 +16,12 @@ pub mod issuer;
 pub mod jwks;
 pub mod layer;
 pub mod names;
+mod proof;
 pub mod reason;
 pub mod rejection;
 pub mod requirement;
 pub mod scope;
+pub mod spiffe;
 pub mod token;
 
 #[cfg(feature = "axum")]
@@ -27,7 +29,7 @@ pub mod token;
 pub use self::axum::{Authorized, Permit};
 #[doc(inline)]
 pub use self::{
-    authenticator::Authenticator,
+    authenticator::{Authenticator, ClientIdentity},
     context::{DelegationContext, RequestFacts, SubjectKind},
     error::ConfigError,
     issuer::TrustedIssuer,

@@ -154,6 +154,13 @@ reasons! {
     /// so it is refused rather than taken as a plain bearer token.
     ConfirmationUnsupported = "confirmation_unsupported" => InvalidToken,
 
+    /// The token is bound to a certificate, and the connection has no current one.
+    CertificateMissing = "certificate_missing" => InvalidToken,
+    /// The token is bound to another certificate than the connection's (RFC 8705 section 3).
+    ConfirmationMismatch = "confirmation_mismatch" => InvalidToken,
+    /// The route demands a token that is bound to its presenter, and this one is not.
+    SenderConstraintMissing = "sender_constraint_missing" => InvalidToken,
+
     /// The token's issuer is not one that the route accepts.
     IssuerNotAllowed = "issuer_not_allowed" => Forbidden,
     /// The token's audience is not the one that the route demands.
@@ -170,6 +177,8 @@ reasons! {
     ActorNotAllowed = "actor_not_allowed" => Forbidden,
     /// The client is not one that the route admits.
     ClientNotAllowed = "client_not_allowed" => Forbidden,
+    /// The workload at the other end of the connection is not one that the route admits.
+    WorkloadNotAllowed = "workload_not_allowed" => Forbidden,
     /// The token lacks a scope that the route demands (RFC 6750 section 3.1).
     ScopeMissing = "scope_missing" => InsufficientScope,
 
@@ -178,6 +187,9 @@ reasons! {
 
     /// A handler asks for the context, and no `DelegationLayer` ran.
     LayerMissing = "layer_missing" => Misconfigured,
+    /// Workload identity is configured to come from the TLS listener, and the
+    /// request says nothing of its connection.
+    PeerInfoMissing = "peer_info_missing" => Misconfigured,
     /// A requirement contradicts itself.
     RequirementContradictory = "requirement_contradictory" => Misconfigured,
 }

@@ -77,7 +77,12 @@ where
                     let key = ready!(key.as_mut().poll(cx));
                     let Some(waiting) = parked.take() else { return Poll::Pending };
                     let Waiting { mut service, mut request, gate, mut observer } = waiting;
-                    let authenticated = gate.authenticator.resume(request.headers(), request.uri(), key);
+                    let authenticated = gate.authenticator.resume(
+                        request.headers(),
+                        request.uri(),
+                        request.extensions(),
+                        key,
+                    );
                     match gate.admit(authenticated, &mut request, &mut observer) {
                         Ok(()) => State::Serving { future: service.call(request), observer },
                         Err(rejection) => State::Refused { rejection },

@@ -57,7 +57,7 @@ pub use self::{
     service::Delegation,
 };
 use crate::{
-    authenticator::{Authenticator, AuthenticatorBuilder, Status},
+    authenticator::{Authenticator, AuthenticatorBuilder, ClientIdentity, Status},
     clock::Clock,
     error::ConfigError,
     issuer::{IssuerResolver, TrustedIssuer},
@@ -170,6 +170,13 @@ impl DelegationLayerBuilder {
     /// The clock that decides every lifetime. Default: the machine's.
     pub fn clock(self, clock: impl Clock) -> Self {
         self.map(|authenticator| authenticator.clock(clock))
+    }
+
+    /// Where the identity of the workload at the other end of the connection
+    /// comes from. Not considered unless set: every token that is bound to a
+    /// certificate is then refused.
+    pub fn client_identity(self, client_identity: ClientIdentity) -> Self {
+        self.map(|authenticator| authenticator.client_identity(client_identity))
     }
 
     /// How many verified tokens are kept, so that their signature is checked

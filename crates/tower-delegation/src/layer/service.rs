@@ -69,7 +69,7 @@ where
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
         let authenticator = &self.gate.authenticator;
         let mut observer = Observer::start(authenticator.clock(), &request);
-        match authenticator.begin(request.headers(), request.uri()) {
+        match authenticator.begin(request.headers(), request.uri(), request.extensions()) {
             Authentication::Done(result) => match self.gate.admit(result, &mut request, &mut observer) {
                 Ok(()) => ResponseFuture::serving(self.inner.call(request), observer),
                 Err(rejection) => ResponseFuture::refused(rejection),

@@ -3,7 +3,8 @@
 
 use super::{Delegation, Requirement};
 use crate::{
-    context::{DelegationContext, RequestFacts},
+    context::{DelegationContext, PeerCertificate, RequestFacts, SenderConstraint},
+    credential::CertificateTrust,
     reason::DenialReason,
 };
 
@@ -56,6 +57,18 @@ impl Requirement {
         let audience = delegation.audience();
         if !self.audiences.is_empty() && !self.audiences.iter().any(|one| audience.contains(one)) {
             return Some(DenialReason::AudienceNotAllowed);
+        }
+        if self.sender_constrained && delegation.sender_constraint() == SenderConstraint::None {
+            return Some(DenialReason::SenderConstraintMissing);
+        }
+        if !self.workloads.is_empty() {
+            let trusted = delegation
+                .workload()
+                .filter(|workload| workload.trust() == CertificateTrust::ChainedToTrustAnchor)
+                .and_then(PeerCertificate::spiffe_id);
+            if !trusted.is_some_and(|id| self.workloads.iter().any(|pattern| pattern.matches(id))) {
+                return Some(DenialReason::WorkloadNotAllowed);
+            }
         }
         if !self.subject_kinds.is_empty() && !self.subject_kinds.contains(&subject.kind()) {
             return Some(DenialReason::SubjectKindNotAllowed);

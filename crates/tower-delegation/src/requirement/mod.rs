@@ -4,8 +4,8 @@
 //! 1. Every demand of a requirement must hold. What it names and the token
 //!    lacks is a denial.
 //! 2. Demands are checked in one fixed order, and the denial names the first
-//!    that fails: issuer, audience, subject kind, on behalf of a user,
-//!    delegation, actor, client, scopes. Scopes come last, so that a client
+//!    that fails: issuer, audience, sender constraint, workload, subject kind,
+//!    on behalf of a user, delegation, actor, client, scopes. Scopes come last, so that a client
 //!    hears `insufficient_scope` only where more scope would really help.
 //! 3. A requirement that contradicts itself denies with 500 `misconfigured`;
 //!    [`Requirement::check`] finds it before any request does.
@@ -42,6 +42,7 @@ use crate::{
     error::ConfigError,
     names::{Audience, ClientId, IssuerUrl, SubjectId},
     scope::Scope,
+    spiffe::SpiffePattern,
 };
 
 /// A type that stands for a requirement: the `R` of `Authorized<R>`.
@@ -70,6 +71,8 @@ pub struct Requirement {
     delegation: Delegation,
     actors: Vec<SubjectId>,
     clients: Vec<ClientId>,
+    sender_constrained: bool,
+    workloads: Vec<SpiffePattern>,
     /// The scopes that a challenge names, space-delimited.
     challenge_scope: String,
     /// The first mistake.
@@ -88,6 +91,7 @@ enum Delegation {
 #[derive(Clone, Debug)]
 enum Mistake {
     Scope(String),
+    Workload(String),
     Contradiction(&'static str),
 }
 
@@ -113,6 +117,8 @@ impl Requirement {
             delegation: Delegation::Either,
             actors: Vec::new(),
             clients: Vec::new(),
+            sender_constrained: false,
+            workloads: Vec::new(),
             challenge_scope: String::new(),
             mistake: None,
         }
@@ -213,6 +219,26 @@ impl Requirement {
         self
     }
 
+    /// Demands a token that is bound to its presenter, so that a stolen one is
+    /// of no use (RFC 8705 section 3).
+    #[must_use]
+    pub fn sender_constrained(mut self) -> Self {
+        self.sender_constrained = true;
+        self
+    }
+
+    /// Demands that the workload at the other end of the connection has a SPIFFE
+    /// ID of this [pattern](SpiffePattern::new), or of another one demanded
+    /// here, from a certificate that chains to a trust anchor.
+    #[must_use]
+    pub fn workload(mut self, pattern: &str) -> Self {
+        match SpiffePattern::new(pattern) {
+            Ok(pattern) => self.workloads.push(pattern),
+            Err(_) => self.add_mistake(Mistake::Workload(pattern.to_owned())),
+        }
+        self
+    }
+
     /// Is the requirement of `R` free of mistakes? For a test or for start-up.
     ///
     /// # Errors
@@ -229,6 +255,7 @@ impl Requirement {
         match &self.mistake {
             None => Ok(self),
             Some(Mistake::Scope(scope)) => Err(ConfigError::InvalidScope { scope: scope.clone() }),
+            Some(Mistake::Workload(pattern)) => SpiffePattern::new(pattern).map(|_| self.clone()),
             Some(Mistake::Contradiction(problem)) => Err(ConfigError::ContradictoryRequirement {
                 requirement: self.name.into_owned(),
                 problem: (*problem).to_owned(),
@@ -303,6 +330,8 @@ mod tests {
         let new = Requirement::new;
         for (name, requirement) in [
             ("empty scope", new().scope("")),
+            ("no workload pattern", new().workload("orders")),
+            ("a pattern without a trust domain", new().workload("spiffe://*/orders")),
             ("two scopes in one", new().scope("a b")),
             ("quote", new().any_scope(["a\""])),
             ("one of none", new().any_scope([])),

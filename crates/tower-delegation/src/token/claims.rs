@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    confirmation,
+    confirmation::Confirmation,
     issuer::{AudienceRule, ClaimMapping},
     names::{Audience, IssuerUrl},
     reason::DenialReason,
@@ -136,9 +136,7 @@ impl<'a> RawClaims<'a> {
         if self.has_events {
             return Err(DenialReason::NotAnAccessToken);
         }
-        if let Some(confirmation) = self.confirmation {
-            return Err(confirmation::refusal(confirmation));
-        }
+        let confirmation = self.confirmation.map(Confirmation::parse).transpose()?;
         let mapped = Mapped { mapping: terms.mapping, claims: &self };
         let (subject, client) = mapped.parties()?;
         if let AudienceRule::Clients(accepted) = &terms.mapping.audience
@@ -158,6 +156,7 @@ impl<'a> RawClaims<'a> {
             groups: mapped.groups()?,
             tenant: mapped.tenant(terms.issuer)?,
             session: mapped.session()?,
+            confirmation,
             audience,
             expires_at,
             not_before,

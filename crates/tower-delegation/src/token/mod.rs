@@ -40,6 +40,7 @@ pub use self::{
 };
 use crate::{
     clock::Timestamp,
+    confirmation::Confirmation,
     issuer::IssuerPolicy,
     names::{Audience, ClientId, SessionId, TenantId, TokenId},
     reason::DenialReason,
@@ -58,6 +59,8 @@ pub(crate) struct Facts {
     pub(crate) actors: Box<[Actor]>,
     pub(crate) audience: Box<[Audience]>,
     pub(crate) scopes: ScopeSet,
+    /// What the token is bound to; checked on every request by [`proof`](crate::proof).
+    pub(crate) confirmation: Option<Confirmation>,
     pub(crate) roles: RoleSet,
     pub(crate) permissions: PermissionSet,
     /// `None`: the token does not tell.
