@@ -130,3 +130,22 @@ async fn no_stranger_becomes_a_label() {
         assert!(!value.contains("stranger"), "{name}: {value}");
     }
 }
+
+#[tokio::test]
+async fn tokens_are_counted_by_whether_they_were_held() {
+    let ear = Ear::install();
+    let count = |outcome: &str| {
+        let key =
+            ("tower_delegation_tokens_total".to_owned(), vec![("outcome".to_owned(), outcome.to_owned())]);
+        ear.listen().get(&key).copied().unwrap_or_default()
+    };
+    let world = World::new().await;
+    let service = world.warm_service().await;
+    let (cached, verified) = (count("cached"), count("verified"));
+    let token = world.token().sign();
+    for _ in 0..3 {
+        assert_eq!(service.call(&token).await, StatusCode::OK);
+    }
+    // The other tests of this process count, too.
+    assert!(count("verified") > verified && count("cached") >= cached + 2.0);
+}

@@ -138,6 +138,8 @@ impl Entry {
 
 impl VerifiedTokens {
     pub(super) fn new(limits: TokenCache) -> Self {
+        #[cfg(feature = "metrics")]
+        super::metrics::describe();
         let mut secret = [0; 16];
         let usable = limits.max_entries > 0 && limits.max_bytes > 0;
         // Without randomness the map's keys could be foreseen: then there is no cache.

@@ -89,6 +89,9 @@ impl Verifier {
         let judged = entry.token.check_times(self.clock.now(), self.leeway, &entry.policy);
         if judged.is_err() {
             self.verified.remove(hash);
+        } else {
+            #[cfg(feature = "metrics")]
+            super::metrics::cached();
         }
         judged.map(|()| entry.token.clone())
     }
@@ -176,6 +179,8 @@ impl Verifier {
         };
         let verified = claims.into_verified(&terms, token.signing_input())?;
         verified.check_times(now, self.leeway, policy)?;
+        #[cfg(feature = "metrics")]
+        super::metrics::verified();
         Ok(verified)
     }
 }
