@@ -1,7 +1,7 @@
 //! [`TlsConfig`]: certificates and trust anchors, and how they are replaced.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -19,9 +19,14 @@ use tokio::sync::watch;
 use tower_delegation::{
     clock::{Clock, SystemClock},
     credential::{CertificateTrust, TrustGeneration},
+    spiffe::SpiffeId,
 };
 
-use crate::{error::TlsConfigError, pem::Pem, verifier::ClientPolicy};
+use crate::{
+    error::TlsConfigError,
+    pem::Pem,
+    verifier::{Anchors, ClientPolicy},
+};
 
 /// How many sessions can be resumed: less work for clients that come back.
 const SESSIONS: usize = 1024;
@@ -154,9 +159,14 @@ pub struct TlsConfigBuilder {
 
 #[derive(Clone, Debug)]
 enum ClientCertificates {
-    Required(Pem),
-    Accepted(Pem),
+    Chained { bundles: Bundles, required: bool },
     Any,
+}
+
+#[derive(Clone, Debug)]
+enum Bundles {
+    Common(Pem),
+    ByTrustDomain(Vec<(String, Pem)>),
 }
 
 impl TlsConfigBuilder {
@@ -170,14 +180,32 @@ impl TlsConfigBuilder {
     /// Every client needs a certificate that chains to one of the trust anchors
     /// in `bundle`.
     pub fn require_client_certificates(mut self, bundle: Pem) -> Self {
-        self.clients.push(ClientCertificates::Required(bundle));
+        self.clients.push(ClientCertificates::Chained { bundles: Bundles::Common(bundle), required: true });
         self
     }
 
     /// A client may present a certificate; it then has to chain to one of the
     /// trust anchors in `bundle`.
     pub fn accept_client_certificates(mut self, bundle: Pem) -> Self {
-        self.clients.push(ClientCertificates::Accepted(bundle));
+        self.clients.push(ClientCertificates::Chained { bundles: Bundles::Common(bundle), required: false });
+        self
+    }
+
+    /// Every client needs an [X509-SVID](tower_delegation::credential::x509_svid_id)
+    /// that chains to the bundle of its own trust domain, one of `bundles`
+    /// (names such as `example.org`). For workloads of more than one trust
+    /// domain this is the only safe way (X509-SVID section 5.1).
+    pub fn require_workloads<N: Into<String>>(mut self, bundles: impl IntoIterator<Item = (N, Pem)>) -> Self {
+        let bundles = Bundles::ByTrustDomain(named(bundles));
+        self.clients.push(ClientCertificates::Chained { bundles, required: true });
+        self
+    }
+
+    /// A client may present a certificate; it then has to be as for
+    /// [`require_workloads`](Self::require_workloads).
+    pub fn accept_workloads<N: Into<String>>(mut self, bundles: impl IntoIterator<Item = (N, Pem)>) -> Self {
+        let bundles = Bundles::ByTrustDomain(named(bundles));
+        self.clients.push(ClientCertificates::Chained { bundles, required: false });
         self
     }
 
@@ -229,13 +257,9 @@ impl TlsConfigBuilder {
         let policy = match self.clients.as_slice() {
             [] => ClientPolicy::Ignored,
             [ClientCertificates::Any] => ClientPolicy::Any,
-            [ClientCertificates::Required(bundle) | ClientCertificates::Accepted(bundle)] => {
-                let anchors = bundle.all::<CertificateDer<'_>>("the client bundle")?;
-                return Ok(ClientPolicy::Chained {
-                    anchors: anchors.iter().map(|anchor| anchor.to_vec()).collect(),
-                    revocation_lists,
-                    required: matches!(self.clients.as_slice(), [ClientCertificates::Required(_)]),
-                });
+            [ClientCertificates::Chained { bundles, required }] => {
+                let anchors = bundles.anchors()?;
+                return Ok(ClientPolicy::Chained { anchors, revocation_lists, required: *required });
             }
             [_, _, ..] => return Err(TlsConfigError::ClientCertificatesTwice),
         };
@@ -265,6 +289,37 @@ impl TlsConfigBuilder {
         server.session_storage = ServerSessionMemoryCache::new(SESSIONS);
         Ok(Arc::new(server))
     }
+}
+
+impl Bundles {
+    fn anchors(&self) -> Result<Anchors, TlsConfigError> {
+        let named = match self {
+            Self::Common(bundle) => return Ok(Anchors::Common(certificates(bundle)?)),
+            Self::ByTrustDomain(named) => named,
+        };
+        let mut anchors = BTreeMap::<String, BTreeSet<Vec<u8>>>::new();
+        for (name, bundle) in named {
+            match SpiffeId::new(&format!("spiffe://{name}")) {
+                Ok(id) if !id.has_path() => {}
+                Ok(_) | Err(_) => return Err(TlsConfigError::InvalidTrustDomain { name: name.clone() }),
+            }
+            anchors.entry(name.clone()).or_default().extend(certificates(bundle)?);
+        }
+        if anchors.is_empty() {
+            Err(TlsConfigError::NoTrustDomain)
+        } else {
+            Ok(Anchors::ByTrustDomain(anchors))
+        }
+    }
+}
+
+fn named<N: Into<String>>(bundles: impl IntoIterator<Item = (N, Pem)>) -> Vec<(String, Pem)> {
+    bundles.into_iter().map(|(name, bundle)| (name.into(), bundle)).collect()
+}
+
+fn certificates(bundle: &Pem) -> Result<BTreeSet<Vec<u8>>, TlsConfigError> {
+    let anchors = bundle.all::<CertificateDer<'_>>("the client bundle")?;
+    Ok(anchors.iter().map(|anchor| anchor.to_vec()).collect())
 }
 
 /// The library's clock, as rustls asks it.

@@ -42,13 +42,20 @@ pub enum TlsConfigError {
         source: Box<dyn Error + Send + Sync>,
     },
     /// A trust anchor cannot be used.
-    #[error("certificate {position} of the client bundle is no usable trust anchor")]
+    #[error("a certificate of the client bundle is no usable trust anchor")]
     TrustAnchor {
-        /// Its place in the bundle, from zero.
-        position: usize,
         /// What is wrong with it.
         source: Box<dyn Error + Send + Sync>,
     },
+    /// A name is not that of a trust domain (SPIFFE-ID section 2.1).
+    #[error("{name:?} is not a trust domain: use lower-case letters, digits, dots, dashes and underscores")]
+    InvalidTrustDomain {
+        /// The name as given.
+        name: String,
+    },
+    /// Workloads are let in, but of no trust domain.
+    #[error("workloads of no trust domain: name at least one, with its bundle")]
+    NoTrustDomain,
     /// The client certificates cannot be checked with what was given.
     #[error("the client bundle and its revocation lists cannot be used")]
     ClientCertificates {

@@ -45,6 +45,8 @@
 //! | none | is let in | is not asked for | |
 //! | [`require_client_certificates`](TlsConfigBuilder::require_client_certificates) | TLS alert | TLS alert | `ChainedToTrustAnchor` |
 //! | [`accept_client_certificates`](TlsConfigBuilder::accept_client_certificates) | is let in | TLS alert | `ChainedToTrustAnchor` |
+//! | [`require_workloads`](TlsConfigBuilder::require_workloads) | TLS alert | TLS alert; so is one that is no X509-SVID | `ChainedToTrustAnchor` |
+//! | [`accept_workloads`](TlsConfigBuilder::accept_workloads) | is let in | the same | `ChainedToTrustAnchor` |
 //! | [`accept_any_client_certificate`](TlsConfigBuilder::accept_any_client_certificate) | is let in | is let in | `PresentedOnly` |
 //!
 //! In every case the client has proved that it holds the certificate's key. TLS
@@ -55,8 +57,10 @@
 //! # Deployment caveat
 //!
 //! The peer is whoever ended the TLS connection. Behind a proxy that ends it,
-//! that is the proxy: this listener then says nothing about the caller. One
-//! bundle is one trust domain: see [`tower_delegation::credential`].
+//! that is the proxy: this listener then says nothing about the caller. A bundle
+//! of several trust domains lets each of their authorities name workloads of the
+//! others, unless it is given domain by domain to
+//! [`require_workloads`](TlsConfigBuilder::require_workloads).
 //!
 //! [`PeerInfo`]: tower_delegation::credential::PeerInfo
 //! [`CertificateTrust`]: tower_delegation::credential::CertificateTrust

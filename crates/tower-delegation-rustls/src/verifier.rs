@@ -1,6 +1,10 @@
 //! Who verifies client certificates, and against what.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    iter,
+    sync::Arc,
+};
 
 use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, SignatureScheme,
@@ -12,7 +16,7 @@ use rustls::{
         danger::{ClientCertVerified, ClientCertVerifier},
     },
 };
-use tower_delegation::credential::{CertificateTrust, PeerCertificate};
+use tower_delegation::credential::{CertificateTrust, PeerCertificate, x509_svid_id};
 
 use crate::error::TlsConfigError;
 
@@ -23,9 +27,18 @@ pub(crate) enum ClientPolicy {
     /// None is asked for.
     Ignored,
     /// One that chains to a trust anchor.
-    Chained { anchors: BTreeSet<Vec<u8>>, revocation_lists: BTreeSet<Vec<u8>>, required: bool },
+    Chained { anchors: Anchors, revocation_lists: BTreeSet<Vec<u8>>, required: bool },
     /// Any, or none.
     Any,
+}
+
+/// Trust anchors, as DER.
+#[derive(PartialEq, Eq)]
+pub(crate) enum Anchors {
+    /// For all certificates alike.
+    Common(BTreeSet<Vec<u8>>),
+    /// For X509-SVIDs, those of their own trust domain.
+    ByTrustDomain(BTreeMap<String, BTreeSet<Vec<u8>>>),
 }
 
 impl ClientPolicy {
@@ -41,25 +54,101 @@ impl ClientPolicy {
         &self,
         provider: &Arc<CryptoProvider>,
     ) -> Result<Arc<dyn ClientCertVerifier>, TlsConfigError> {
-        match self {
-            Self::Ignored => Ok(WebPkiClientVerifier::no_client_auth()),
-            Self::Any => Ok(Arc::new(AnyCertificate { provider: Arc::clone(provider) })),
-            Self::Chained { anchors, revocation_lists, required } => {
-                let mut roots = RootCertStore::empty();
-                for (position, anchor) in anchors.iter().enumerate() {
-                    roots
-                        .add(CertificateDer::from_slice(anchor))
-                        .map_err(|error| TlsConfigError::TrustAnchor { position, source: error.into() })?;
+        let (anchors, revocation_lists, required) = match self {
+            Self::Ignored => return Ok(WebPkiClientVerifier::no_client_auth()),
+            Self::Any => return Ok(Arc::new(AnyCertificate { provider: Arc::clone(provider) })),
+            Self::Chained { anchors, revocation_lists, required } => (anchors, revocation_lists, *required),
+        };
+        let chained = |roots: RootCertStore| {
+            let lists = revocation_lists.iter().cloned().map(CertificateRevocationListDer::from);
+            let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
+                .with_crls(lists)
+                .enforce_revocation_expiration();
+            let builder = if required { builder } else { builder.allow_unauthenticated() };
+            builder.build().map_err(|error| TlsConfigError::ClientCertificates { source: error.into() })
+        };
+        match anchors {
+            Anchors::Common(anchors) => chained(root_store(anchors)?),
+            Anchors::ByTrustDomain(bundles) => {
+                let (mut hints, mut verifiers) = (Vec::new(), BTreeMap::new());
+                for (trust_domain, anchors) in bundles {
+                    let roots = root_store(anchors)?;
+                    hints.extend(roots.subjects());
+                    verifiers.insert(trust_domain.clone(), chained(roots)?);
                 }
-                let lists = revocation_lists.iter().cloned().map(CertificateRevocationListDer::from);
-                let builder =
-                    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
-                        .with_crls(lists)
-                        .enforce_revocation_expiration();
-                let builder = if *required { builder } else { builder.allow_unauthenticated() };
-                builder.build().map_err(|error| TlsConfigError::ClientCertificates { source: error.into() })
+                let provider = Arc::clone(provider);
+                Ok(Arc::new(Workloads { verifiers, hints, required, provider }))
             }
         }
+    }
+}
+
+fn root_store(anchors: &BTreeSet<Vec<u8>>) -> Result<RootCertStore, TlsConfigError> {
+    let mut roots = RootCertStore::empty();
+    for anchor in anchors {
+        roots
+            .add(CertificateDer::from_slice(anchor))
+            .map_err(|error| TlsConfigError::TrustAnchor { source: error.into() })?;
+    }
+    Ok(roots)
+}
+
+/// Accepts X509-SVIDs, each by the bundle of its own trust domain and no other
+/// (X509-SVID section 5.1): no authority names workloads of another's domain.
+#[derive(Debug)]
+struct Workloads {
+    verifiers: BTreeMap<String, Arc<dyn ClientCertVerifier>>,
+    hints: Vec<DistinguishedName>,
+    required: bool,
+    provider: Arc<CryptoProvider>,
+}
+
+impl ClientCertVerifier for Workloads {
+    fn client_auth_mandatory(&self) -> bool {
+        self.required
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &self.hints
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        let chain: Vec<_> = iter::once(end_entity).chain(intermediates).collect();
+        let id = x509_svid_id(&chain).map_err(|error| {
+            tracing::debug!(%error, "a client certificate names no workload");
+            Error::from(CertificateError::ApplicationVerificationFailure)
+        })?;
+        match self.verifiers.get(id.trust_domain()) {
+            Some(verifier) => verifier.verify_client_cert(end_entity, intermediates, now),
+            None => Err(CertificateError::UnknownIssuer.into()),
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }
 

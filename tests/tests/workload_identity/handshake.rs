@@ -160,6 +160,46 @@ async fn a_certificate_that_is_no_svid_has_names_but_no_spiffe_id() {
     assert_eq!(who["certificate"]["chained"], true);
 }
 
+#[tokio::test]
+async fn an_authority_names_workloads_of_its_own_trust_domain_only() {
+    let (pki, partner) = (TestPki::new(), TestPki::of_trust_domain("partner.test"));
+    let bundles = [("example.org", bundle(&pki)), ("partner.test", bundle(&partner))];
+    let required = Site::start(server(&pki).require_workloads(bundles.clone())).await;
+    let optional = Site::start(server(&pki).accept_workloads(bundles)).await;
+    let named = |uri: &str| partner.certificate().uri(uri).issue();
+    for (name, identity, is_let_in) in [
+        ("ours", pki.intermediate().workload("/orders").issue(), true),
+        ("the partner's", partner.workload("/orders").issue(), true),
+        (
+            "ours, in the name of the partner's",
+            pki.certificate().uri("spiffe://partner.test/a").issue(),
+            false,
+        ),
+        ("the partner's, in the name of ours", named("spiffe://example.org/orders"), false),
+        ("of a third trust domain", named("spiffe://other.test/orders"), false),
+        ("no workload", pki.certificate().dns_name("orders.shop").issue(), false),
+        ("expired", pki.workload("/orders").expired().issue(), false),
+        ("self-signed", pki.workload("/orders").self_signed().issue(), false),
+    ] {
+        let client = MtlsClient::new(&pki).identity(&identity).build();
+        for site in [&required, &optional] {
+            let who = site.who(&client).await;
+            assert_eq!(who.is_ok(), is_let_in, "{name}: {who:?}");
+            assert!(who.is_err() || who.is_ok_and(|who| who["certificate"]["spiffe_id"].is_string()));
+        }
+    }
+    let nobody = MtlsClient::new(&pki).build();
+    assert!(required.who(&nobody).await.is_err());
+    assert!(optional.who(&nobody).await.unwrap()["certificate"].is_null());
+
+    // The key is asked for as well.
+    let (orders, thief) = (pki.workload("/orders").issue(), pki.workload("/thief").issue());
+    for version in [&TLS12, &TLS13] {
+        assert!(RawClient::new(&pki, &orders, &orders, version).who(required.address).await.is_ok());
+        assert!(RawClient::new(&pki, &orders, &thief, version).who(required.address).await.is_err());
+    }
+}
+
 #[test]
 fn refused_settings() {
     use TlsConfigError as E;
@@ -201,12 +241,25 @@ fn refused_settings() {
             server(&pki).require_client_certificates(Pem::text(
                 "-----BEGIN CERTIFICATE-----\nQ09SUlVQVA==\n-----END CERTIFICATE-----\n",
             )),
-            |error| matches!(error, E::TrustAnchor { position: 0, .. }),
+            |error| matches!(error, E::TrustAnchor { .. }),
         ),
         (
             "two ways to treat client certificates",
             server(&pki).require_client_certificates(bundle(&pki)).accept_any_client_certificate(),
             |error| matches!(error, E::ClientCertificatesTwice),
+        ),
+        ("workloads of no trust domain", server(&pki).require_workloads::<String>([]), |error| {
+            matches!(error, E::NoTrustDomain)
+        }),
+        (
+            "a trust domain as an identifier",
+            server(&pki).accept_workloads([("spiffe://example.org", bundle(&pki))]),
+            |error| matches!(error, E::InvalidTrustDomain { .. }),
+        ),
+        (
+            "a trust domain with a path",
+            server(&pki).accept_workloads([("example.org/ns", bundle(&pki))]),
+            |error| matches!(error, E::InvalidTrustDomain { .. }),
         ),
         ("revocation lists alone", server(&pki).revocation_lists(list()), |error| {
             matches!(error, E::RevocationListsUnused)

@@ -66,6 +66,31 @@ fn rules_of_the_chain() {
     }
 }
 
+/// A parser that reads a malformed extension as an absent one would let these pass.
+#[test]
+fn malformed_extensions_are_not_absent() {
+    let pki = TestPki::new();
+    let der = |builder: CertificateBuilder| builder.issue().chain_der().remove(0);
+    let two_uris = pki.workload("/orders").uri("https://example.org/");
+    for (name, certificate, good, bad) in [
+        (
+            "basic constraints",
+            der(pki.workload("/orders").authority()),
+            &b"\x55\x1d\x13\x01\x01\xff\x04\x05\x30\x03"[..],
+            &b"\x55\x1d\x13\x01\x01\xff\x04\x05\x31\x03"[..],
+        ),
+        ("a URI that is no text", der(two_uris), b"https://example.org/", b"https://\xffxample.org/"),
+    ] {
+        let at = certificate.windows(good.len()).position(|window| window == good).unwrap();
+        let mut changed = certificate.clone();
+        changed[at..at + good.len()].copy_from_slice(bad);
+        assert!(PeerCertificate::from_der(&[certificate], CertificateTrust::PresentedOnly).is_ok(), "{name}");
+        let error = PeerCertificate::from_der(&[&changed], CertificateTrust::PresentedOnly).unwrap_err();
+        assert!(error.to_string().contains("extension"), "{name}: {error}");
+        assert!(x509_svid_id(&[changed]).is_err(), "{name}");
+    }
+}
+
 #[test]
 fn what_is_shown_of_a_certificate() {
     let chain = TestPki::new().workload("/orders").dns_name("orders.shop").issue().chain_der();
