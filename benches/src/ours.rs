@@ -1,7 +1,7 @@
 //! tower-delegation, and the bare router that everybody adds to.
 
 use axum::{Router, body::Body, routing::get};
-use tower_delegation::{DelegationLayer, TrustedIssuer};
+use tower_delegation::{DelegationLayer, TrustedIssuer, token::TokenCache};
 
 use crate::{AUDIENCE, HttpSubject, PATH, Provider, Subject};
 
@@ -21,8 +21,9 @@ pub fn subject(provider: &Provider) -> Box<dyn Subject> {
     HttpSubject::<_, Body>::boxed(router().layer(layer(provider)))
 }
 
-/// The layer as it comes.
+/// The layer as it comes, but with room for the 100,000 tokens of the largest row.
 pub fn layer(provider: &Provider) -> DelegationLayer {
     let issuer = TrustedIssuer::with_static_keys(provider.issuer(), &provider.jwks()).unwrap();
-    DelegationLayer::builder().issuer(issuer.audience(AUDIENCE)).build().unwrap()
+    let room = TokenCache::new().max_entries(120_000).max_bytes(512 * 1024 * 1024);
+    DelegationLayer::builder().issuer(issuer.audience(AUDIENCE)).token_cache(room).build().unwrap()
 }

@@ -85,14 +85,27 @@ fn query_has_token(query: &str) -> bool {
     url::form_urlencoded::parse(query.as_bytes()).any(|(name, _)| name == "access_token")
 }
 
+/// The bytes that a `b64token` consists of, its padding aside. A table: every
+/// token that is not known yet goes through it byte by byte.
+const TOKEN_BYTES: [bool; 256] = {
+    let mut table = [false; 256];
+    let allowed = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/";
+    let mut rest = allowed.as_slice();
+    while let [byte, tail @ ..] = rest {
+        #[expect(clippy::indexing_slicing, reason = "a byte is always below 256; checked at compile time")]
+        {
+            table[*byte as usize] = true;
+        }
+        rest = tail;
+    }
+    table
+};
+
 /// `b64token = 1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="`.
 fn is_b64token(token: &[u8]) -> bool {
     let body_len = token.iter().rposition(|b| *b != b'=').map_or(0, |last| last + 1);
     let (body, _padding) = token.split_at(body_len);
-    !body.is_empty()
-        && body
-            .iter()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~' | b'+' | b'/'))
+    !body.is_empty() && body.iter().all(|b| TOKEN_BYTES.get(usize::from(*b)) == Some(&true))
 }
 
 /// `tchar`, RFC 9110 section 5.6.2.

@@ -30,7 +30,7 @@ pin_project! {
 pin_project! {
     #[project = StateProjection]
     enum State<S, ReqBody, F> {
-        Waiting { key: PendingKey, parked: Option<Waiting<S, ReqBody>> },
+        Waiting { key: PendingKey, parked: Option<Box<Waiting<S, ReqBody>>> },
         Serving { #[pin] future: F, observer: Observer },
         Refused { rejection: Rejection },
     }
@@ -49,7 +49,8 @@ where
     S: Service<Request<ReqBody>>,
 {
     pub(super) fn waiting(key: PendingKey, parked: Waiting<S, ReqBody>) -> Self {
-        Self { state: State::Waiting { key, parked: Some(parked) } }
+        // Boxed: the future of every request would carry the room for it.
+        Self { state: State::Waiting { key, parked: Some(Box::new(parked)) } }
     }
 
     pub(super) fn serving(future: S::Future, observer: Observer) -> Self {
@@ -76,7 +77,7 @@ where
                 StateProjection::Waiting { key, parked } => {
                     let key = ready!(key.as_mut().poll(cx));
                     let Some(waiting) = parked.take() else { return Poll::Pending };
-                    let Waiting { mut service, mut request, gate, mut observer } = waiting;
+                    let Waiting { mut service, mut request, gate, mut observer } = *waiting;
                     let authenticated = gate.authenticator.resume(
                         request.headers(),
                         request.uri(),

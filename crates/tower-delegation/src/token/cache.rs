@@ -6,7 +6,9 @@
 //! 2. An entry is good while its key is published. When the issuer withdraws
 //!    the key, the next request with the token is verified from scratch.
 //! 3. It is bounded by entries and by bytes; the least recently used goes first.
-//! 4. It holds no token: the map's key is a keyed 128-bit hash (SipHash-2-4) of
+//!    An entry whose token has expired is dropped when it is looked at, or falls
+//!    out as one that nobody uses any more: the map itself keeps no time.
+//! 4. It holds no token: the map's key is a keyed 128-bit hash (SipHash-1-3) of
 //!    the token's text under a secret of this very cache, so neither a dump of
 //!    the map nor a guess at it yields a token, and no two caches share entries.
 //! 5. Refusals are not remembered: a stranger fills nothing.
@@ -18,14 +20,13 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
 };
 
-use moka::{Expiry, policy::EvictionPolicy, sync::Cache};
-use siphasher::sip128::SipHasher24;
+use moka::{policy::EvictionPolicy, sync::Cache};
+use siphasher::sip128::SipHasher13;
 
 use super::VerifiedToken;
-use crate::{clock::Timestamp, issuer::IssuerPolicy, jwks::VerifyingKey};
+use crate::{issuer::IssuerPolicy, jwks::VerifyingKey};
 
 /// How many verified tokens are kept. Default: 50,000 tokens, 64 MiB.
 ///
@@ -86,8 +87,6 @@ pub(super) struct Entry {
     key: Arc<VerifyingKey>,
     /// The number of the issuer's key set under which `key` was last seen.
     epoch: AtomicU64,
-    /// When moka may throw the entry away. The library itself never relies on it.
-    lifetime: Duration,
 }
 
 /// Tokens that were verified before.
@@ -104,11 +103,8 @@ impl Entry {
         policy: Arc<IssuerPolicy>,
         key: Arc<VerifyingKey>,
         epoch: u64,
-        now: Timestamp,
-        leeway: Duration,
     ) -> Self {
-        let lifetime = token.facts().expires_at.saturating_add(leeway).saturating_since(now);
-        Self { token, policy, key, epoch: AtomicU64::new(epoch), lifetime }
+        Self { token, policy, key, epoch: AtomicU64::new(epoch) }
     }
 
     /// Is the key that vouches for the token published still? `false` also
@@ -154,7 +150,6 @@ impl VerifiedTokens {
                 .max_capacity(limits.max_bytes)
                 .weigher(weigh)
                 .eviction_policy(EvictionPolicy::lru())
-                .expire_after(DropExpired)
                 .build_with_hasher(HashedAlready(0))
         });
         Self { tokens, secret }
@@ -162,7 +157,7 @@ impl VerifiedTokens {
 
     /// The hash of a token's text.
     pub(super) fn hash(&self, token: &[u8]) -> TokenHash {
-        TokenHash(SipHasher24::new_with_key(&self.secret).hash(token).as_u128())
+        TokenHash(SipHasher13::new_with_key(&self.secret).hash(token).as_u128())
     }
 
     pub(super) fn get(&self, hash: TokenHash) -> Option<Arc<Entry>> {
@@ -199,15 +194,6 @@ impl VerifiedTokens {
 impl fmt::Debug for VerifiedTokens {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("VerifiedTokens").finish_non_exhaustive()
-    }
-}
-
-/// Lets moka drop entries whose token has expired.
-struct DropExpired;
-
-impl Expiry<TokenHash, Arc<Entry>> for DropExpired {
-    fn expire_after_create(&self, _: &TokenHash, entry: &Arc<Entry>, _: Instant) -> Option<Duration> {
-        Some(entry.lifetime)
     }
 }
 

@@ -107,7 +107,7 @@ impl Verifier {
                 let now = self.clock.now();
                 let verified = self.finish(&token, &key, claims, &policy, now)?;
                 if let Some(epoch) = epoch {
-                    let entry = Entry::new(verified.clone(), policy.to_arc(), key, epoch, now, self.leeway);
+                    let entry = Entry::new(verified.clone(), policy.to_arc(), key, epoch);
                     self.verified.insert(hash, entry);
                 }
                 Verification::Done(Ok(verified))

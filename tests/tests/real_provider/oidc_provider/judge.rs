@@ -168,7 +168,7 @@ async fn oauth4webapi_accepts_every_token_that_we_accept() {
         ("jti is a number", forge.claims(json!({ "jti": 1 })), R::ClaimMalformed),
         (
             "bound to a certificate",
-            forge.claims(json!({ "cnf": { "x5t#S256": "AA" } })),
+            forge.claims(json!({ "cnf": { "x5t#S256": "A".repeat(43) } })),
             R::ConfirmationUnsupported,
         ),
         (
