@@ -7,7 +7,7 @@ use aws_lc_rs::signature::{
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::Value;
-use siphasher::sip128::{Hasher128 as _, SipHasher24};
+use siphasher::sip128::{Hasher128 as _, SipHasher13};
 use tower_delegation_testing::Algorithm;
 
 use crate::Provider;
@@ -66,7 +66,7 @@ fn octets(text: &str) -> Vec<u8> {
 
 /// A keyed 128-bit hash of a token, as a key for a cache.
 pub fn fingerprint(token: &str) -> u128 {
-    let mut hasher = SipHasher24::new_with_keys(0x0706_0504_0302_0100, 0x0f0e_0d0c_0b0a_0908);
+    let mut hasher = SipHasher13::new_with_keys(0x0706_0504_0302_0100, 0x0f0e_0d0c_0b0a_0908);
     hasher.write(token.as_bytes());
     hasher.finish128().as_u128()
 }
