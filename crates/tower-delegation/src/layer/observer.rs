@@ -13,7 +13,9 @@ use crate::{
 
 /// Emits the event when the response head is there, or when it is dropped
 /// before: the client left, or the handler panicked.
-pub(super) struct Observer(Option<Observed>);
+///
+/// Boxed, because it travels with the future of every request.
+pub(super) struct Observer(Option<Box<Observed>>);
 
 struct Observed {
     clock: Arc<dyn Clock>,
@@ -37,14 +39,14 @@ impl Observer {
         if !audit::is_enabled() {
             return Self(None);
         }
-        Self(Some(Observed {
+        Self(Some(Box::new(Observed {
             started: clock.monotonic(),
             clock: clock.clone(),
             method: request.method().clone(),
             #[cfg(feature = "axum")]
             route: request.extensions().get().cloned(),
             caller: Caller::Unknown,
-        }))
+        })))
     }
 
     pub(super) fn identify(&mut self, caller: impl FnOnce() -> Caller) {
