@@ -56,7 +56,7 @@ impl ClientPolicy {
     ) -> Result<Arc<dyn ClientCertVerifier>, TlsConfigError> {
         let (anchors, revocation_lists, required) = match self {
             Self::Ignored => return Ok(WebPkiClientVerifier::no_client_auth()),
-            Self::Any => return Ok(Arc::new(AnyCertificate { provider: Arc::clone(provider) })),
+            Self::Any => return Ok(Acceptance::by(Rule::Any, provider)),
             Self::Chained { anchors, revocation_lists, required } => (anchors, revocation_lists, *required),
         };
         let chained = |roots: RootCertStore| {
@@ -76,8 +76,7 @@ impl ClientPolicy {
                     hints.extend(roots.subjects());
                     verifiers.insert(trust_domain.clone(), chained(roots)?);
                 }
-                let provider = Arc::clone(provider);
-                Ok(Arc::new(Workloads { verifiers, hints, required, provider }))
+                Ok(Acceptance::by(Rule::Workloads { verifiers, hints, required }, provider))
             }
         }
     }
@@ -93,23 +92,46 @@ fn root_store(anchors: &BTreeSet<Vec<u8>>) -> Result<RootCertStore, TlsConfigErr
     Ok(roots)
 }
 
-/// Accepts X509-SVIDs, each by the bundle of its own trust domain and no other
-/// (X509-SVID section 5.1): no authority names workloads of another's domain.
+/// What [`WebPkiClientVerifier`] cannot say by itself. In each case the client
+/// proves in the handshake that it holds the certificate's key.
 #[derive(Debug)]
-struct Workloads {
-    verifiers: BTreeMap<String, Arc<dyn ClientCertVerifier>>,
-    hints: Vec<DistinguishedName>,
-    required: bool,
+struct Acceptance {
+    rule: Rule,
     provider: Arc<CryptoProvider>,
 }
 
-impl ClientCertVerifier for Workloads {
+#[derive(Debug)]
+enum Rule {
+    /// Accepts whatever certificate can be read (RFC 8705 section 2.2): the chain is not verified.
+    Any,
+    /// Accepts X509-SVIDs, each by the bundle of its own trust domain and no other
+    /// (X509-SVID section 5.1): no authority names workloads of another's domain.
+    Workloads {
+        verifiers: BTreeMap<String, Arc<dyn ClientCertVerifier>>,
+        hints: Vec<DistinguishedName>,
+        required: bool,
+    },
+}
+
+impl Acceptance {
+    fn by(rule: Rule, provider: &Arc<CryptoProvider>) -> Arc<dyn ClientCertVerifier> {
+        Arc::new(Self { rule, provider: Arc::clone(provider) })
+    }
+}
+
+impl ClientCertVerifier for Acceptance {
     fn client_auth_mandatory(&self) -> bool {
-        self.required
+        match self.rule {
+            Rule::Any => false,
+            Rule::Workloads { required, .. } => required,
+        }
     }
 
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        &self.hints
+        match &self.rule {
+            Rule::Any => &[],
+            Rule::Workloads { hints, .. } => hints,
+        }
     }
 
     fn verify_client_cert(
@@ -118,67 +140,24 @@ impl ClientCertVerifier for Workloads {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        let chain: Vec<_> = iter::once(end_entity).chain(intermediates).collect();
-        let id = x509_svid_id(&chain).map_err(|error| {
-            tracing::debug!(%error, "a client certificate names no workload");
-            Error::from(CertificateError::ApplicationVerificationFailure)
-        })?;
-        match self.verifiers.get(id.trust_domain()) {
-            Some(verifier) => verifier.verify_client_cert(end_entity, intermediates, now),
-            None => Err(CertificateError::UnknownIssuer.into()),
-        }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
-    }
-}
-
-/// Accepts whatever certificate a client can prove to hold the key of
-/// (RFC 8705 section 2.2): the signature in the handshake is verified, the chain is not.
-#[derive(Debug)]
-struct AnyCertificate {
-    provider: Arc<CryptoProvider>,
-}
-
-impl ClientCertVerifier for AnyCertificate {
-    fn client_auth_mandatory(&self) -> bool {
-        false
-    }
-
-    fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        &[]
-    }
-
-    fn verify_client_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _now: UnixTime,
-    ) -> Result<ClientCertVerified, Error> {
-        match PeerCertificate::from_der(&[end_entity], CertificateTrust::PresentedOnly) {
-            Ok(_) => Ok(ClientCertVerified::assertion()),
-            Err(error) => {
-                tracing::debug!(%error, "a client certificate cannot be read");
-                Err(CertificateError::BadEncoding.into())
+        match &self.rule {
+            Rule::Any => match PeerCertificate::from_der(&[end_entity], CertificateTrust::PresentedOnly) {
+                Ok(_) => Ok(ClientCertVerified::assertion()),
+                Err(error) => {
+                    tracing::debug!(%error, "a client certificate cannot be read");
+                    Err(CertificateError::BadEncoding.into())
+                }
+            },
+            Rule::Workloads { verifiers, .. } => {
+                let chain: Vec<_> = iter::once(end_entity).chain(intermediates).collect();
+                let id = x509_svid_id(&chain).map_err(|error| {
+                    tracing::debug!(%error, "a client certificate names no workload");
+                    Error::from(CertificateError::ApplicationVerificationFailure)
+                })?;
+                match verifiers.get(id.trust_domain()) {
+                    Some(verifier) => verifier.verify_client_cert(end_entity, intermediates, now),
+                    None => Err(CertificateError::UnknownIssuer.into()),
+                }
             }
         }
     }

@@ -143,13 +143,15 @@ impl VerifiedTokens {
         // Without randomness the map's keys could be foreseen: then there is no cache.
         let seeded = usable && aws_lc_rs::rand::fill(&mut secret).is_ok();
         let tokens = seeded.then(|| {
-            // One bound for both: no entry weighs less than its share of the bytes.
-            let least = limits.max_bytes / limits.max_entries;
+            // One bound for both: no entry weighs less than its share of the bytes, rounded
+            // up. A weight has 32 bits, so more bytes than that an entry are of no use.
+            let max_bytes = limits.max_bytes.min(limits.max_entries.saturating_mul(u32::MAX.into()));
+            let least = max_bytes.div_ceil(limits.max_entries);
             let weigh = move |_: &TokenHash, entry: &Arc<Entry>| {
                 u32::try_from(entry.size().max(least)).unwrap_or(u32::MAX)
             };
             Cache::builder()
-                .max_capacity(limits.max_bytes)
+                .max_capacity(max_bytes)
                 .weigher(weigh)
                 .eviction_policy(EvictionPolicy::lru())
                 .build_with_hasher(HashedAlready(0))
