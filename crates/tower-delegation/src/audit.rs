@@ -27,7 +27,7 @@ use http::{Method, StatusCode};
 use tracing::Level;
 
 use crate::{
-    context::{Actor, DelegationContext, PeerCertificate, RequestRecord},
+    context::{Actor, DelegationContext, Evaluation, RequestRecord, WorkloadIdentity},
     reason::{DenialReason, RejectionKind},
 };
 
@@ -58,7 +58,7 @@ pub(crate) fn is_enabled() -> bool {
 impl AuditEvent<'_> {
     pub(crate) fn emit(&self) {
         let evaluations = self.record.map(RequestRecord::evaluations).unwrap_or_default();
-        let denial = self.refusal.or_else(|| evaluations.iter().find_map(|evaluation| evaluation.denial));
+        let denial = self.refusal.or_else(|| evaluations.iter().find_map(Evaluation::refusal));
         let decision = match denial {
             Some(_) => "deny",
             None if self.status.is_none() => "abandoned",
@@ -109,10 +109,11 @@ fn earlier(actors: &[Actor]) -> Option<String> {
     Some(text(&ids.join(" ")))
 }
 
-fn workload(certificate: &PeerCertificate) -> String {
-    match certificate.spiffe_id() {
-        Some(id) => text(id.as_str()),
-        None => certificate.thumbprint().iter().map(|byte| format!("{byte:02x}")).collect(),
+fn workload(workload: &WorkloadIdentity) -> String {
+    match (workload.spiffe_id(), workload.thumbprint()) {
+        (Some(id), _) => text(id.as_str()),
+        (None, Some(thumbprint)) => thumbprint.iter().map(|byte| format!("{byte:02x}")).collect(),
+        (None, None) => String::new(),
     }
 }
 

@@ -5,12 +5,12 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use http::{Extensions, HeaderMap, Uri, request::Parts};
+use http::{Extensions, HeaderMap, Method, Request, Uri, request::Parts};
 
 use crate::{
     clock::{Clock, SystemClock},
     context::{Anonymous, DelegationContext},
-    credential::{Credential, PeerInfo, bearer},
+    credential::{Credential, PeerInfo, TlsPeer, WorkloadIdentitySource, WorkloadRequest, bearer},
     error::ConfigError,
     issuer::{BuildContext, IssuerResolver, Issuers, TrustedIssuer},
     jwks::{KeySourceError, KeyStatus, PendingKey, VerifyingKey},
@@ -46,8 +46,8 @@ struct Inner {
 /// Where the identity of the workload at the other end of the connection comes
 /// from. Not considered unless configured: then no request has a workload
 /// identity, and every token that is bound to a certificate is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ClientIdentity(());
+#[derive(Clone, Debug)]
+pub struct ClientIdentity(Arc<dyn WorkloadIdentitySource>);
 
 impl ClientIdentity {
     /// From the TLS listener of this process, such as that of
@@ -57,7 +57,38 @@ impl ClientIdentity {
     /// to another listener than it believes.
     #[must_use]
     pub fn from_tls() -> Self {
-        Self(())
+        Self(Arc::new(TlsPeer))
+    }
+
+    /// From a source of your own.
+    #[must_use]
+    pub fn from_source(source: impl WorkloadIdentitySource) -> Self {
+        Self(Arc::new(source))
+    }
+}
+
+/// The parts of a request's head that authentication looks at.
+#[derive(Clone, Copy)]
+pub(crate) struct Head<'a> {
+    pub(crate) method: &'a Method,
+    pub(crate) uri: &'a Uri,
+    pub(crate) headers: &'a HeaderMap,
+    pub(crate) extensions: &'a Extensions,
+}
+
+impl<'a> Head<'a> {
+    pub(crate) fn of<B>(request: &'a Request<B>) -> Self {
+        Self {
+            method: request.method(),
+            uri: request.uri(),
+            headers: request.headers(),
+            extensions: request.extensions(),
+        }
+    }
+
+    fn of_parts(parts: &'a Parts) -> Self {
+        let Parts { method, uri, headers, extensions, .. } = parts;
+        Self { method, uri, headers, extensions }
     }
 }
 
@@ -66,7 +97,7 @@ pub(crate) enum Authentication {
     /// To the end: a context, or no credentials, or the reason for a refusal.
     Done(Result<Option<DelegationContext>, DenialReason>),
     /// To the issuer's keys. Await the key and call [`Authenticator::resume`].
-    NeedsKey(PendingKey),
+    NeedsKey(PendingKey, Transport),
 }
 
 impl Authenticator {
@@ -76,16 +107,23 @@ impl Authenticator {
     }
 
     /// Verifies the credentials in a request's head: `None` if there are none.
+    /// Header fields that speak for the workload are removed from the head.
     ///
     /// Waits only where the issuer's keys have to be fetched first.
     ///
     /// # Errors
     /// The [`Rejection`] to answer with.
-    pub async fn authenticate(&self, head: &Parts) -> Result<Option<DelegationContext>, Rejection> {
-        let Parts { headers, uri, extensions, .. } = head;
-        let result = match self.begin(headers, uri, extensions) {
-            Authentication::Done(result) => result,
-            Authentication::NeedsKey(key) => self.resume(headers, uri, extensions, key.await),
+    pub async fn authenticate(&self, head: &mut Parts) -> Result<Option<DelegationContext>, Rejection> {
+        let peer = peer_info(&head.extensions).cloned();
+        let result = match self.identify(&mut head.headers, peer) {
+            Err(reason) => Err(reason),
+            Ok(transport) => match self.begin(Head::of_parts(head), transport) {
+                Authentication::Done(result) => result,
+                Authentication::NeedsKey(key, transport) => {
+                    let key = key.await;
+                    self.resume(Head::of_parts(head), transport, key)
+                }
+            },
         };
         result.map_err(|reason| self.rejection(reason))
     }
@@ -96,7 +134,11 @@ impl Authenticator {
     /// # Errors
     /// The [`Rejection`] to answer with.
     pub async fn verify(&self, token: &str) -> Result<DelegationContext, Rejection> {
-        self.verify_of(token, None).await
+        let transport = match self.0.client_identity {
+            None => Transport::NotConsidered,
+            Some(_) => Transport::Considered(None),
+        };
+        self.verify_of(token, transport).await
     }
 
     /// Verifies an access token that came by a connection whose other end is
@@ -105,17 +147,18 @@ impl Authenticator {
     /// # Errors
     /// The [`Rejection`] to answer with.
     pub async fn verify_from(&self, token: &str, peer: &PeerInfo) -> Result<DelegationContext, Rejection> {
-        self.verify_of(token, Some(peer)).await
+        let transport = self.identify(&mut HeaderMap::new(), Some(peer.clone()));
+        self.verify_of(token, transport.map_err(|reason| self.rejection(reason))?).await
     }
 
-    async fn verify_of(&self, token: &str, peer: Option<&PeerInfo>) -> Result<DelegationContext, Rejection> {
+    async fn verify_of(&self, token: &str, transport: Transport) -> Result<DelegationContext, Rejection> {
         let verify = async {
             let credential = Credential::new(token)?;
             let token = match self.0.verifier.verify(credential) {
                 Verification::Done(result) => result,
                 Verification::NeedsKey(key) => self.0.verifier.verify_with(credential, &*key.await?),
             };
-            self.context(token?, peer)
+            self.context(token?, transport)
         };
         let verified = verify.await.map_err(|reason| match reason {
             // No request presented it, so no request is malformed.
@@ -203,32 +246,45 @@ impl Authenticator {
         Status { issuers }
     }
 
+    /// Who is at the other end. First, and for every request: header fields that
+    /// speak for the workload are removed here.
+    pub(crate) fn identify(
+        &self,
+        headers: &mut HeaderMap,
+        peer: Option<PeerInfo>,
+    ) -> Result<Transport, DenialReason> {
+        let Some(ClientIdentity(source)) = &self.0.client_identity else {
+            return Ok(Transport::NotConsidered);
+        };
+        let request = WorkloadRequest::new(headers, peer, self.clock().now());
+        source.identify(request).map(Transport::Considered)
+    }
+
     /// Authenticates as far as is possible without waiting.
-    pub(crate) fn begin(&self, headers: &HeaderMap, uri: &Uri, extensions: &Extensions) -> Authentication {
-        let token = match bearer(headers, uri) {
+    pub(crate) fn begin(&self, head: Head<'_>, transport: Transport) -> Authentication {
+        let token = match bearer(head.headers, head.uri) {
             Ok(Some(token)) => token,
             Ok(None) => return Authentication::Done(Ok(None)),
             Err(reason) => return Authentication::Done(Err(reason)),
         };
         match self.0.verifier.verify(token) {
-            Verification::Done(result) => Authentication::Done(
-                result.and_then(|token| self.context_of_request(token, extensions)).map(Some),
-            ),
-            Verification::NeedsKey(key) => Authentication::NeedsKey(key),
+            Verification::Done(result) => {
+                Authentication::Done(result.and_then(|token| self.context(token, transport)).map(Some))
+            }
+            Verification::NeedsKey(key) => Authentication::NeedsKey(key, transport),
         }
     }
 
     /// Goes on with the same head, now that the key is there or known not to be.
     pub(crate) fn resume(
         &self,
-        headers: &HeaderMap,
-        uri: &Uri,
-        extensions: &Extensions,
+        head: Head<'_>,
+        transport: Transport,
         key: Result<Arc<VerifyingKey>, DenialReason>,
     ) -> Result<Option<DelegationContext>, DenialReason> {
-        let Some(token) = bearer(headers, uri)? else { return Ok(None) };
+        let Some(token) = bearer(head.headers, head.uri)? else { return Ok(None) };
         let token = self.0.verifier.verify_with(token, &*key?)?;
-        self.context_of_request(token, extensions).map(Some)
+        self.context(token, transport).map(Some)
     }
 
     pub(crate) fn rejection(&self, reason: DenialReason) -> Rejection {
@@ -243,47 +299,15 @@ impl Authenticator {
         self.0.verifier.clock()
     }
 
-    fn context_of_request(
-        &self,
-        token: VerifiedToken,
-        extensions: &Extensions,
-    ) -> Result<DelegationContext, DenialReason> {
-        let peer = self.0.client_identity.map(|ClientIdentity(())| peer_info(extensions));
-        match peer {
-            None => self.context(token, None),
-            Some(Some(peer)) => self.context(token, Some(peer)),
-            Some(None) => {
-                tracing::error!("client identity comes from TLS, and the listener says nothing of the peer");
-                Err(DenialReason::PeerInfoMissing)
-            }
-        }
-    }
-
     /// Checks the token's binding and makes the context.
-    fn context(
-        &self,
-        token: VerifiedToken,
-        peer: Option<&PeerInfo>,
-    ) -> Result<DelegationContext, DenialReason> {
-        let transport = match self.0.client_identity {
-            None => Transport::NotConsidered,
-            Some(ClientIdentity(())) => {
-                let now = self.clock().now();
-                let certificate = peer.and_then(PeerInfo::certificate);
-                Transport::Tls(certificate.filter(|certificate| certificate.is_current(now)))
-            }
-        };
+    fn context(&self, token: VerifiedToken, transport: Transport) -> Result<DelegationContext, DenialReason> {
         let constraint = proof::check(token.facts().confirmation, &transport)?;
-        let workload = match transport {
-            Transport::NotConsidered | Transport::Tls(None) => None,
-            Transport::Tls(Some(certificate)) => Some(certificate.clone()),
-        };
-        Ok(DelegationContext::assertion(token, constraint, workload, self.0.realm.clone()))
+        Ok(DelegationContext::assertion(token, constraint, transport.workload(), self.0.realm.clone()))
     }
 }
 
 /// What the listener put into the request's extensions.
-fn peer_info(extensions: &Extensions) -> Option<&PeerInfo> {
+pub(crate) fn peer_info(extensions: &Extensions) -> Option<&PeerInfo> {
     #[cfg(feature = "axum")]
     if let Some(axum::extract::ConnectInfo(peer)) = extensions.get() {
         return Some(peer);

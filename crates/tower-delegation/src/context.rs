@@ -24,7 +24,7 @@ use crate::{
     token::VerifiedToken,
 };
 pub use crate::{
-    credential::PeerCertificate,
+    credential::{PeerCertificate, WorkloadIdentity},
     names::SubjectKind,
     proof::SenderConstraint,
     token::{Actor, ClaimError, GroupSet, PermissionSet, RoleSet, Subject},
@@ -41,7 +41,7 @@ pub struct DelegationContext(Arc<Inner>);
 struct Inner {
     token: VerifiedToken,
     sender_constraint: SenderConstraint,
-    workload: Option<PeerCertificate>,
+    workload: Option<WorkloadIdentity>,
     record: RequestRecord,
 }
 
@@ -50,7 +50,7 @@ impl DelegationContext {
     pub(crate) fn assertion(
         token: VerifiedToken,
         sender_constraint: SenderConstraint,
-        workload: Option<PeerCertificate>,
+        workload: Option<WorkloadIdentity>,
         realm: Arc<str>,
     ) -> Self {
         Self(Arc::new(Inner { token, sender_constraint, workload, record: RequestRecord::new(realm) }))
@@ -93,14 +93,11 @@ impl DelegationContext {
         self.subject().issuer()
     }
 
-    /// The workload identity: the client certificate of this connection, current
-    /// at the time of the request. `None` without mutual TLS, and where
+    /// The workload identity: what was proved about who sent this request, at its
+    /// time. `None` if nothing was, and where
     /// [`ClientIdentity`](crate::authenticator::ClientIdentity) is not configured.
-    ///
-    /// Who it names counts only if it
-    /// [chains to a trust anchor](crate::credential::CertificateTrust).
     #[must_use]
-    pub fn workload(&self) -> Option<&PeerCertificate> {
+    pub fn workload(&self) -> Option<&WorkloadIdentity> {
         self.0.workload.as_ref()
     }
 
@@ -255,8 +252,27 @@ pub(crate) struct RequestRecord {
 #[derive(Clone, Debug)]
 pub(crate) struct Evaluation {
     pub(crate) requirement: Cow<'static, str>,
-    /// `None`: allowed.
+    /// `None`: every demand holds.
     pub(crate) denial: Option<DenialReason>,
+    pub(crate) effect: Effect,
+}
+
+/// What comes of a denial.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Effect {
+    /// The request is refused.
+    Enforced,
+    /// It is recorded, and the request goes on.
+    Shadowed,
+    /// An explicit exception lets the request go on, for this reason.
+    Excepted(Cow<'static, str>),
+}
+
+impl Evaluation {
+    /// The denial that ended the request.
+    pub(crate) fn refusal(&self) -> Option<DenialReason> {
+        self.denial.filter(|_| self.effect == Effect::Enforced)
+    }
 }
 
 impl RequestRecord {

@@ -44,11 +44,16 @@ mod bearer;
 mod certificate;
 mod peer;
 mod svid;
+mod workload;
 
-pub(crate) use self::bearer::{Credential, bearer};
 pub use self::{
     bearer::MAX_TOKEN_LEN,
     certificate::{CertificateError, CertificateTrust, PeerCertificate},
     peer::{PeerInfo, TrustGeneration},
     svid::{X509SvidError, x509_svid_id},
+    workload::{WorkloadIdentity, WorkloadIdentitySource, WorkloadRequest},
+};
+pub(crate) use self::{
+    bearer::{Credential, bearer},
+    workload::TlsPeer,
 };

@@ -64,6 +64,10 @@ impl PeerInfo {
     pub fn certificate(&self) -> Option<&PeerCertificate> {
         self.certificate.as_ref()
     }
+
+    pub(crate) fn into_certificate(self) -> Option<PeerCertificate> {
+        self.certificate
+    }
 }
 
 impl From<(SocketAddr, PeerCertificate)> for PeerInfo {

@@ -14,7 +14,7 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::{DelegationBody, observer::Observer, service::Gate};
-use crate::{jwks::PendingKey, rejection::Rejection};
+use crate::{authenticator::Head, jwks::PendingKey, proof::Transport, rejection::Rejection};
 
 pin_project! {
     /// The future of [`Delegation`](super::Delegation).
@@ -40,6 +40,7 @@ pin_project! {
 pub(super) struct Waiting<S, ReqBody> {
     pub(super) service: S,
     pub(super) request: Request<ReqBody>,
+    pub(super) transport: Transport,
     pub(super) gate: Gate,
     pub(super) observer: Observer,
 }
@@ -77,13 +78,8 @@ where
                 StateProjection::Waiting { key, parked } => {
                     let key = ready!(key.as_mut().poll(cx));
                     let Some(waiting) = parked.take() else { return Poll::Pending };
-                    let Waiting { mut service, mut request, gate, mut observer } = *waiting;
-                    let authenticated = gate.authenticator.resume(
-                        request.headers(),
-                        request.uri(),
-                        request.extensions(),
-                        key,
-                    );
+                    let Waiting { mut service, mut request, transport, gate, mut observer } = *waiting;
+                    let authenticated = gate.authenticator.resume(Head::of(&request), transport, key);
                     match gate.admit(authenticated, &mut request, &mut observer) {
                         Ok(()) => State::Serving { future: service.call(request), observer },
                         Err(rejection) => State::Refused { rejection },

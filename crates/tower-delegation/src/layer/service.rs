@@ -16,7 +16,7 @@ use super::{
     observer::{Caller, Observer},
 };
 use crate::{
-    authenticator::{Authentication, Authenticator},
+    authenticator::{Authentication, Authenticator, Head, peer_info},
     context::DelegationContext,
     reason::DenialReason,
     rejection::Rejection,
@@ -69,17 +69,22 @@ where
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
         let authenticator = &self.gate.authenticator;
         let mut observer = Observer::start(authenticator.clock(), &request);
-        match authenticator.begin(request.headers(), request.uri(), request.extensions()) {
+        let peer = peer_info(request.extensions()).cloned();
+        let authentication = match authenticator.identify(request.headers_mut(), peer) {
+            Ok(transport) => authenticator.begin(Head::of(&request), transport),
+            Err(reason) => Authentication::Done(Err(reason)),
+        };
+        match authentication {
             Authentication::Done(result) => match self.gate.admit(result, &mut request, &mut observer) {
                 Ok(()) => ResponseFuture::serving(self.inner.call(request), observer),
                 Err(rejection) => ResponseFuture::refused(rejection),
             },
-            Authentication::NeedsKey(key) => {
+            Authentication::NeedsKey(key, transport) => {
                 // The service that was polled ready must be the one that is called.
                 let clone = self.inner.clone();
                 let service = mem::replace(&mut self.inner, clone);
                 let gate = self.gate.clone();
-                ResponseFuture::waiting(key, Waiting { service, request, gate, observer })
+                ResponseFuture::waiting(key, Waiting { service, request, transport, gate, observer })
             }
         }
     }

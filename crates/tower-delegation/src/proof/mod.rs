@@ -10,7 +10,7 @@
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 
-use crate::{confirmation::Confirmation, credential::PeerCertificate, reason::DenialReason};
+use crate::{confirmation::Confirmation, credential::WorkloadIdentity, reason::DenialReason};
 
 /// How a token is tied to whoever presents it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -34,28 +34,35 @@ impl SenderConstraint {
 }
 
 /// What the transport can tell of the other end.
-pub(crate) enum Transport<'a> {
-    /// The service does not look at client certificates.
+#[derive(Clone)]
+pub(crate) enum Transport {
+    /// The service does not look at it.
     NotConsidered,
-    /// The current client certificate, if there is one.
-    Tls(Option<&'a PeerCertificate>),
+    /// The workload, if it is known.
+    Considered(Option<WorkloadIdentity>),
+}
+
+impl Transport {
+    pub(crate) fn workload(self) -> Option<WorkloadIdentity> {
+        match self {
+            Self::NotConsidered => None,
+            Self::Considered(workload) => workload,
+        }
+    }
 }
 
 /// Checks the token's confirmation against the transport.
 pub(crate) fn check(
     confirmation: Option<Confirmation>,
-    transport: &Transport<'_>,
+    transport: &Transport,
 ) -> Result<SenderConstraint, DenialReason> {
-    match (confirmation, transport) {
-        (None, _) => Ok(SenderConstraint::None),
-        (Some(Confirmation::Certificate(_)), Transport::NotConsidered) => {
-            Err(DenialReason::ConfirmationUnsupported)
-        }
-        (Some(Confirmation::Certificate(_)), Transport::Tls(None)) => Err(DenialReason::CertificateMissing),
-        (Some(Confirmation::Certificate(bound)), Transport::Tls(Some(certificate))) => {
-            verify_slices_are_equal(&bound, certificate.thumbprint())
-                .map(|()| SenderConstraint::MutualTls)
-                .map_err(|_differ| DenialReason::ConfirmationMismatch)
-        }
-    }
+    let Some(Confirmation::Certificate(bound)) = confirmation else { return Ok(SenderConstraint::None) };
+    let Transport::Considered(workload) = transport else {
+        return Err(DenialReason::ConfirmationUnsupported);
+    };
+    let thumbprint =
+        workload.as_ref().and_then(WorkloadIdentity::thumbprint).ok_or(DenialReason::CertificateMissing)?;
+    verify_slices_are_equal(&bound, thumbprint)
+        .map(|()| SenderConstraint::MutualTls)
+        .map_err(|_differ| DenialReason::ConfirmationMismatch)
 }

@@ -29,7 +29,7 @@ pub use self::challenge::Challenge;
 pub(crate) use self::challenge::is_quotable;
 pub use crate::reason::RejectionKind;
 use crate::{
-    context::{DelegationContext, Evaluation, RequestFacts, RequestRecord},
+    context::{DelegationContext, Effect, Evaluation, RequestFacts, RequestRecord},
     reason::DenialReason,
     requirement::{Decision, Requirement},
 };
@@ -145,7 +145,7 @@ impl Rejection {
         let scope = requirement.and_then(Requirement::challenge_scope).map(Into::into);
         let name = requirement.map_or("credentials", Requirement::name).to_owned();
         let reason = DenialReason::CredentialsMissing;
-        record.add(Evaluation { requirement: name.into(), denial: Some(reason) });
+        record.add(Evaluation { requirement: name.into(), denial: Some(reason), effect: Effect::Enforced });
         Self { reason, realm: Some(record.realm().clone()), scope }
     }
 
@@ -254,7 +254,11 @@ impl DelegationContext {
             Decision::Allow => None,
             Decision::Deny(denial) => Some(denial.reason()),
         };
-        self.record().add(Evaluation { requirement: requirement.shared_name(), denial });
+        self.record().add(Evaluation {
+            requirement: requirement.shared_name(),
+            denial,
+            effect: Effect::Enforced,
+        });
         match denial {
             None => Ok(()),
             Some(reason) => {

@@ -3,8 +3,7 @@
 
 use super::{Delegation, Requirement};
 use crate::{
-    context::{DelegationContext, PeerCertificate, RequestFacts, SenderConstraint},
-    credential::CertificateTrust,
+    context::{DelegationContext, RequestFacts, SenderConstraint, WorkloadIdentity},
     reason::DenialReason,
 };
 
@@ -62,11 +61,8 @@ impl Requirement {
             return Some(DenialReason::SenderConstraintMissing);
         }
         if !self.workloads.is_empty() {
-            let trusted = delegation
-                .workload()
-                .filter(|workload| workload.trust() == CertificateTrust::ChainedToTrustAnchor)
-                .and_then(PeerCertificate::spiffe_id);
-            if !trusted.is_some_and(|id| self.workloads.iter().any(|pattern| pattern.matches(id))) {
+            let id = delegation.workload().and_then(WorkloadIdentity::spiffe_id);
+            if !id.is_some_and(|id| self.workloads.iter().any(|pattern| pattern.matches(id))) {
                 return Some(DenialReason::WorkloadNotAllowed);
             }
         }
