@@ -3,12 +3,19 @@
 //! The layer is one user of it. Another is code that gets a token by other
 //! means than HTTP through tower: a WebSocket message, a queue, a test.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use http::{Extensions, HeaderMap, Method, Request, Uri, request::Parts};
 
 use crate::{
-    clock::{Clock, SystemClock},
+    clock::{Clock, SystemClock, Timestamp},
     context::{Anonymous, DelegationContext},
     credential::{Credential, PeerInfo, TlsPeer, WorkloadIdentitySource, WorkloadRequest, bearer},
     error::ConfigError,
@@ -17,6 +24,7 @@ use crate::{
     proof::{self, Transport},
     reason::DenialReason,
     rejection::{Rejection, is_quotable},
+    revocation::{RevocationListener, RevocationQuery, RevocationStore, Standing},
     token::{TokenCache, Verification, VerifiedToken, Verifier},
 };
 
@@ -40,6 +48,9 @@ pub struct Authenticator(Arc<Inner>);
 struct Inner {
     verifier: Verifier,
     client_identity: Option<ClientIdentity>,
+    revocations: Option<Arc<dyn RevocationStore>>,
+    /// When the cache was last searched for revoked tokens, in milliseconds of the monotonic clock.
+    last_eviction: AtomicU64,
     realm: Arc<str>,
 }
 
@@ -302,9 +313,44 @@ impl Authenticator {
     /// Checks the token's binding and makes the context.
     fn context(&self, token: VerifiedToken, transport: Transport) -> Result<DelegationContext, DenialReason> {
         let constraint = proof::check(token.facts().confirmation, &transport)?;
-        Ok(DelegationContext::assertion(token, constraint, transport.workload(), self.0.realm.clone()))
+        let workload = transport.workload();
+        if let Some(revocations) = &self.0.revocations {
+            let query = revocation_query(&token, self.clock().now()).presented_by(workload.as_ref());
+            revocations.check(&query).into_result()?;
+        }
+        Ok(DelegationContext::assertion(token, constraint, workload, self.0.realm.clone()))
     }
 }
+
+fn revocation_query(token: &VerifiedToken, now: Timestamp) -> RevocationQuery<'_> {
+    let facts = token.facts();
+    RevocationQuery::new(&facts.revocation_keys, facts.issued_at, now)
+}
+
+/// How often the cache is searched for revoked tokens at most. It holds facts
+/// that are checked on every request, so this only gives back memory.
+const EVICTION_INTERVAL: Duration = Duration::from_secs(1);
+
+impl RevocationListener for Inner {
+    fn revoked(&self) {
+        let Some(revocations) = &self.revocations else { return };
+        let clock = self.verifier.clock();
+        let now = u64::try_from(clock.monotonic().as_millis()).unwrap_or(u64::MAX);
+        let last = self.last_eviction.load(Ordering::Relaxed);
+        let interval = u64::try_from(EVICTION_INTERVAL.as_millis()).unwrap_or(u64::MAX);
+        if last != NEVER && now.saturating_sub(last) < interval {
+            return;
+        }
+        self.last_eviction.store(now, Ordering::Relaxed);
+        let now = clock.now();
+        self.verifier.forget_each(|token| {
+            matches!(revocations.check(&revocation_query(token, now)), Standing::Revoked(_))
+        });
+    }
+}
+
+/// No search yet.
+const NEVER: u64 = u64::MAX;
 
 /// What the listener put into the request's extensions.
 pub(crate) fn peer_info(extensions: &Extensions) -> Option<&PeerInfo> {
@@ -347,6 +393,7 @@ pub struct AuthenticatorBuilder {
     clock: Arc<dyn Clock>,
     token_cache: TokenCache,
     client_identity: Option<ClientIdentity>,
+    revocations: Option<Arc<dyn RevocationStore>>,
     #[cfg(feature = "discovery")]
     http_client: Option<crate::http_client::HttpClient>,
 }
@@ -362,6 +409,7 @@ impl Default for AuthenticatorBuilder {
             clock: Arc::new(SystemClock::new()),
             token_cache: TokenCache::new(),
             client_identity: None,
+            revocations: None,
             #[cfg(feature = "discovery")]
             http_client: None,
         }
@@ -419,6 +467,13 @@ impl AuthenticatorBuilder {
         self
     }
 
+    /// What knows which tokens are revoked, asked on every request. None unless
+    /// set: a token is then good until it expires.
+    pub fn revocations(mut self, revocations: impl RevocationStore) -> Self {
+        self.revocations = Some(Arc::new(revocations));
+        self
+    }
+
     /// How many verified tokens are kept, so that their signature is checked
     /// once. Default 50,000 tokens, 64 MiB.
     pub fn token_cache(mut self, token_cache: TokenCache) -> Self {
@@ -473,10 +528,17 @@ impl AuthenticatorBuilder {
         }
         let issuers = Issuers::new(issuers, self.resolvers, context);
         let verifier = Verifier::new(issuers, self.clock, self.leeway, self.max_actors, self.token_cache);
-        Ok(Authenticator(Arc::new(Inner {
+        let inner = Arc::new(Inner {
             verifier,
             client_identity: self.client_identity,
+            revocations: self.revocations,
+            last_eviction: AtomicU64::new(NEVER),
             realm: self.realm,
-        })))
+        });
+        if let Some(revocations) = &inner.revocations {
+            let listener: Weak<Inner> = Arc::downgrade(&inner);
+            revocations.subscribe(listener);
+        }
+        Ok(Authenticator(inner))
     }
 }

@@ -10,6 +10,7 @@ mod confirmation;
 pub mod context;
 pub mod credential;
 pub mod error;
+mod hashed;
 #[cfg(feature = "discovery")]
 pub mod http_client;
 pub mod issuer;
@@ -20,6 +21,7 @@ mod proof;
 pub mod reason;
 pub mod rejection;
 pub mod requirement;
+pub mod revocation;
 pub mod scope;
 pub mod spiffe;
 pub mod token;

@@ -161,6 +161,19 @@ reasons! {
     /// The route demands a token that is bound to its presenter, and this one is not.
     SenderConstraintMissing = "sender_constraint_missing" => InvalidToken,
 
+    /// The token was revoked, or everything that was issued when it was.
+    TokenRevoked = "token_revoked" => InvalidToken,
+    /// The tokens of the subject were revoked.
+    SubjectRevoked = "subject_revoked" => InvalidToken,
+    /// The log-in that the token comes from was revoked.
+    SessionRevoked = "session_revoked" => InvalidToken,
+    /// The tokens of the client were revoked.
+    ClientRevoked = "client_revoked" => InvalidToken,
+    /// The current actor or one before it was revoked.
+    ActorRevoked = "actor_revoked" => InvalidToken,
+    /// The workload that presents the token was revoked.
+    WorkloadRevoked = "workload_revoked" => InvalidToken,
+
     /// The token's issuer is not one that the route accepts.
     IssuerNotAllowed = "issuer_not_allowed" => Forbidden,
     /// The token's audience is not the one that the route demands.
@@ -184,6 +197,8 @@ reasons! {
 
     /// The issuer's keys cannot be had right now.
     KeysUnavailable = "keys_unavailable" => Unavailable,
+    /// What is known of revocations is too old to decide by.
+    RevocationUnavailable = "revocation_unavailable" => Unavailable,
 
     /// A handler asks for the context, and no `DelegationLayer` ran.
     LayerMissing = "layer_missing" => Misconfigured,

@@ -23,7 +23,18 @@ use self::imports::{Child, Import, Reading};
 
 /// The order, lowest floor first; on one floor from left to right.
 const FLOORS: &[&[&str]] = &[
-    &["names", "reason", "error", "clock", "scope", "spiffe", "confirmation", "credential", "http_client"],
+    &[
+        "names",
+        "reason",
+        "error",
+        "clock",
+        "scope",
+        "spiffe",
+        "confirmation",
+        "credential",
+        "hashed",
+        "http_client",
+    ],
     &["revocation", "replay", "jwks", "issuer"],
     &["token", "introspection", "proof", "application"],
     &["context"],

@@ -33,6 +33,8 @@
 //! #     .route("/whoami", axum::routing::get(whoami));
 //! ```
 
+mod revocations;
+
 use std::{fmt, marker::PhantomData, ops::Deref};
 
 use axum::{
@@ -42,6 +44,7 @@ use axum::{
 };
 use http::request::Parts;
 
+pub use self::revocations::revocation_routes;
 use crate::{
     context::{Anonymous, DelegationContext, RequestFacts},
     rejection::Rejection,

@@ -53,7 +53,6 @@ impl WorkloadIdentity {
     /// The DNS names of the certificate. None unless it
     /// [chains to a trust anchor](CertificateTrust::ChainedToTrustAnchor):
     /// anybody can write any name into a certificate of their own making.
-    #[must_use]
     pub fn dns_names(&self) -> impl Iterator<Item = &str> {
         self.certificate()
             .filter(|certificate| certificate.trust() == CertificateTrust::ChainedToTrustAnchor)

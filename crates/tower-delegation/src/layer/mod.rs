@@ -62,6 +62,7 @@ use crate::{
     error::ConfigError,
     issuer::{IssuerResolver, TrustedIssuer},
     jwks::KeySourceError,
+    revocation::RevocationStore,
     token::TokenCache,
 };
 
@@ -177,6 +178,12 @@ impl DelegationLayerBuilder {
     /// certificate is then refused.
     pub fn client_identity(self, client_identity: ClientIdentity) -> Self {
         self.map(|authenticator| authenticator.client_identity(client_identity))
+    }
+
+    /// What knows which tokens are revoked, asked on every request, also for
+    /// tokens whose verification is cached. None unless set.
+    pub fn revocations(self, revocations: impl RevocationStore) -> Self {
+        self.map(|authenticator| authenticator.revocations(revocations))
     }
 
     /// How many verified tokens are kept, so that their signature is checked

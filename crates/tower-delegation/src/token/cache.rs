@@ -17,7 +17,6 @@
 
 use std::{
     fmt,
-    hash::{BuildHasher, Hasher},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -28,7 +27,7 @@ use moka::{policy::EvictionPolicy, sync::Cache};
 use siphasher::sip128::SipHasher13;
 
 use super::VerifiedToken;
-use crate::{issuer::IssuerPolicy, jwks::VerifyingKey};
+use crate::{hashed::HashedAlready, issuer::IssuerPolicy, jwks::VerifyingKey};
 
 /// How many verified tokens are kept. Default: 50,000 tokens, 64 MiB.
 ///
@@ -154,7 +153,7 @@ impl VerifiedTokens {
                 .max_capacity(max_bytes)
                 .weigher(weigh)
                 .eviction_policy(EvictionPolicy::lru())
-                .build_with_hasher(HashedAlready(0))
+                .build_with_hasher(HashedAlready::default())
         });
         Self { tokens, secret }
     }
@@ -171,6 +170,16 @@ impl VerifiedTokens {
     pub(super) fn insert(&self, hash: TokenHash, entry: Entry) {
         if let Some(tokens) = &self.tokens {
             tokens.insert(hash, Arc::new(entry));
+        }
+    }
+
+    /// Drops the tokens that `is_bad` says so of.
+    pub(super) fn remove_each(&self, is_bad: impl Fn(&VerifiedToken) -> bool) {
+        let Some(tokens) = &self.tokens else { return };
+        for (hash, entry) in tokens {
+            if is_bad(&entry.token) {
+                tokens.invalidate(&*hash);
+            }
         }
     }
 
@@ -198,37 +207,5 @@ impl VerifiedTokens {
 impl fmt::Debug for VerifiedTokens {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("VerifiedTokens").finish_non_exhaustive()
-    }
-}
-
-/// The map's keys are hashes already: their lower half will do.
-#[derive(Clone, Copy, Default)]
-struct HashedAlready(u64);
-
-impl BuildHasher for HashedAlready {
-    type Hasher = Self;
-
-    fn build_hasher(&self) -> Self {
-        Self(0)
-    }
-}
-
-impl Hasher for HashedAlready {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        // Only `write_u128` is called for a `TokenHash`; any other key still gets a sound hash.
-        for byte in bytes {
-            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01B3);
-        }
-    }
-
-    fn write_u128(&mut self, hash: u128) {
-        #[expect(clippy::cast_possible_truncation, reason = "the lower half is wanted")]
-        {
-            self.0 = hash as u64;
-        }
     }
 }

@@ -175,6 +175,7 @@ impl<'a> RawClaims<'a> {
                 None => Box::default(),
             },
             token_id,
+            revocation_keys: Box::default(),
             payload: self.payload.into(),
         }))
     }

@@ -50,6 +50,7 @@ use crate::{
     issuer::IssuerPolicy,
     names::{Audience, ClientId, SessionId, TenantId, TokenId},
     reason::DenialReason,
+    revocation::{RevocationKey, RevocationKind},
     scope::ScopeSet,
 };
 
@@ -80,11 +81,35 @@ pub(crate) struct Facts {
     pub(crate) acr: Option<Box<str>>,
     pub(crate) amr: Box<[Box<str>]>,
     pub(crate) token_id: TokenId,
+    /// What a revocation of any part of the token would be found by.
+    pub(crate) revocation_keys: Box<[RevocationKey]>,
     /// The claims' JSON, for [`VerifiedToken::claim`].
     payload: Box<str>,
 }
 
 impl Facts {
+    /// The token, its subject, log-in and client; each actor, in that role and
+    /// as a subject.
+    fn find_revocation_keys(&self) -> Box<[RevocationKey]> {
+        use RevocationKind as Kind;
+        let issuer = self.subject.issuer();
+        let of_token = [
+            Some((Kind::Token, self.token_id.as_str())),
+            Some((Kind::Subject, self.subject.id().as_str())),
+            self.session.as_ref().map(|session| (Kind::Session, session.as_str())),
+            self.client.as_ref().map(|client| (Kind::Client, client.as_str())),
+        ];
+        let of_token = of_token.into_iter().flatten().map(|(kind, id)| (kind, issuer, id));
+        let of_actors = self.actors.iter().flat_map(|actor| {
+            let (issuer, id) = (actor.issuer(), actor.id().as_str());
+            [(Kind::Actor, issuer, id), (Kind::Subject, issuer, id)]
+        });
+        of_token
+            .chain(of_actors)
+            .map(|(kind, issuer, id)| RevocationKey::of_party(kind, issuer, id))
+            .collect()
+    }
+
     fn payload_len(&self) -> usize {
         self.payload.len()
     }
@@ -92,7 +117,8 @@ impl Facts {
 
 impl VerifiedToken {
     /// Makes the proof. The one caller has just checked the signature.
-    fn assertion(facts: Facts) -> Self {
+    fn assertion(mut facts: Facts) -> Self {
+        facts.revocation_keys = facts.find_revocation_keys();
         Self(Arc::new(facts))
     }
 

@@ -138,6 +138,11 @@ impl Verifier {
         self.verified.clear();
     }
 
+    /// Forgets the verified tokens that `is_bad` says so of.
+    pub(crate) fn forget_each(&self, is_bad: impl Fn(&VerifiedToken) -> bool) {
+        self.verified.remove_each(is_bad);
+    }
+
     /// How many verified tokens are held.
     pub(crate) fn held(&self) -> u64 {
         self.verified.len()
