@@ -152,6 +152,10 @@ enum Problem {
 pub struct SpiffePattern {
     text: Box<str>,
     trust_domain: Box<str>,
+    /// What every match begins with: up to the first wildcard and with the slash
+    /// before it, so that whole segments are compared; all where there is none.
+    literal: Box<str>,
+    /// From the first wildcard on.
     segments: Box<[Segment]>,
     /// Whether one or more further segments follow: the pattern ends in `**`.
     open_ended: bool,
@@ -188,7 +192,7 @@ impl SpiffePattern {
             None if path == "**" => (None, true),
             _ => (Some(path), false),
         };
-        let segments: Vec<&str> = path.into_iter().flat_map(|path| path.split('/')).collect();
+        let mut segments: Vec<&str> = path.into_iter().flat_map(|path| path.split('/')).collect();
         if segments.contains(&"**") {
             return Err(wrong("`**` stands only at the end".into()));
         }
@@ -200,14 +204,23 @@ impl SpiffePattern {
         if let Err(error) = SpiffeId::new(&format!("{SCHEME}{trust_domain}/{}", path.join("/"))) {
             return Err(wrong(error.explain().into_owned()));
         }
-        let segments = segments.into_iter().map(|segment| match segment {
+        let wildcard = segments.iter().position(|segment| *segment == "*");
+        let behind = segments.split_off(wildcard.unwrap_or(segments.len()));
+        let literal = if wildcard.is_none() && !open_ended {
+            pattern.to_owned()
+        } else {
+            let before = segments.into_iter().map(|segment| format!("{segment}/"));
+            format!("{SCHEME}{trust_domain}/{}", before.collect::<String>())
+        };
+        let behind = behind.into_iter().map(|segment| match segment {
             "*" => Segment::Any,
             literal => Segment::Literal(literal.into()),
         });
         Ok(Self {
             text: pattern.into(),
             trust_domain: trust_domain.into(),
-            segments: segments.collect(),
+            literal: literal.into(),
+            segments: behind.collect(),
             open_ended,
         })
     }
@@ -227,15 +240,18 @@ impl SpiffePattern {
     /// Whether `id` is one of the workloads that are meant.
     #[must_use]
     pub fn matches(&self, id: &SpiffeId) -> bool {
-        let mut actual = id.segments();
-        id.trust_domain() == &*self.trust_domain
-            && self.segments.iter().all(|wanted| {
-                actual.next().is_some_and(|segment| match wanted {
-                    Segment::Literal(literal) => **literal == *segment,
-                    Segment::Any => true,
-                })
+        let Some(rest) = id.as_str().strip_prefix(&*self.literal) else { return false };
+        let has_wildcard = self.open_ended || !self.segments.is_empty();
+        if !has_wildcard {
+            return rest.is_empty();
+        }
+        let mut actual = rest.split('/');
+        self.segments.iter().all(|wanted| {
+            actual.next().is_some_and(|segment| match wanted {
+                Segment::Literal(literal) => **literal == *segment,
+                Segment::Any => true,
             })
-            && actual.next().is_some() == self.open_ended
+        }) && actual.next().is_some() == self.open_ended
     }
 }
 
@@ -345,6 +361,11 @@ mod tests {
             ("spiffe://td/ns/*", "spiffe://td/ns/a", true),
             ("spiffe://td/ns/*", "spiffe://td/ns", false),
             ("spiffe://td/ns/*", "spiffe://td/ns/a/b", false),
+            ("spiffe://td/ns/*/sa/a", "spiffe://td/ns/x/sa/a", true),
+            ("spiffe://td/ns/*/sa/a", "spiffe://td/ns/x/sa/b", false),
+            ("spiffe://td/ns/*/sa/a", "spiffe://td/ns/x/sa/ab", false),
+            ("spiffe://td/ns/*/sa/a", "spiffe://td/nsx/x/sa/a", false),
+            ("spiffe://td/ns/a/**", "spiffe://td/ns/ab/c", false),
             ("spiffe://td/*/sa/*", "spiffe://td/a/sa/b", true),
             ("spiffe://td/*/sa/*", "spiffe://td/sa/b", false),
             ("spiffe://td/ns/**", "spiffe://td/ns/a", true),
