@@ -11,7 +11,9 @@
 //! | `status` | the response's status, where there was a response |
 //! | `method`, `route` | the route's template (feature `axum`), never the raw path |
 //! | `requirements` | the names of the requirements evaluated, in order |
-//! | `issuer`, `subject`, `subject_kind`, `client`, `actor`, `earlier_actors`, `scopes`, `token_id` | from the verified token |
+//! | `issuer`, `subject`, `subject_kind`, `client`, `actor`, `earlier_actors`, `scopes`, `token_id` | from the verified token; `scopes` are the effective ones |
+//! | `application`, `application_kind` | the registered application of the client, and its kind: `application`, `service`, `agent` |
+//! | `presenter` | the registered application that presents the token: the current actor's, else the client's |
 //! | `sender_constraint` | how the token is tied to its presenter: `none`, `mutual_tls` |
 //! | `workload` | the SPIFFE ID of the client certificate, or else its thumbprint in hex |
 //! | `duration_us` | from the arrival of the head to the response's head, in microseconds |
@@ -68,6 +70,7 @@ impl AuditEvent<'_> {
         let names: Vec<&str> = evaluations.iter().map(|evaluation| &*evaluation.requirement).collect();
         let delegation = self.delegation;
         let subject = delegation.map(DelegationContext::subject);
+        let application = delegation.and_then(DelegationContext::application);
         let actors = delegation.map(DelegationContext::actors).unwrap_or_default();
         macro_rules! event {
             ($level:expr) => {
@@ -87,6 +90,9 @@ impl AuditEvent<'_> {
                     actor = actors.first().map(|actor| text(actor.id().as_str())),
                     earlier_actors = earlier(actors),
                     scopes = delegation.map(|delegation| text(delegation.scopes().as_str())),
+                    application = application.map(|application| text(application.name())),
+                    application_kind = application.map(|application| application.kind().as_str()),
+                    presenter = delegation.and_then(DelegationContext::presenter).map(|one| text(one.name())),
                     sender_constraint = delegation.map(|delegation| delegation.sender_constraint().as_str()),
                     workload = delegation.and_then(DelegationContext::workload).map(workload),
                     token_id = delegation.map(|delegation| text(delegation.token_id().as_str())),

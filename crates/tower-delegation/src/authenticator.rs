@@ -15,13 +15,14 @@ use std::{
 use http::{Extensions, HeaderMap, Method, Request, Uri, request::Parts};
 
 use crate::{
+    application::{Applications, Evidence},
     clock::{Clock, SystemClock, Timestamp},
     context::{Anonymous, DelegationContext},
     credential::{Credential, PeerInfo, TlsPeer, WorkloadIdentitySource, WorkloadRequest, bearer},
     error::ConfigError,
     issuer::{BuildContext, IssuerResolver, Issuers, TrustedIssuer},
     jwks::{KeySourceError, KeyStatus, PendingKey, VerifyingKey},
-    proof::{self, Transport},
+    proof::{self, SenderConstraint, Transport},
     reason::DenialReason,
     rejection::{Rejection, is_quotable},
     revocation::{RevocationListener, RevocationQuery, RevocationStore, Standing},
@@ -51,6 +52,7 @@ struct Inner {
     revocations: Option<Arc<dyn RevocationStore>>,
     /// When the cache was last searched for revoked tokens, in milliseconds of the monotonic clock.
     last_eviction: AtomicU64,
+    applications: Option<Applications>,
     realm: Arc<str>,
 }
 
@@ -310,15 +312,27 @@ impl Authenticator {
         self.0.verifier.clock()
     }
 
-    /// Checks the token's binding and makes the context.
+    /// Checks the token's binding and its presenter, and makes the context.
     fn context(&self, token: VerifiedToken, transport: Transport) -> Result<DelegationContext, DenialReason> {
-        let constraint = proof::check(token.facts().confirmation, &transport)?;
+        let facts = token.facts();
+        let constraint = proof::check(facts.confirmation, &transport)?;
         let workload = transport.workload();
+        let registration = match &self.0.applications {
+            None => None,
+            Some(applications) => {
+                let evidence = Evidence {
+                    clock: &**self.clock(),
+                    workload: workload.as_ref(),
+                    sender_constrained: constraint != SenderConstraint::None,
+                };
+                Some(applications.admit(&facts.registration, &facts.presentation(), &evidence)?)
+            }
+        };
         if let Some(revocations) = &self.0.revocations {
             let query = revocation_query(&token, self.clock().now()).presented_by(workload.as_ref());
             revocations.check(&query).into_result()?;
         }
-        Ok(DelegationContext::assertion(token, constraint, workload, self.0.realm.clone()))
+        Ok(DelegationContext::assertion(token, constraint, workload, registration, self.0.realm.clone()))
     }
 }
 
@@ -394,6 +408,7 @@ pub struct AuthenticatorBuilder {
     token_cache: TokenCache,
     client_identity: Option<ClientIdentity>,
     revocations: Option<Arc<dyn RevocationStore>>,
+    applications: Option<Applications>,
     #[cfg(feature = "discovery")]
     http_client: Option<crate::http_client::HttpClient>,
 }
@@ -410,6 +425,7 @@ impl Default for AuthenticatorBuilder {
             token_cache: TokenCache::new(),
             client_identity: None,
             revocations: None,
+            applications: None,
             #[cfg(feature = "discovery")]
             http_client: None,
         }
@@ -474,6 +490,14 @@ impl AuthenticatorBuilder {
         self
     }
 
+    /// The [registry of applications](crate::application) that may present
+    /// tokens, and how much each may do at most. Not set: the clients of an
+    /// issuer are taken as they come.
+    pub fn applications(mut self, applications: Applications) -> Self {
+        self.applications = Some(applications);
+        self
+    }
+
     /// How many verified tokens are kept, so that their signature is checked
     /// once. Default 50,000 tokens, 64 MiB.
     pub fn token_cache(mut self, token_cache: TokenCache) -> Self {
@@ -511,6 +535,15 @@ impl AuthenticatorBuilder {
         if self.realm.is_empty() || !is_quotable(&self.realm) {
             return Err(ConfigError::InvalidRealm { realm: self.realm.as_ref().to_owned() });
         }
+        if let (Some(applications), None) = (&self.applications, &self.client_identity)
+            && !applications.iter().any(|application| application.allows_any_workload())
+        {
+            // Not an error: the registry may change, and would then be one at run time.
+            tracing::warn!(
+                "every registered application is tied to its workloads, and none is ever known: \
+                 set `.client_identity(..)`"
+            );
+        }
         let context = BuildContext::new(self.clock.clone());
         #[cfg(feature = "discovery")]
         let context = match self.http_client {
@@ -533,6 +566,7 @@ impl AuthenticatorBuilder {
             client_identity: self.client_identity,
             revocations: self.revocations,
             last_eviction: AtomicU64::new(NEVER),
+            applications: self.applications,
             realm: self.realm,
         });
         if let Some(revocations) = &inner.revocations {

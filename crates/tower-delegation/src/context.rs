@@ -17,6 +17,7 @@ use http::{HeaderMap, Method, Uri};
 use serde::de::DeserializeOwned;
 
 use crate::{
+    application::Registration,
     clock::Timestamp,
     names::{Audience, ClientId, IssuerUrl, SessionId, TenantId, TokenId},
     reason::DenialReason,
@@ -24,6 +25,7 @@ use crate::{
     token::VerifiedToken,
 };
 pub use crate::{
+    application::{Application, ApplicationKind},
     credential::{PeerCertificate, WorkloadIdentity},
     names::SubjectKind,
     proof::SenderConstraint,
@@ -42,6 +44,8 @@ struct Inner {
     token: VerifiedToken,
     sender_constraint: SenderConstraint,
     workload: Option<WorkloadIdentity>,
+    /// With the registry of applications, where there is one.
+    registration: Option<Arc<Registration>>,
     record: RequestRecord,
 }
 
@@ -51,9 +55,11 @@ impl DelegationContext {
         token: VerifiedToken,
         sender_constraint: SenderConstraint,
         workload: Option<WorkloadIdentity>,
+        registration: Option<Arc<Registration>>,
         realm: Arc<str>,
     ) -> Self {
-        Self(Arc::new(Inner { token, sender_constraint, workload, record: RequestRecord::new(realm) }))
+        let record = RequestRecord::new(realm);
+        Self(Arc::new(Inner { token, sender_constraint, workload, registration, record }))
     }
 
     /// The party that the request is made for.
@@ -113,10 +119,40 @@ impl DelegationContext {
         &self.0.token.facts().audience
     }
 
-    /// The scopes that the token grants.
+    /// The registered application that the token was issued to: the client's.
+    /// `None` where no [registry](crate::application) is configured.
+    #[must_use]
+    pub fn application(&self) -> Option<&Application> {
+        self.0.registration.as_deref().map(Registration::client)
+    }
+
+    /// The registered application that presents the token: the current actor's
+    /// if there is one, else the client's. `None` where no
+    /// [registry](crate::application) is configured.
+    #[must_use]
+    pub fn presenter(&self) -> Option<&Application> {
+        self.0.registration.as_deref().map(Registration::presenter)
+    }
+
+    /// The effective scopes: those that the token grants, as far as the
+    /// client's application and the presenter's may ever use them. Requirements
+    /// go by these. Where no [registry](crate::application) is configured, all
+    /// that the token grants.
     #[must_use]
     pub fn scopes(&self) -> &ScopeSet {
+        self.0.registration.as_deref().and_then(Registration::cut_scopes).unwrap_or(self.token_scopes())
+    }
+
+    /// The scopes that the token grants, whoever presents it. For the record:
+    /// what counts are the effective [`scopes`](Self::scopes).
+    #[must_use]
+    pub fn token_scopes(&self) -> &ScopeSet {
         &self.0.token.facts().scopes
+    }
+
+    /// Could a broader token have this scope here?
+    pub(crate) fn may_ever_use(&self, scope: &str) -> bool {
+        self.0.registration.as_deref().is_none_or(|registration| registration.may_ever_use(scope))
     }
 
     /// The roles that the token names, where the issuer's

@@ -1,6 +1,6 @@
 //! What is wrong with a configuration, found by `build()` before any request.
 
-use std::time::Duration;
+use std::{error::Error, io, path::PathBuf, sync::Arc, time::Duration};
 
 /// A configuration that cannot be served safely.
 ///
@@ -129,4 +129,52 @@ pub enum ConfigError {
         /// What is wrong with it, and what would be right.
         problem: String,
     },
+    /// A registry of applications without applications would refuse every token.
+    #[error("no application is registered: every token would be refused")]
+    NoApplication,
+    /// A registered application is not usable.
+    #[error("application {application:?} is not usable: {key}: {problem}")]
+    InvalidApplication {
+        /// The application's name, or its place in the file where it has none.
+        application: String,
+        /// The key in TOML of what is wrong.
+        key: String,
+        /// What is wrong with it, and what would be right.
+        problem: String,
+    },
+    /// The text of a registry is not TOML, or has keys beside its applications.
+    #[error("the registry of applications is not readable in line {line}")]
+    ApplicationsMalformed {
+        /// The line, counted from 1.
+        line: usize,
+        /// What the parser said.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// The file of a registry cannot be read.
+    #[error("the registry of applications cannot be read from {path:?}")]
+    ApplicationsUnreadable {
+        /// The path as given.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// Another registry of applications cannot take the place of the one in force.
+    #[error("the registry of applications stays as it was")]
+    ApplicationsNotReplaced {
+        /// What is wrong with the other.
+        source: Arc<Self>,
+    },
+    /// The file of a registry cannot be watched.
+    #[error("the registry of applications cannot be watched at {path:?}")]
+    ApplicationsUnwatchable {
+        /// The path as given.
+        path: PathBuf,
+        /// What the operating system said.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// A registry that was not read from a file cannot be watched.
+    #[error(
+        "the registry of applications has no file to watch: make it with `Applications::from_toml_file(..)`"
+    )]
+    NoApplicationsFile,
 }

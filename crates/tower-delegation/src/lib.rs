@@ -1,6 +1,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![doc = include_str!("../../../README.md")]
 
+pub mod application;
 pub mod audit;
 pub mod authenticator;
 #[cfg(feature = "axum")]
@@ -31,6 +32,7 @@ pub mod token;
 pub use self::axum::{Authorized, Permit};
 #[doc(inline)]
 pub use self::{
+    application::Applications,
     authenticator::{Authenticator, ClientIdentity},
     context::{DelegationContext, RequestFacts, SubjectKind},
     error::ConfigError,

@@ -174,6 +174,43 @@ reasons! {
     /// The workload that presents the token was revoked.
     WorkloadRevoked = "workload_revoked" => InvalidToken,
 
+    /// The token names no client, and the service takes only those of registered applications.
+    ClientMissing = "client_missing" => Forbidden,
+    /// The client belongs to no registered application.
+    ClientUnregistered = "client_unregistered" => Forbidden,
+    /// The current actor belongs to no registered application.
+    ActorUnregistered = "actor_unregistered" => Forbidden,
+    /// The client's application is suspended.
+    ClientSuspended = "client_suspended" => Forbidden,
+    /// The current actor's application is suspended.
+    ActorSuspended = "actor_suspended" => Forbidden,
+    /// The registration of the client's application has ended.
+    ClientExpired = "client_expired" => Forbidden,
+    /// The registration of the current actor's application has ended.
+    ActorExpired = "actor_expired" => Forbidden,
+    /// The client's or the current actor's application is not registered for
+    /// the environment that the service runs in.
+    EnvironmentNotAllowed = "environment_not_allowed" => Forbidden,
+    /// The client's or the current actor's application is not registered for
+    /// the token's tenant.
+    TenantNotAllowed = "tenant_not_allowed" => Forbidden,
+    /// The presenter's application may not act for subjects of this kind.
+    ActingNotAllowed = "acting_not_allowed" => Forbidden,
+    /// The token lives longer than the client's or the current actor's
+    /// application may hold one.
+    ApplicationTokenLifetimeTooLong = "application_token_lifetime_too_long" => Forbidden,
+    /// The client's or the current actor's application must present tokens that
+    /// are bound to it, and this one is not.
+    ApplicationSenderConstraintMissing = "application_sender_constraint_missing" => InvalidToken,
+    /// The presenter's application is tied to its workloads, and nothing is
+    /// proved about the one that sent the request.
+    WorkloadUnknown = "workload_unknown" => Forbidden,
+    /// The workload that sent the request is not one of the presenter's application.
+    WorkloadNotRegistered = "workload_not_registered" => Forbidden,
+    /// The token has more scope than the client's or the current actor's
+    /// application may ever use, and that application's are not to be cut.
+    TokenTooBroad = "token_too_broad" => Forbidden,
+
     /// The token's issuer is not one that the route accepts.
     IssuerNotAllowed = "issuer_not_allowed" => Forbidden,
     /// The token's audience is not the one that the route demands.
@@ -194,6 +231,9 @@ reasons! {
     WorkloadNotAllowed = "workload_not_allowed" => Forbidden,
     /// The token lacks a scope that the route demands (RFC 6750 section 3.1).
     ScopeMissing = "scope_missing" => InsufficientScope,
+    /// The route demands a scope that the application may never use: no broader
+    /// token would help.
+    ScopeBeyondApplication = "scope_beyond_application" => Forbidden,
 
     /// The issuer's keys cannot be had right now.
     KeysUnavailable = "keys_unavailable" => Unavailable,

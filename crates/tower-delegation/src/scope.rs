@@ -69,6 +69,15 @@ impl ScopeSet {
         self.0.split(' ').filter(|scope| !scope.is_empty())
     }
 
+    /// The scopes that `keep` holds for. `None` if it holds for all.
+    pub(crate) fn cut(&self, keep: impl Fn(&str) -> bool) -> Option<Self> {
+        if self.iter().all(&keep) {
+            return None;
+        }
+        let kept: Vec<_> = self.iter().filter(|scope| keep(scope)).collect();
+        Some(Self(kept.join(" ").into()))
+    }
+
     /// Has the token no scope at all?
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -36,7 +36,7 @@ const FLOORS: &[&[&str]] = &[
         "http_client",
     ],
     &["revocation", "replay", "jwks", "issuer"],
-    &["token", "introspection", "proof", "application"],
+    &["application", "token", "introspection", "proof"],
     &["context"],
     &["requirement", "policy", "audit"],
     &["rejection", "authenticator", "exchange"],

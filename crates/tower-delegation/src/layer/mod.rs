@@ -57,6 +57,7 @@ pub use self::{
     service::Delegation,
 };
 use crate::{
+    application::Applications,
     authenticator::{Authenticator, AuthenticatorBuilder, ClientIdentity, Status},
     clock::Clock,
     error::ConfigError,
@@ -184,6 +185,13 @@ impl DelegationLayerBuilder {
     /// tokens whose verification is cached. None unless set.
     pub fn revocations(self, revocations: impl RevocationStore) -> Self {
         self.map(|authenticator| authenticator.revocations(revocations))
+    }
+
+    /// The [registry of applications](crate::application) that may present
+    /// tokens, and how much each may do at most. Not set: the clients of an
+    /// issuer are taken as they come.
+    pub fn applications(self, applications: Applications) -> Self {
+        self.map(|authenticator| authenticator.applications(applications))
     }
 
     /// How many verified tokens are kept, so that their signature is checked

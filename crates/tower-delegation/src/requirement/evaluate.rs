@@ -5,6 +5,7 @@ use super::{Delegation, Requirement};
 use crate::{
     context::{DelegationContext, RequestFacts, SenderConstraint, WorkloadIdentity},
     reason::DenialReason,
+    scope::Scope,
 };
 
 /// What an evaluation says. There is no default: nothing is allowed by omission.
@@ -95,9 +96,12 @@ impl Requirement {
         let all = self.scopes.iter().all(|scope| scopes.contains(scope.as_str()));
         let any =
             self.any_scopes.iter().all(|group| group.iter().any(|scope| scopes.contains(scope.as_str())));
-        if !(all && any) {
-            return Some(DenialReason::ScopeMissing);
+        if all && any {
+            return None;
         }
-        None
+        let within_reach = |scope: &Scope| delegation.may_ever_use(scope.as_str());
+        let curable = self.scopes.iter().all(within_reach)
+            && self.any_scopes.iter().all(|group| group.iter().any(within_reach));
+        Some(if curable { DenialReason::ScopeMissing } else { DenialReason::ScopeBeyondApplication })
     }
 }

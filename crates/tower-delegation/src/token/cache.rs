@@ -125,8 +125,9 @@ impl Entry {
 
     /// About how many bytes the entry takes.
     fn size(&self) -> u64 {
-        /// The entry, its facts, the allocations behind them, moka's own record.
-        const FIXED: usize = 900;
+        /// The entry, its facts, what the registry says of it, the allocations
+        /// behind them, moka's own record.
+        const FIXED: usize = 1000;
         let facts = self.token.facts();
         // Subject, client, audience and scopes are copies of parts of the payload.
         u64::try_from(FIXED + facts.payload_len() + facts.payload_len() / 3).unwrap_or(u64::MAX)

@@ -12,6 +12,7 @@ use super::{
     mapping::Mapped,
 };
 use crate::{
+    application::RegistrationSlot,
     clock::Timestamp,
     confirmation::Confirmation,
     issuer::{AudienceRule, ClaimMapping},
@@ -176,6 +177,7 @@ impl<'a> RawClaims<'a> {
             },
             token_id,
             revocation_keys: Box::default(),
+            registration: RegistrationSlot::default(),
             payload: self.payload.into(),
         }))
     }

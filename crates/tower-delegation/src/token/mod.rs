@@ -45,6 +45,7 @@ pub use self::{
     unverified::{MAX_HEADER_LEN, UnverifiedToken},
 };
 use crate::{
+    application::{Presentation, RegistrationSlot},
     clock::Timestamp,
     confirmation::Confirmation,
     issuer::IssuerPolicy,
@@ -83,6 +84,8 @@ pub(crate) struct Facts {
     pub(crate) token_id: TokenId,
     /// What a revocation of any part of the token would be found by.
     pub(crate) revocation_keys: Box<[RevocationKey]>,
+    /// What the registry of applications says of the token.
+    pub(crate) registration: RegistrationSlot,
     /// The claims' JSON, for [`VerifiedToken::claim`].
     payload: Box<str>,
 }
@@ -112,6 +115,19 @@ impl Facts {
 
     fn payload_len(&self) -> usize {
         self.payload.len()
+    }
+
+    /// What the registry of applications judges by.
+    pub(crate) fn presentation(&self) -> Presentation<'_> {
+        Presentation {
+            issuer: self.subject.issuer(),
+            client: self.client.as_ref(),
+            actor: self.actors.first().map(|actor| (actor.issuer(), actor.id())),
+            subject_kind: self.subject.kind(),
+            tenant: self.tenant.as_ref(),
+            scopes: &self.scopes,
+            lifetime: self.expires_at.saturating_since(self.issued_at),
+        }
     }
 }
 

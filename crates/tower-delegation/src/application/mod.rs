@@ -1,0 +1,335 @@
+//! The registry of applications: which of them may hold tokens, from where,
+//! for whom, and how much at most.
+//!
+//! With a registry ([`AuthenticatorBuilder::applications`]) a token counts only
+//! as far as the application that presents it is registered for it. The
+//! *presenter* is the application of the current actor where the token has an
+//! `act` (RFC 8693 section 4.1), else that of the client. On every request,
+//! also with a token that was seen before, in this order:
+//!
+//! 1. the token names a client: else `client_missing`;
+//! 2. the client belongs to a registered application: `client_unregistered`;
+//! 3. so does the current actor, if there is one: `actor_unregistered`;
+//! 4. neither is suspended: `client_suspended`, `actor_suspended`;
+//! 5. neither has expired: `client_expired`, `actor_expired`;
+//! 6. both are registered for the service's environment: `environment_not_allowed`;
+//! 7. and for the token's tenant: `tenant_not_allowed`;
+//! 8. the presenter may act for subjects of this kind: `acting_not_allowed`;
+//! 9. the token does not live longer than both may hold one:
+//!    `application_token_lifetime_too_long`;
+//! 10. the token is bound to its sender, if either demands that:
+//!     `application_sender_constraint_missing`;
+//! 11. the workload that sent the request is one of the presenter's:
+//!     `workload_unknown`, `workload_not_registered`;
+//! 12. the token's scopes are within both ceilings, if either refuses more:
+//!     `token_too_broad`. Otherwise they are cut.
+//!
+//! What is left of the scopes are the *effective scopes*: those of the token,
+//! as far as the client's application and the current actor's may ever use
+//! them. Requirements and audit events see no others.
+//!
+//! Without a registry the clients of an issuer are taken as they come.
+//!
+//! # Deployment caveat
+//!
+//! The rule is as good as the identity of the workload: without
+//! [`ClientIdentity`](crate::authenticator::ClientIdentity) no workload is
+//! known, and only applications that [may be presented from
+//! anywhere](ApplicationBuilder::allow_any_workload) are served.
+//!
+//! # Example
+//!
+//! ```
+//! use tower_delegation::{
+//!     Applications, ClientIdentity, ConfigError, DelegationLayer, TrustedIssuer,
+//!     application::{Application, ApplicationKind},
+//! };
+//!
+//! fn layer(issuer: TrustedIssuer) -> Result<DelegationLayer, ConfigError> {
+//!     let web = Application::builder("shop-web", ApplicationKind::Application)
+//!         .issuer("https://idp.example.com")
+//!         .client_id("shop-web")
+//!         .workload("spiffe://prod.example/shop/web")
+//!         .scopes(["orders:read", "orders:refund"])
+//!         .acts_for_users();
+//!     let copilot = Application::builder("copilot", ApplicationKind::Agent)
+//!         .issuer("https://idp.example.com")
+//!         .actor_id("copilot")
+//!         .workload("spiffe://prod.example/agents/copilot")
+//!         .scopes(["orders:read"])
+//!         .acts_for_users();
+//!     let applications = Applications::builder().application(web).application(copilot).build()?;
+//!     DelegationLayer::builder()
+//!         .issuer(issuer)
+//!         .client_identity(ClientIdentity::from_tls())
+//!         .applications(applications)
+//!         .build()
+//! }
+//! # let issuer = TrustedIssuer::discover("https://idp.example.com")?.audience("https://orders.example.com");
+//! # layer(issuer)?;
+//! # Ok::<(), ConfigError>(())
+//! ```
+//!
+//! [`AuthenticatorBuilder::applications`]: crate::authenticator::AuthenticatorBuilder::applications
+
+mod builder;
+mod deadline;
+#[cfg(feature = "toml")]
+mod file;
+mod presenter;
+mod registry;
+#[cfg(test)]
+mod tests;
+#[cfg(feature = "reload")]
+mod watch;
+mod workloads;
+
+#[cfg(feature = "toml")]
+#[doc = include_str!("../../../../docs/applications.md")]
+pub mod registry_file {}
+
+use std::time::Duration;
+
+#[cfg(feature = "reload")]
+pub use self::watch::ApplicationsWatcher;
+use self::workloads::Workloads;
+pub use self::{
+    builder::ApplicationBuilder,
+    deadline::Deadline,
+    registry::{Applications, ApplicationsBuilder, LoadFailure, RegistryStatus},
+};
+pub(crate) use self::{
+    presenter::{Evidence, Presentation, Registration},
+    registry::RegistrationSlot,
+};
+use crate::{
+    names::{ClientId, IssuerUrl, SubjectId, SubjectKind, TenantId},
+    scope::Scope,
+    spiffe::SpiffePattern,
+};
+
+/// What an application is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ApplicationKind {
+    /// An application that people use.
+    Application,
+    /// A service that acts for itself or for others, without a person in front of it.
+    Service,
+    /// An agent that decides by itself what it does for others.
+    Agent,
+}
+
+impl ApplicationKind {
+    /// The kind in lower case, as audit events carry it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Application => "application",
+            Self::Service => "service",
+            Self::Agent => "agent",
+        }
+    }
+}
+
+/// Whether an application may present tokens now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ApplicationStatus {
+    /// It may.
+    Active,
+    /// It may not, until this is taken back.
+    Suspended,
+}
+
+impl ApplicationStatus {
+    /// The status in lower case, as in TOML.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Suspended => "suspended",
+        }
+    }
+}
+
+/// What becomes of a token with more scope than its application may ever use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ExcessScopes {
+    /// The token counts, without the scopes that are too much.
+    Cut,
+    /// The token is refused: whoever issued it granted what it must not.
+    Refuse,
+}
+
+/// One registered application.
+#[derive(Clone, Debug)]
+pub struct Application {
+    name: Box<str>,
+    kind: ApplicationKind,
+    clients: Vec<(IssuerUrl, ClientId)>,
+    actors: Vec<(IssuerUrl, SubjectId)>,
+    vendor: Option<Box<str>>,
+    owner: Option<Box<str>>,
+    status: ApplicationStatus,
+    expires: Option<Deadline>,
+    review_by: Option<Deadline>,
+    workloads: Workloads,
+    /// Sorted, each once.
+    scopes: Vec<Scope>,
+    excess_scopes: ExcessScopes,
+    acts_for_users: bool,
+    acts_for_services: bool,
+    tenants: Vec<TenantId>,
+    environments: Vec<Box<str>>,
+    max_token_lifetime: Option<Duration>,
+    sender_constrained: bool,
+}
+
+impl Application {
+    /// Starts an entry. `name` is what people call the application; each name
+    /// occurs once in a registry.
+    pub fn builder(name: &str, kind: ApplicationKind) -> ApplicationBuilder {
+        ApplicationBuilder::new(name, kind)
+    }
+
+    /// What people call the application.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Application, service or agent.
+    #[must_use]
+    pub fn kind(&self) -> ApplicationKind {
+        self.kind
+    }
+
+    /// The clients that are this application, each with its issuer.
+    #[must_use]
+    pub fn clients(&self) -> impl ExactSizeIterator<Item = (&IssuerUrl, &ClientId)> {
+        self.clients.iter().map(|(issuer, id)| (issuer, id))
+    }
+
+    /// The actors that are this application, each with its issuer.
+    #[must_use]
+    pub fn actors(&self) -> impl ExactSizeIterator<Item = (&IssuerUrl, &SubjectId)> {
+        self.actors.iter().map(|(issuer, id)| (issuer, id))
+    }
+
+    /// Who makes the application.
+    #[must_use]
+    pub fn vendor(&self) -> Option<&str> {
+        self.vendor.as_deref()
+    }
+
+    /// Who answers for the application.
+    #[must_use]
+    pub fn owner(&self) -> Option<&str> {
+        self.owner.as_deref()
+    }
+
+    /// Whether it may present tokens now.
+    #[must_use]
+    pub fn status(&self) -> ApplicationStatus {
+        self.status
+    }
+
+    /// Until when the application is registered.
+    #[must_use]
+    pub fn expires(&self) -> Option<&Deadline> {
+        self.expires.as_ref()
+    }
+
+    /// Until when somebody should look at the entry again. Reported, not enforced.
+    #[must_use]
+    pub fn review_by(&self) -> Option<&Deadline> {
+        self.review_by.as_ref()
+    }
+
+    /// The workloads that may present its tokens, by SPIFFE ID.
+    #[must_use]
+    pub fn workloads(&self) -> impl ExactSizeIterator<Item = &SpiffePattern> {
+        self.workloads.spiffe.iter()
+    }
+
+    /// The workloads that may present its tokens, by the DNS name in their certificate.
+    #[must_use]
+    pub fn workload_dns_names(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.workloads.dns_names.iter().map(|name| &**name)
+    }
+
+    /// The workloads that may present its tokens, by the SHA-256 of their certificate.
+    #[must_use]
+    pub fn workload_thumbprints(&self) -> impl ExactSizeIterator<Item = &[u8; 32]> {
+        self.workloads.thumbprints.iter()
+    }
+
+    /// May its tokens be presented from anywhere?
+    #[must_use]
+    pub fn allows_any_workload(&self) -> bool {
+        self.workloads.any
+    }
+
+    /// The scopes that it may ever use, in alphabetical order.
+    #[must_use]
+    pub fn scopes(&self) -> impl ExactSizeIterator<Item = &Scope> {
+        self.scopes.iter()
+    }
+
+    /// What becomes of a token with more scope than that.
+    #[must_use]
+    pub fn excess_scopes(&self) -> ExcessScopes {
+        self.excess_scopes
+    }
+
+    /// May it act for subjects of this kind? Never for those of unknown kind.
+    #[must_use]
+    pub fn acts_for(&self, kind: SubjectKind) -> bool {
+        match kind {
+            SubjectKind::User => self.acts_for_users,
+            SubjectKind::Service => self.acts_for_services,
+            SubjectKind::Unknown => false,
+        }
+    }
+
+    /// The tenants that its tokens may belong to. None: any, or none.
+    #[must_use]
+    pub fn tenants(&self) -> impl ExactSizeIterator<Item = &TenantId> {
+        self.tenants.iter()
+    }
+
+    /// The environments that it is registered for.
+    #[must_use]
+    pub fn environments(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.environments.iter().map(|environment| &**environment)
+    }
+
+    /// The longest that a token of it may live, from `iat` to `exp`.
+    #[must_use]
+    pub fn max_token_lifetime(&self) -> Option<Duration> {
+        self.max_token_lifetime
+    }
+
+    /// Must its tokens be bound to their sender?
+    #[must_use]
+    pub fn requires_sender_constraint(&self) -> bool {
+        self.sender_constrained
+    }
+
+    fn may_ever_use(&self, scope: &str) -> bool {
+        self.scopes.binary_search_by(|one| one.as_str().cmp(scope)).is_ok()
+    }
+
+    fn is_for_environment(&self, environment: Option<&str>) -> bool {
+        match environment {
+            Some(environment) => self.environments.iter().any(|one| **one == *environment),
+            None => self.environments.is_empty(),
+        }
+    }
+
+    fn is_for_tenant(&self, tenant: Option<&TenantId>) -> bool {
+        self.tenants.is_empty() || tenant.is_some_and(|tenant| self.tenants.contains(tenant))
+    }
+}

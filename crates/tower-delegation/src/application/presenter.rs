@@ -1,0 +1,159 @@
+//! The presenter rule: the application of whoever presents a token, held
+//! against the registry. The order of the checks is in the [module's
+//! documentation](super).
+
+use std::{sync::Arc, time::Duration};
+
+use super::{Application, ApplicationStatus, ExcessScopes, registry::Registry};
+use crate::{
+    clock::{Clock, Timestamp},
+    credential::WorkloadIdentity,
+    names::{ClientId, IssuerUrl, SubjectId, SubjectKind, TenantId},
+    reason::DenialReason,
+    scope::ScopeSet,
+};
+
+/// What a verified token says of those who may present it. The same on every
+/// request with that token.
+pub(crate) struct Presentation<'a> {
+    pub(crate) issuer: &'a IssuerUrl,
+    pub(crate) client: Option<&'a ClientId>,
+    /// The current actor, with its issuer.
+    pub(crate) actor: Option<(&'a IssuerUrl, &'a SubjectId)>,
+    pub(crate) subject_kind: SubjectKind,
+    pub(crate) tenant: Option<&'a TenantId>,
+    pub(crate) scopes: &'a ScopeSet,
+    /// From `iat` to `exp`.
+    pub(crate) lifetime: Duration,
+}
+
+/// What is known of one request.
+pub(crate) struct Evidence<'a> {
+    pub(crate) clock: &'a dyn Clock,
+    pub(crate) workload: Option<&'a WorkloadIdentity>,
+    /// Is the token bound to its sender, and was that checked?
+    pub(crate) sender_constrained: bool,
+}
+
+/// What one registry says of one token. Made where every check has passed;
+/// those that depend on the request are made again on each.
+#[derive(Debug)]
+pub(crate) struct Registration {
+    /// Of which registry.
+    pub(super) generation: u64,
+    client: Arc<Application>,
+    /// The current actor's.
+    actor: Option<Arc<Application>>,
+    /// The token's scopes as far as both may ever use them; `None`: all.
+    scopes: Option<ScopeSet>,
+    /// Whether either ever expires: most do not, and need no clock.
+    has_end: bool,
+    sender_constrained: bool,
+}
+
+impl Registration {
+    /// Makes every check, in order.
+    pub(super) fn establish(
+        registry: &Registry,
+        presentation: &Presentation<'_>,
+        evidence: &Evidence<'_>,
+    ) -> Result<Self, DenialReason> {
+        let client = presentation.client.ok_or(DenialReason::ClientMissing)?;
+        let client =
+            registry.client(presentation.issuer, client).ok_or(DenialReason::ClientUnregistered)?.clone();
+        let actor = presentation
+            .actor
+            .map(|(issuer, id)| registry.actor(issuer, id).cloned().ok_or(DenialReason::ActorUnregistered));
+        let actor = actor.transpose()?;
+        let is_suspended = |application: &Application| application.status == ApplicationStatus::Suspended;
+        if is_suspended(&client) {
+            return Err(DenialReason::ClientSuspended);
+        }
+        if actor.as_deref().is_some_and(is_suspended) {
+            return Err(DenialReason::ActorSuspended);
+        }
+        let parties = || [Some(&*client), actor.as_deref()].into_iter().flatten();
+        let registration = Self {
+            generation: registry.generation,
+            has_end: parties().any(|party| party.expires.is_some()),
+            sender_constrained: parties().any(|party| party.sender_constrained),
+            scopes: presentation.scopes.cut(|scope| parties().all(|party| party.may_ever_use(scope))),
+            client: client.clone(),
+            actor: actor.clone(),
+        };
+        registration.check_end(evidence.clock)?;
+        if !parties().all(|party| party.is_for_environment(registry.environment())) {
+            return Err(DenialReason::EnvironmentNotAllowed);
+        }
+        if !parties().all(|party| party.is_for_tenant(presentation.tenant)) {
+            return Err(DenialReason::TenantNotAllowed);
+        }
+        if !registration.presenter().acts_for(presentation.subject_kind) {
+            return Err(DenialReason::ActingNotAllowed);
+        }
+        let is_too_long = |max| presentation.lifetime > max;
+        if parties().filter_map(|party| party.max_token_lifetime).any(is_too_long) {
+            return Err(DenialReason::ApplicationTokenLifetimeTooLong);
+        }
+        registration.check_presenter(evidence)?;
+        let is_too_broad = |party: &Application| {
+            party.excess_scopes == ExcessScopes::Refuse
+                && !presentation.scopes.iter().all(|scope| party.may_ever_use(scope))
+        };
+        if parties().any(is_too_broad) {
+            return Err(DenialReason::TokenTooBroad);
+        }
+        Ok(registration)
+    }
+
+    /// Makes those checks again that depend on the request, in the same order.
+    pub(super) fn recheck(&self, evidence: &Evidence<'_>) -> Result<(), DenialReason> {
+        self.check_end(evidence.clock)?;
+        self.check_presenter(evidence)
+    }
+
+    fn check_end(&self, clock: &dyn Clock) -> Result<(), DenialReason> {
+        if !self.has_end {
+            return Ok(());
+        }
+        let now = clock.now();
+        if has_expired(&self.client, now) {
+            return Err(DenialReason::ClientExpired);
+        }
+        if self.actor.as_deref().is_some_and(|actor| has_expired(actor, now)) {
+            return Err(DenialReason::ActorExpired);
+        }
+        Ok(())
+    }
+
+    fn check_presenter(&self, evidence: &Evidence<'_>) -> Result<(), DenialReason> {
+        if self.sender_constrained && !evidence.sender_constrained {
+            return Err(DenialReason::ApplicationSenderConstraintMissing);
+        }
+        self.presenter().workloads.check(evidence.workload)
+    }
+
+    /// The application that the token was issued to.
+    pub(crate) fn client(&self) -> &Application {
+        &self.client
+    }
+
+    /// The application that presents the token.
+    pub(crate) fn presenter(&self) -> &Application {
+        self.actor.as_deref().unwrap_or(&self.client)
+    }
+
+    /// The token's scopes where some of them were cut.
+    pub(crate) fn cut_scopes(&self) -> Option<&ScopeSet> {
+        self.scopes.as_ref()
+    }
+
+    /// Could any token of these applications have this scope?
+    pub(crate) fn may_ever_use(&self, scope: &str) -> bool {
+        self.client.may_ever_use(scope) && self.presenter().may_ever_use(scope)
+    }
+}
+
+fn has_expired(application: &Application, now: Timestamp) -> bool {
+    application.expires.as_ref().is_some_and(|deadline| deadline.has_passed(now))
+}

@@ -1,0 +1,516 @@
+use std::sync::Arc;
+
+use super::*;
+use crate::{
+    clock::{SystemClock, Timestamp},
+    credential::WorkloadIdentity,
+    error::ConfigError,
+    reason::DenialReason as R,
+    scope::ScopeSet,
+};
+
+const IDP: &str = "https://idp.example.com";
+
+fn web() -> ApplicationBuilder {
+    Application::builder("web", ApplicationKind::Application)
+        .issuer(IDP)
+        .client_id("web")
+        .workload("spiffe://td/web")
+        .scopes(["read", "write"])
+        .acts_for_users()
+}
+
+fn bot() -> ApplicationBuilder {
+    Application::builder("bot", ApplicationKind::Agent)
+        .issuer(IDP)
+        .actor_id("bot")
+        .workload("spiffe://td/bot")
+        .scopes(["read", "summarise"])
+        .acts_for_users()
+}
+
+/// What a token says and a request shows: a good one of `web`, for a user.
+struct Case {
+    client: Option<&'static str>,
+    actor: Option<(&'static str, &'static str)>,
+    kind: SubjectKind,
+    tenant: Option<&'static str>,
+    scopes: &'static str,
+    lifetime: Duration,
+    workload: Option<&'static str>,
+    sender_constrained: bool,
+}
+
+impl Case {
+    fn of_web() -> Self {
+        Self {
+            client: Some("web"),
+            actor: None,
+            kind: SubjectKind::User,
+            tenant: None,
+            scopes: "read",
+            lifetime: Duration::from_secs(300),
+            workload: Some("spiffe://td/web"),
+            sender_constrained: false,
+        }
+    }
+
+    fn of_bot() -> Self {
+        Self { actor: Some((IDP, "bot")), workload: Some("spiffe://td/bot"), ..Self::of_web() }
+    }
+
+    fn judge(&self, applications: &Applications, slot: &RegistrationSlot) -> Result<Arc<Registration>, R> {
+        let client = self.client.map(ClientId::from);
+        let actor = self.actor.map(|(issuer, id)| (IssuerUrl::from(issuer), SubjectId::from(id)));
+        let tenant = self.tenant.map(TenantId::from);
+        let workload = self.workload.map(|id| WorkloadIdentity::of_spiffe_id(id.parse().unwrap()));
+        let presentation = Presentation {
+            issuer: &IDP.into(),
+            client: client.as_ref(),
+            actor: actor.as_ref().map(|(issuer, id)| (issuer, id)),
+            subject_kind: self.kind,
+            tenant: tenant.as_ref(),
+            scopes: &ScopeSet::parse(self.scopes).unwrap(),
+            lifetime: self.lifetime,
+        };
+        let evidence = Evidence {
+            clock: &SystemClock::new(),
+            workload: workload.as_ref(),
+            sender_constrained: self.sender_constrained,
+        };
+        applications.admit(slot, &presentation, &evidence)
+    }
+
+    fn reason(&self, applications: &Applications) -> Option<R> {
+        self.judge(applications, &RegistrationSlot::default()).err()
+    }
+}
+
+fn registry(entries: impl IntoIterator<Item = ApplicationBuilder>) -> Applications {
+    entries.into_iter().fold(Applications::builder(), ApplicationsBuilder::application).build().unwrap()
+}
+
+/// An application that breaks the rules from number `from` on.
+fn broken(from: usize, entry: ApplicationBuilder) -> ApplicationBuilder {
+    type Breaks = fn(ApplicationBuilder) -> ApplicationBuilder;
+    let broken: [(usize, Breaks); 7] = [
+        (4, ApplicationBuilder::suspended),
+        (5, |entry| entry.expires("2001-01-01")),
+        (6, |entry| entry.environment("production")),
+        (7, |entry| entry.tenant("theirs")),
+        (9, |entry| entry.max_token_lifetime(Duration::from_secs(600))),
+        (10, ApplicationBuilder::require_sender_constraint),
+        (12, ApplicationBuilder::refuse_excess_scopes),
+    ];
+    let broken = broken.into_iter().filter(|(number, _)| *number >= from);
+    broken.fold(entry, |entry, (_, breaks)| breaks(entry))
+}
+
+/// A request that breaks the rules from number `from` on.
+fn breaking(from: usize, mut case: Case) -> Case {
+    type Breaks = fn(&mut Case);
+    let breaks: [(usize, Breaks); 8] = [
+        (3, |case| case.actor = case.actor.map(|_| (IDP, "stranger"))),
+        (2, |case| case.client = Some("stranger")),
+        (1, |case| case.client = None),
+        (8, |case| case.kind = SubjectKind::Unknown),
+        (7, |case| case.tenant = Some("ours")),
+        (9, |case| case.lifetime = Duration::from_secs(601)),
+        (11, |case| case.workload = None),
+        (12, |case| case.scopes = "read admin"),
+    ];
+    for (_, breaks) in breaks.into_iter().filter(|(number, _)| *number >= from) {
+        breaks(&mut case);
+    }
+    case
+}
+
+#[test]
+fn the_first_broken_rule_is_told() {
+    let numbered = [
+        (1, R::ClientMissing, R::ClientMissing),
+        (2, R::ClientUnregistered, R::ClientUnregistered),
+        (3, R::ClientSuspended, R::ActorUnregistered),
+        (4, R::ClientSuspended, R::ActorSuspended),
+        (5, R::ClientExpired, R::ActorExpired),
+        (6, R::EnvironmentNotAllowed, R::EnvironmentNotAllowed),
+        (7, R::TenantNotAllowed, R::TenantNotAllowed),
+        (8, R::ActingNotAllowed, R::ActingNotAllowed),
+        (9, R::ApplicationTokenLifetimeTooLong, R::ApplicationTokenLifetimeTooLong),
+        (10, R::ApplicationSenderConstraintMissing, R::ApplicationSenderConstraintMissing),
+        (11, R::WorkloadUnknown, R::WorkloadUnknown),
+        (12, R::TokenTooBroad, R::TokenTooBroad),
+    ];
+    for (number, of_client, of_actor) in numbered {
+        let client_is_wrong = registry([broken(number, web()), bot()]);
+        let actor_is_wrong = registry([web(), broken(number, bot())]);
+        for (name, applications, case, reason) in [
+            ("the client's, alone", &client_is_wrong, Case::of_web(), of_client),
+            ("the client's, behind an actor", &client_is_wrong, Case::of_bot(), of_client),
+            ("the actor's", &actor_is_wrong, Case::of_bot(), of_actor),
+        ] {
+            let case = breaking(number, case);
+            // A stranger in the actor's place is told before what is wrong with the client's.
+            let reason = if number == 3 && case.actor.is_some() { R::ActorUnregistered } else { reason };
+            assert_eq!(case.reason(applications), Some(reason), "{number}: {name}");
+        }
+    }
+    let sound = registry([web(), bot()]);
+    assert_eq!(Case::of_web().reason(&sound), None);
+    assert_eq!(Case::of_bot().reason(&sound), None);
+}
+
+#[test]
+fn refused() {
+    let applications = registry([web(), bot(), web_like("batch").acts_for_services()]);
+    for (name, case, reason) in [
+        (
+            "the client is known at another issuer only",
+            Case { client: Some("elsewhere"), ..Case::of_web() },
+            R::ClientUnregistered,
+        ),
+        (
+            "the actor is known at another issuer only",
+            Case { actor: Some(("https://other", "bot")), ..Case::of_bot() },
+            R::ActorUnregistered,
+        ),
+        (
+            "a client's id is no actor's",
+            Case { actor: Some((IDP, "web")), ..Case::of_web() },
+            R::ActorUnregistered,
+        ),
+        (
+            "an actor's id is no client's",
+            Case { client: Some("bot"), ..Case::of_web() },
+            R::ClientUnregistered,
+        ),
+        (
+            "the client's workload behind an actor",
+            Case { workload: Some("spiffe://td/web"), ..Case::of_bot() },
+            R::WorkloadNotRegistered,
+        ),
+        (
+            "the actor's workload without an actor",
+            Case { workload: Some("spiffe://td/bot"), ..Case::of_web() },
+            R::WorkloadNotRegistered,
+        ),
+        ("nobody's workload", Case { workload: None, ..Case::of_web() }, R::WorkloadUnknown),
+        ("a service's own token", Case { kind: SubjectKind::Service, ..Case::of_web() }, R::ActingNotAllowed),
+        (
+            "a user's token at a service",
+            Case { client: Some("batch"), workload: Some("spiffe://td/batch"), ..Case::of_web() },
+            R::ActingNotAllowed,
+        ),
+        ("nobody knows for whom", Case { kind: SubjectKind::Unknown, ..Case::of_bot() }, R::ActingNotAllowed),
+    ] {
+        assert_eq!(case.reason(&applications), Some(reason), "{name}");
+    }
+}
+
+/// An application without whom it acts for.
+fn web_like(name: &str) -> ApplicationBuilder {
+    Application::builder(name, ApplicationKind::Service)
+        .client_id_at(IDP, name)
+        .client_id_at("https://other", "elsewhere")
+        .workload(&format!("spiffe://td/{name}"))
+}
+
+#[test]
+fn environments_and_tenants() {
+    let environment = |registered: &[&str], own: Option<&str>| {
+        let entry = registered.iter().fold(web(), |entry, one| entry.environment(one));
+        let builder = Applications::builder().application(entry);
+        let builder = match own {
+            Some(own) => builder.environment(own),
+            None => builder,
+        };
+        Case::of_web().reason(&builder.build().unwrap())
+    };
+    let denied = Some(R::EnvironmentNotAllowed);
+    for (registered, own, expected) in [
+        (&["test", "live"][..], Some("live"), None),
+        (&[], None, None),
+        (&["test"], Some("live"), denied),
+        (&["live"], Some("LIVE"), denied),
+        (&[], Some("live"), denied),
+        (&["live"], None, denied),
+    ] {
+        assert_eq!(environment(registered, own), expected, "{registered:?} in {own:?}");
+    }
+    let one_tenant = registry([web().tenant("ours")]);
+    for (tenant, expected) in
+        [(Some("ours"), None), (Some("theirs"), Some(R::TenantNotAllowed)), (None, Some(R::TenantNotAllowed))]
+    {
+        let case = Case { tenant, ..Case::of_web() };
+        assert_eq!(case.reason(&one_tenant), expected, "{tenant:?}");
+        assert_eq!(case.reason(&registry([web()])), None, "{tenant:?}");
+    }
+}
+
+#[test]
+fn a_token_seen_before_is_judged_by_the_registry_as_it_is_now() {
+    let applications = registry([web(), bot()]);
+    let (case, slot) = (Case::of_bot(), RegistrationSlot::default());
+    let first = case.judge(&applications, &slot).unwrap();
+    assert!(Arc::ptr_eq(&first, &case.judge(&applications, &slot).unwrap()), "made once");
+
+    for (name, change, reason) in [
+        ("suspended", [web().suspended(), bot()], Some(R::ClientSuspended)),
+        ("and back", [web(), bot()], None),
+        ("the actor is suspended", [web(), bot().suspended()], Some(R::ActorSuspended)),
+        ("other workloads", [web(), bot_elsewhere()], Some(R::WorkloadNotRegistered)),
+        ("the client is gone", [web_like("x"), bot()], Some(R::ClientUnregistered)),
+        ("another environment", [web(), bot().environment("x")], Some(R::EnvironmentNotAllowed)),
+    ] {
+        let builder = change.into_iter().fold(Applications::builder(), ApplicationsBuilder::application);
+        applications.replace(builder).unwrap();
+        assert_eq!(case.judge(&applications, &slot).err(), reason, "{name}");
+    }
+
+    // Two registries never take the one's word for the other's.
+    let (one, other) = (registry([web()]), registry([web().suspended()]));
+    let (case, slot) = (Case::of_web(), RegistrationSlot::default());
+    assert!(case.judge(&one, &slot).is_ok());
+    assert_eq!(case.judge(&other, &slot).err(), Some(R::ClientSuspended));
+}
+
+fn bot_elsewhere() -> ApplicationBuilder {
+    Application::builder("bot", ApplicationKind::Agent)
+        .actor_id_at(IDP, "bot")
+        .workload("spiffe://td/other/*")
+        .acts_for_users()
+}
+
+#[test]
+fn what_cannot_replace_a_registry_leaves_it_as_it_was() {
+    let applications = registry([web()]);
+    let before = applications.status();
+    for (name, bad) in [
+        ("empty", Applications::builder()),
+        ("wrong", Applications::builder().application(bot().workload("td"))),
+        ("twice", Applications::builder().application(web()).application(web())),
+    ] {
+        assert!(applications.replace(bad).is_err(), "{name}");
+        let status = applications.status();
+        assert_eq!((status.applications, status.loaded_at), (1, before.loaded_at), "{name}");
+        assert!(status.failure.is_some(), "{name}");
+        assert_eq!(Case::of_web().reason(&applications), None, "{name}");
+    }
+    applications.reload().unwrap();
+    assert!(applications.status().failure.is_none());
+    assert!(applications.status().loaded_at > Timestamp::from_unix_seconds(0));
+}
+
+proptest::proptest! {
+    /// Whatever is granted: the effective scopes are the token's, as far as both may use them.
+    #[test]
+    fn effective_scopes_are_within_every_ceiling(
+        token in scopes(), of_client in scopes(), of_actor in scopes(), delegated: bool,
+    ) {
+        let applications = registry([
+            Application::builder("web", ApplicationKind::Application)
+                .client_id_at(IDP, "web").allow_any_workload().scopes(of_client.clone()).acts_for_users(),
+            Application::builder("bot", ApplicationKind::Agent)
+                .actor_id_at(IDP, "bot").allow_any_workload().scopes(of_actor.clone()).acts_for_users(),
+        ]);
+        let text = token.join(" ").leak();
+        let case = if delegated { Case::of_bot() } else { Case::of_web() };
+        let case = Case { scopes: text, ..case };
+        let registration = case.judge(&applications, &RegistrationSlot::default()).unwrap();
+        let all = ScopeSet::parse(text).unwrap();
+        let effective = registration.cut_scopes().unwrap_or(&all);
+        let expected: Vec<_> = token.iter()
+            .filter(|scope| of_client.contains(scope) && (!delegated || of_actor.contains(scope)))
+            .collect();
+        proptest::prop_assert_eq!(effective.iter().collect::<Vec<_>>(), expected);
+    }
+}
+
+fn scopes() -> impl proptest::strategy::Strategy<Value = Vec<String>> {
+    proptest::collection::vec("[ab]{1,2}(:[rw])?", 0..6)
+}
+
+#[test]
+fn an_entry_that_is_written_wrongly_is_told() {
+    let key_of = |entry: ApplicationBuilder| match Applications::builder().application(entry).build() {
+        Err(ConfigError::InvalidApplication { application, key, .. }) => format!("{application}: {key}"),
+        other => format!("{other:?}"),
+    };
+    for (entry, expected) in [
+        (web().client_id(""), "web: client_ids"),
+        (web().client_id("web"), "web: client_ids"),
+        (web().client_id_at("", "x"), "web: client_ids"),
+        (web().actor_id("a\nb"), "web: actor_ids"),
+        (web().owner(""), "web: owner"),
+        (web().expires("soon"), "web: expires"),
+        (web().review_by("2027-02-30"), "web: review_by"),
+        (web().workload("*"), "web: workloads"),
+        (web().workload_dns_name("*.td"), "web: workload_dns_names"),
+        (web().workload_thumbprint("abc"), "web: workload_thumbprints"),
+        (web().allow_any_workload(), "web: any_workload"),
+        (web().scope("a b"), "web: scopes"),
+        (web().tenant(""), "web: tenants"),
+        (web().environment(""), "web: environments"),
+        (web().max_token_lifetime(Duration::ZERO), "web: max_token_lifetime_seconds"),
+        (Application::builder("web", ApplicationKind::Agent), "web: client_ids"),
+        (Application::builder("web", ApplicationKind::Agent).client_id("no-issuer"), "web: client_ids"),
+        (Application::builder("", ApplicationKind::Agent).client_id_at(IDP, "x"), ": name"),
+    ] {
+        assert_eq!(key_of(entry), expected);
+    }
+}
+
+#[cfg(feature = "toml")]
+mod toml {
+    use super::*;
+
+    const GUIDE: &str = include_str!("../../../../docs/applications.md");
+
+    #[test]
+    fn the_guides_example_is_a_registry() {
+        let (_, example) = GUIDE.split_once("```toml\n").unwrap();
+        let (example, _) = example.split_once("```").unwrap();
+        let applications = Applications::from_toml(example).unwrap();
+        let of = |name: &str| applications.iter().find(|one| one.name() == name).unwrap();
+        assert_eq!(applications.iter().len(), 4);
+
+        let web = of("shop-web");
+        let clients: Vec<_> = web.clients().map(|(issuer, id)| (issuer.as_str(), id.as_str())).collect();
+        assert_eq!(clients, [(IDP, "shop-web"), ("https://login.partner.example", "shop")]);
+        assert_eq!((web.kind().as_str(), web.status().as_str()), ("application", "active"));
+        assert_eq!(web.review_by().map(Deadline::as_str), Some("2027-03-31"));
+        assert_eq!(web.workloads().next().unwrap().as_str(), "spiffe://prod.example/shop/*");
+        assert!(web.acts_for(SubjectKind::User) && !web.acts_for(SubjectKind::Service));
+        assert_eq!(web.excess_scopes(), ExcessScopes::Cut);
+
+        let copilot = of("copilot");
+        assert_eq!(copilot.clients().len(), 0);
+        assert_eq!(copilot.actors().next().unwrap().1.as_str(), "copilot");
+        assert!(copilot.requires_sender_constraint() && !copilot.allows_any_workload());
+        assert_eq!(copilot.excess_scopes(), ExcessScopes::Refuse);
+        assert_eq!(copilot.max_token_lifetime(), Some(Duration::from_secs(600)));
+        assert_eq!(copilot.expires().unwrap().end(), Timestamp::from_unix_seconds(1_814_400_000));
+
+        let export = of("nightly-export");
+        assert!(!export.acts_for(SubjectKind::User) && export.acts_for(SubjectKind::Service));
+        assert_eq!(export.workload_dns_names().collect::<Vec<_>>(), ["export.prod.example"]);
+        assert_eq!(export.workload_thumbprints().len(), 1);
+
+        let app = of("shop-app");
+        assert!(app.allows_any_workload());
+        assert_eq!((app.status(), app.clients().len()), (ApplicationStatus::Suspended, 2));
+    }
+
+    #[test]
+    fn each_key_of_the_guide_and_no_other() {
+        let (_, table) = GUIDE.split_once("| key |").unwrap();
+        let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
+        let mut keys: Vec<_> = rows
+            .flat_map(|row| row.split('|').nth(1).unwrap().split(','))
+            .map(|key| key.trim().trim_matches('`').to_owned())
+            .collect();
+        let error =
+            Applications::from_toml("[[application]]\nname = 'a'\nkind = 'agent'\nno = 1").unwrap_err();
+        let ConfigError::InvalidApplication { problem, .. } = error else { panic!("{error}") };
+        let mut known: Vec<_> = problem.split('`').skip(3).step_by(2).map(ToOwned::to_owned).collect();
+        keys.sort();
+        known.sort();
+        assert_eq!(keys, known);
+    }
+
+    #[test]
+    fn mistakes_name_the_entry_and_the_key() {
+        const SOUND: &str =
+            "[[application]]\nname = \"web\"\nkind = \"application\"\nissuer = \"i\"\nclient_ids = [\"w\"]\n";
+        assert!(Applications::from_toml(SOUND).is_ok());
+        for (more, key) in [
+            ("scope = [\"read\"]", "scope"),
+            ("Scopes = [\"read\"]", "Scopes"),
+            ("scopes = \"read\"", "scopes"),
+            ("scopes = [\"a b\"]", "scopes"),
+            ("scopes = [1]", "scopes"),
+            ("workloads = [\"spiffe://td/**/x\"]", "workloads"),
+            ("workloads = [\"td\"]", "workloads"),
+            ("workload_dns_names = [\"a..b\"]", "workload_dns_names"),
+            ("workload_thumbprints = [\"zz\"]", "workload_thumbprints"),
+            ("any_workload = \"yes\"", "any_workload"),
+            ("any_workload = true\nworkloads = [\"spiffe://td/x\"]", "any_workload"),
+            ("status = \"paused\"", "status"),
+            ("excess_scopes = \"ignore\"", "excess_scopes"),
+            ("acts_for = [\"everybody\"]", "acts_for"),
+            ("acts_for = \"users\"", "acts_for"),
+            ("expires = \"2027-01-01\"", "expires"),
+            ("expires = 2027-01-01T00:00:00", "expires"),
+            ("expires = 10:00:00", "expires"),
+            ("review_by = 1", "review_by"),
+            ("max_token_lifetime_seconds = 0", "max_token_lifetime_seconds"),
+            ("max_token_lifetime_seconds = -1", "max_token_lifetime_seconds"),
+            ("max_token_lifetime_seconds = \"15m\"", "max_token_lifetime_seconds"),
+            ("sender_constrained = 1", "sender_constrained"),
+            ("actor_ids = [{ issuer = \"i\" }]", "actor_ids"),
+            ("actor_ids = [{ issuer = \"i\", id = \"a\", sub = \"a\" }]", "actor_ids"),
+            ("actor_ids = [\"\"]", "actor_ids"),
+            ("actor_ids = [\"a\", \"a\"]", "actor_ids"),
+            ("tenants = [\"\"]", "tenants"),
+            ("environments = \"live\"", "environments"),
+            ("owner = \"\"", "owner"),
+            ("[application.limits]\nscopes = []", "limits"),
+        ] {
+            let error = Applications::from_toml(&format!("{SOUND}{more}\n")).unwrap_err();
+            let ConfigError::InvalidApplication { application, key: told, .. } = &error else {
+                panic!("{more}: {error:?}")
+            };
+            assert_eq!((application.as_str(), told.as_str()), ("web", key), "{more}: {error}");
+            assert_eq!(error.to_string().lines().count(), 1, "{error}");
+        }
+    }
+
+    #[test]
+    fn entries_that_contradict_each_other() {
+        let entry = |name: &str, rest: &str| {
+            format!("[[application]]\nname = \"{name}\"\nkind = \"agent\"\n{rest}\n")
+        };
+        let shared = "issuer = \"i\"\n";
+        for (name, first, second, key) in [
+            ("the same name", ("a", "client_ids = [\"x\"]"), ("a", "client_ids = [\"y\"]"), "name"),
+            ("the same client", ("a", "client_ids = [\"x\"]"), ("b", "client_ids = [\"x\"]"), "client_ids"),
+            ("the same actor", ("a", "actor_ids = [\"x\"]"), ("b", "actor_ids = [\"x\"]"), "actor_ids"),
+            (
+                "the same client, its issuer written out",
+                ("a", "client_ids = [\"x\"]"),
+                ("b", "client_ids = [{ issuer = \"i\", id = \"x\" }]"),
+                "client_ids",
+            ),
+        ] {
+            let text = entry(first.0, &format!("{shared}{}", first.1))
+                + &entry(second.0, &format!("{shared}{}", second.1));
+            let error = Applications::from_toml(&text).unwrap_err();
+            let ConfigError::InvalidApplication { application, key: told, .. } = &error else {
+                panic!("{name}: {error:?}")
+            };
+            assert_eq!((application.as_str(), told.as_str()), (second.0, key), "{name}: {error}");
+        }
+        // An actor and a client may have the same identifier.
+        let text = entry("a", "issuer = \"i\"\nclient_ids = [\"x\"]")
+            + &entry("b", "issuer = \"i\"\nactor_ids = [\"x\"]");
+        assert!(Applications::from_toml(&text).is_ok());
+    }
+
+    #[test]
+    fn what_is_no_registry_at_all() {
+        for (text, told) in [
+            ("", "no application is registered: every token would be refused"),
+            ("[[application]]", "application \"number 1\" is not usable: name: missing field `name`"),
+            ("[[application]]\nname = \"a\"", "application \"a\" is not usable: kind: missing field `kind`"),
+            ("\n\nnot toml", "the registry of applications is not readable in line 3"),
+            ("[[applications]]\nname = \"a\"", "the registry of applications is not readable in line 1"),
+            ("\nenvironment = \"x\"", "the registry of applications is not readable in line 2"),
+            ("[application]\nname = \"a\"", "the registry of applications is not readable in line 1"),
+            ("application = 1", "the registry of applications is not readable in line 1"),
+        ] {
+            assert_eq!(Applications::from_toml(text).unwrap_err().to_string(), told, "{text:?}");
+        }
+        let error = Applications::from_toml_file("/nowhere/applications.toml").unwrap_err();
+        assert!(matches!(error, ConfigError::ApplicationsUnreadable { .. }), "{error}");
+    }
+}
