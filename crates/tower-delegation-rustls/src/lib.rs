@@ -35,8 +35,8 @@
 //!   anchors have been replaced, connections of before stay open and their
 //!   certificates are no longer [current](tower_delegation::credential::PeerCertificate::is_current).
 //!
-//! Both put `ConnectInfo<PeerInfo>` and `ConnectInfo<SocketAddr>` into the
-//! extensions of every request.
+//! Both put [`PeerInfo`], `ConnectInfo<PeerInfo>` and `ConnectInfo<SocketAddr>`
+//! into the extensions of every request.
 //!
 //! # What a handshake proves
 //!

@@ -52,8 +52,9 @@ impl<S: Clone> Service<IncomingStream<'_, TlsListener>> for IntoMakeServiceWithP
     }
 }
 
-/// Puts `ConnectInfo<PeerInfo>` and `ConnectInfo<SocketAddr>` into the
-/// extensions of the requests of one connection.
+/// Puts [`PeerInfo`], `ConnectInfo<PeerInfo>` and `ConnectInfo<SocketAddr>` into
+/// the extensions of the requests of one connection: the first for services that
+/// know nothing of axum, the others for its extractors.
 #[derive(Clone, Debug)]
 pub struct PeerService<S> {
     inner: S,
@@ -98,6 +99,7 @@ where
         let extensions = request.extensions_mut();
         extensions.insert::<ConnectInfo<SocketAddr>>(ConnectInfo(self.peer.address()));
         extensions.insert(ConnectInfo(self.peer.clone()));
+        extensions.insert(self.peer.clone());
         self.inner.call(request)
     }
 }

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use axum::{
-    Json, Router,
+    Extension, Json, Router,
     extract::{ConnectInfo, State},
     routing::get,
 };
@@ -114,9 +114,12 @@ async fn who(
     State(clock): State<TestClock>,
     ConnectInfo(peer): ConnectInfo<PeerInfo>,
     ConnectInfo(address): ConnectInfo<SocketAddr>,
+    Extension(plain): Extension<PeerInfo>,
     version: http::Version,
 ) -> Json<Value> {
-    assert_eq!(peer.address(), address);
+    assert_eq!((peer.address(), plain.address()), (address, address));
+    let thumbprint = |peer: &PeerInfo| peer.certificate().map(|certificate| *certificate.thumbprint());
+    assert_eq!(thumbprint(&plain), thumbprint(&peer));
     let certificate = peer.certificate().map(|certificate| {
         json!({
             "thumbprint": certificate.thumbprint(),
