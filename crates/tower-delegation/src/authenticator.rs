@@ -18,7 +18,10 @@ use crate::{
     application::{Applications, Evidence},
     clock::{Clock, SystemClock, Timestamp},
     context::{Anonymous, DelegationContext},
-    credential::{Credential, PeerInfo, TlsPeer, WorkloadIdentitySource, WorkloadRequest, bearer},
+    credential::{
+        Credential, FirstOf, PeerInfo, TlsPeer, WorkloadIdentity, WorkloadIdentitySource, WorkloadRequest,
+        bearer,
+    },
     error::ConfigError,
     issuer::{BuildContext, IssuerResolver, Issuers, TrustedIssuer},
     jwks::{KeySourceError, KeyStatus, PendingKey, VerifyingKey},
@@ -77,6 +80,32 @@ impl ClientIdentity {
     #[must_use]
     pub fn from_source(source: impl WorkloadIdentitySource) -> Self {
         Self(Arc::new(source))
+    }
+
+    /// From this one or, where this one does not know the workload, from `next`.
+    ///
+    /// Both are asked on every request, so that both remove their header fields;
+    /// an error of either refuses the request. A token that is bound to a
+    /// certificate needs a workload that is known by it: put the source of
+    /// certificates first.
+    ///
+    /// ```
+    /// use tower_delegation::{ClientIdentity, jwt_svid::{JwtBundles, JwtSvidSource}};
+    ///
+    /// let bundles = JwtBundles::new(); // filled from the Workload API or a file
+    /// let svids = JwtSvidSource::builder("x-jwt-svid", bundles).audience("https://orders.example.com").build()?;
+    /// let identity = ClientIdentity::from_tls().or(svids);
+    /// # Ok::<(), tower_delegation::ConfigError>(())
+    /// ```
+    #[must_use]
+    pub fn or(self, next: impl WorkloadIdentitySource) -> Self {
+        Self(Arc::new(FirstOf(self.0, Arc::new(next))))
+    }
+}
+
+impl WorkloadIdentitySource for ClientIdentity {
+    fn identify(&self, request: WorkloadRequest<'_>) -> Result<Option<WorkloadIdentity>, DenialReason> {
+        self.0.identify(request)
     }
 }
 

@@ -101,6 +101,29 @@ pub enum ConfigError {
         /// The realm as given.
         realm: String,
     },
+    /// The bundle of a trust domain is no SPIFFE bundle, or not for a trust domain.
+    #[error("the bundle given for trust domain {trust_domain:?} is not usable: {problem}")]
+    InvalidJwtBundle {
+        /// The trust domain as given.
+        trust_domain: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A header field cannot carry what it is configured for.
+    #[error("{header:?} is not usable as the header field of {purpose}: {problem}")]
+    InvalidHeader {
+        /// The name of the field as given.
+        header: String,
+        /// What it was given for.
+        purpose: &'static str,
+        /// What is wrong with it, and what would be right.
+        problem: &'static str,
+    },
+    /// JWT-SVIDs that are meant for anybody would be accepted.
+    #[error(
+        "the source of JWT-SVIDs has no audience, or an empty one: name this service with `.audience(..)`"
+    )]
+    NoSvidAudience,
     /// The HTTP client could not be set up.
     #[error("the HTTP client cannot be set up: {problem}")]
     HttpClient {

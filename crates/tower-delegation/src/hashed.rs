@@ -21,7 +21,7 @@ impl Hasher for HashedAlready {
     }
 
     fn write(&mut self, bytes: &[u8]) {
-        // Only `write_u128` is called for a `TokenHash`; any other key still gets a sound hash.
+        // Only `write_u128` is called for such a hash; any other key still gets a sound hash.
         for byte in bytes {
             self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01B3);
         }

@@ -16,6 +16,7 @@ mod hashed;
 pub mod http_client;
 pub mod issuer;
 pub mod jwks;
+pub mod jwt_svid;
 pub mod layer;
 pub mod names;
 mod proof;

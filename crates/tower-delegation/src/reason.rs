@@ -161,6 +161,22 @@ reasons! {
     /// The route demands a token that is bound to its presenter, and this one is not.
     SenderConstraintMissing = "sender_constraint_missing" => InvalidToken,
 
+    /// The header field for the JWT-SVID is there more than once, or holds
+    /// something that is no JWT-SVID by its form (JWT-SVID sections 2 and 3).
+    SvidMalformed = "svid_malformed" => InvalidToken,
+    /// The JWT-SVID is of a trust domain whose bundle is not known.
+    SvidTrustDomainUnknown = "svid_trust_domain_unknown" => InvalidToken,
+    /// The bundle of the JWT-SVID's own trust domain has no key that fits it.
+    SvidKeyUnknown = "svid_key_unknown" => InvalidToken,
+    /// The signature of the JWT-SVID does not verify.
+    SvidSignatureInvalid = "svid_signature_invalid" => InvalidToken,
+    /// The JWT-SVID does not name this service (JWT-SVID section 3.2).
+    SvidAudienceMismatch = "svid_audience_mismatch" => InvalidToken,
+    /// The JWT-SVID has expired (JWT-SVID section 3.3).
+    SvidExpired = "svid_expired" => InvalidToken,
+    /// `nbf` or `iat` of the JWT-SVID lies ahead.
+    SvidNotYetValid = "svid_not_yet_valid" => InvalidToken,
+
     /// The token was revoked, or everything that was issued when it was.
     TokenRevoked = "token_revoked" => InvalidToken,
     /// The tokens of the subject were revoked.
@@ -239,6 +255,8 @@ reasons! {
     KeysUnavailable = "keys_unavailable" => Unavailable,
     /// What is known of revocations is too old to decide by.
     RevocationUnavailable = "revocation_unavailable" => Unavailable,
+    /// A JWT-SVID is to be verified, and no bundle of any trust domain is there yet.
+    SvidBundlesMissing = "svid_bundles_missing" => Unavailable,
 
     /// A handler asks for the context, and no `DelegationLayer` ran.
     LayerMissing = "layer_missing" => Misconfigured,

@@ -4,6 +4,7 @@
 //! | module | question |
 //! |---|---|
 //! | `handshake` | who gets in, and what of them arrives at a handler |
+//! | `jwt_svid` | who the caller is by a signed text in a header field |
 //! | `reload` | what becomes of peers when trust is replaced, or time passes |
 //! | `serving` | silent, slow, many and large: what the listener bears |
 //! | `svid` | when a certificate names a workload |
@@ -17,6 +18,7 @@
 )]
 
 mod handshake;
+mod jwt_svid;
 mod reload;
 mod serving;
 mod site;

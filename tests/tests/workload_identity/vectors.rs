@@ -46,7 +46,7 @@ enum Label {
 }
 
 /// A line that is seen without `--nocapture` too.
-fn say(line: &str) {
+pub(crate) fn say(line: &str) {
     writeln!(io::stdout().lock(), "{line}").unwrap();
 }
 

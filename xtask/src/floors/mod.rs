@@ -36,7 +36,7 @@ const FLOORS: &[&[&str]] = &[
         "http_client",
     ],
     &["revocation", "replay", "jwks", "issuer"],
-    &["application", "token", "introspection", "proof"],
+    &["application", "token", "introspection", "proof", "jwt_svid"],
     &["context"],
     &["requirement", "policy", "audit"],
     &["rejection", "authenticator", "exchange"],

@@ -55,5 +55,5 @@ pub use self::{
 };
 pub(crate) use self::{
     bearer::{Credential, bearer},
-    workload::TlsPeer,
+    workload::{FirstOf, TlsPeer},
 };

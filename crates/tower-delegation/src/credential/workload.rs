@@ -1,7 +1,7 @@
 //! [`WorkloadIdentity`]: which workload is at the other end, and
 //! [`WorkloadIdentitySource`]: who says so.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use http::HeaderMap;
 
@@ -122,6 +122,26 @@ impl<'a> WorkloadRequest<'a> {
     /// A request with these header fields, on a connection from `peer`.
     pub fn new(headers: &'a mut HeaderMap, peer: Option<PeerInfo>, now: Timestamp) -> Self {
         Self { headers, peer, now }
+    }
+}
+
+/// Two sources, of which the first that knows the workload counts.
+///
+/// Both are asked, whatever the first one says: each removes the header fields
+/// that it reads, and what is malformed in one is not made good by the other.
+#[derive(Debug)]
+pub(crate) struct FirstOf(
+    pub(crate) Arc<dyn WorkloadIdentitySource>,
+    pub(crate) Arc<dyn WorkloadIdentitySource>,
+);
+
+impl WorkloadIdentitySource for FirstOf {
+    fn identify(&self, request: WorkloadRequest<'_>) -> Result<Option<WorkloadIdentity>, DenialReason> {
+        let WorkloadRequest { headers, peer, now } = request;
+        let first = self.0.identify(WorkloadRequest::new(&mut *headers, peer.clone(), now));
+        let second = self.1.identify(WorkloadRequest::new(headers, peer, now));
+        let (first, second) = (first?, second?);
+        Ok(first.or(second))
     }
 }
 

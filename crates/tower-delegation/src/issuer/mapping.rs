@@ -75,7 +75,9 @@ pub enum ScopeForm {
 ///    a scope is ever satisfied by the other three.
 /// 4. Two claims that name the client and differ, or `scope` and `scp` that
 ///    differ, refuse the token.
-/// 5. `typ: JWT`, or none, is accepted only together with a [`KindCheck`].
+/// 5. `typ: JWT`, or none, is accepted only together with a [`KindCheck`], and
+///    never where `sub` is a SPIFFE ID: that is what a JWT-SVID looks like, which
+///    says who a workload is and not what it may do.
 ///
 /// # Example
 /// A provider that sends `scope` as an array and its roles in `ext.roles`:

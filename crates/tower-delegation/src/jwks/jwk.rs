@@ -88,8 +88,11 @@ pub enum SkipReason {
     KeyTypeUnknown,
     /// `crv` is not a curve that we verify signatures on.
     CurveUnknown,
-    /// `use` is not `sig`.
+    /// `use` is not the one that is looked for: `sig`, or `jwt-svid` in the bundle
+    /// of a SPIFFE trust domain.
     UseNotSignature,
+    /// The entry has no `kid`, which a key for JWT-SVIDs must have.
+    KeyIdMissing,
     /// `key_ops` lacks `verify`, repeats an operation, or contradicts `use`.
     OperationsNotVerify,
     /// The key belongs to another issuer of the same provider: its member
@@ -127,6 +130,7 @@ impl SkipReason {
             Self::KeyTypeUnknown => "key_type_unknown",
             Self::CurveUnknown => "curve_unknown",
             Self::UseNotSignature => "use_not_signature",
+            Self::KeyIdMissing => "key_id_missing",
             Self::OperationsNotVerify => "operations_not_verify",
             Self::IssuerMismatch => "issuer_mismatch",
             Self::AlgorithmUnfit => "algorithm_unfit",
@@ -176,11 +180,20 @@ pub struct SkippedKey {
     pub reason: SkipReason,
 }
 
+/// What the keys of a set are for.
+#[derive(Clone, Copy)]
+pub(super) enum Purpose<'a> {
+    /// JWS of anybody, or of one issuer.
+    Signatures { issuer: Option<&'a str> },
+    /// JWT-SVIDs of one trust domain (JWT-SVID section 6).
+    JwtSvids,
+}
+
 /// Reads one entry: a verifying key for each algorithm of `allowed` that it can serve, at least one.
 pub(super) fn parse(
     entry: &str,
     allowed: AlgorithmSet,
-    issuer: Option<&str>,
+    purpose: Purpose<'_>,
 ) -> Result<Vec<VerifyingKey>, SkippedKey> {
     if !entry.starts_with('{') {
         return Err(SkippedKey { kid: None, reason: SkipReason::NotAnObject });
@@ -200,8 +213,8 @@ pub(super) fn parse(
     }
     match &kid {
         Ok(kid) => members
-            .check_owner(issuer)
-            .and_then(|()| members.verifying_keys(kid.as_deref(), allowed))
+            .check_owner(purpose)
+            .and_then(|()| members.verifying_keys(kid.as_deref(), allowed, purpose))
             .map_err(skip),
         Err(reason) => Err(skip(*reason)),
     }
@@ -237,6 +250,7 @@ impl Members<'_> {
         &self,
         kid: Option<&str>,
         allowed: AlgorithmSet,
+        purpose: Purpose<'_>,
     ) -> Result<Vec<VerifyingKey>, SkipReason> {
         if kid.is_some_and(|kid| kid.len() > MAX_KEY_ID_LEN) {
             return Err(SkipReason::KeyIdTooLong);
@@ -248,7 +262,10 @@ impl Members<'_> {
         if SECRET_MEMBERS.iter().any(|secret| self.raw(secret).is_some()) {
             return Err(SkipReason::PrivateMaterial);
         }
-        self.check_purpose()?;
+        self.check_purpose(purpose)?;
+        if matches!(purpose, Purpose::JwtSvids) && kid.is_none() {
+            return Err(SkipReason::KeyIdMissing);
+        }
         match kty.as_str() {
             "RSA" => self.rsa_keys(kid, allowed),
             "EC" => {
@@ -274,17 +291,24 @@ impl Members<'_> {
 
     /// The member `issuer`, which Microsoft Entra ID adds where one set serves
     /// many tenants: the issuer's identifier, or a template for it.
-    fn check_owner(&self, issuer: Option<&str>) -> Result<(), SkipReason> {
-        match (issuer, self.string("issuer")?) {
-            (Some(issuer), Some(owner)) if !is_owner(&owner, issuer) => Err(SkipReason::IssuerMismatch),
+    fn check_owner(&self, purpose: Purpose<'_>) -> Result<(), SkipReason> {
+        match (purpose, self.string("issuer")?) {
+            (Purpose::Signatures { issuer: Some(issuer) }, Some(owner)) if !is_owner(&owner, issuer) => {
+                Err(SkipReason::IssuerMismatch)
+            }
             _ => Ok(()),
         }
     }
 
-    /// `use` and `key_ops` (RFC 7517 sections 4.2 and 4.3).
-    fn check_purpose(&self) -> Result<(), SkipReason> {
+    /// `use` and `key_ops` (RFC 7517 sections 4.2 and 4.3). A bundle holds keys
+    /// for other things too, so there `use` is never left out.
+    fn check_purpose(&self, purpose: Purpose<'_>) -> Result<(), SkipReason> {
         let usage = self.string("use")?;
-        if usage.as_deref().is_some_and(|usage| usage != "sig") {
+        let fits = match purpose {
+            Purpose::Signatures { .. } => usage.as_deref().is_none_or(|usage| usage == "sig"),
+            Purpose::JwtSvids => usage.as_deref() == Some("jwt-svid"),
+        };
+        if !fits {
             return Err(SkipReason::UseNotSignature);
         }
         let Some(operations) = self.raw("key_ops") else {
@@ -436,7 +460,7 @@ mod tests {
             ("no string", r#","issuer":1"#, issuer, Some(SkipReason::Malformed)),
             ("nobody asks", r#","issuer":"https://idp.example.org""#, None, None),
         ] {
-            let read = parse(&key(member), AlgorithmSet::ALL, issuer);
+            let read = parse(&key(member), AlgorithmSet::ALL, Purpose::Signatures { issuer });
             assert_eq!(read.err().map(|skipped| skipped.reason), reason, "{name}");
         }
     }

@@ -5,7 +5,10 @@ use std::{collections::HashSet, error::Error, fmt, sync::Arc};
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::{AlgorithmSet, SignatureAlgorithm, SkipReason, SkippedKey, VerifyingKey, jwk};
+use super::{
+    AlgorithmSet, SignatureAlgorithm, SkipReason, SkippedKey, VerifyingKey,
+    jwk::{self, Purpose},
+};
 use crate::reason::DenialReason;
 
 /// The largest document, in octets.
@@ -52,7 +55,7 @@ impl KeySet {
     /// object with an array `keys`, a member name given twice, more than 100
     /// keys, or `keys` that holds entries of which none is an object.
     pub fn parse(document: &[u8], allowed: AlgorithmSet) -> Result<Self, KeySetError> {
-        Self::read(document, allowed, None)
+        Self::read(document, allowed, Purpose::Signatures { issuer: None })
     }
 
     /// Reads the JWK Set of `issuer`. Keys that say they belong to another
@@ -62,10 +65,17 @@ impl KeySet {
         document: &[u8],
         allowed: AlgorithmSet,
     ) -> Result<Self, KeySetError> {
-        Self::read(document, allowed, Some(issuer))
+        Self::read(document, allowed, Purpose::Signatures { issuer: Some(issuer) })
     }
 
-    fn read(document: &[u8], allowed: AlgorithmSet, issuer: Option<&str>) -> Result<Self, KeySetError> {
+    /// Reads the keys for JWT-SVIDs in the bundle of a SPIFFE trust domain: those
+    /// of `use: jwt-svid`, each with a `kid` of its own. One that stands there
+    /// twice makes the bundle unusable: which key is meant must never be a guess.
+    pub(crate) fn parse_jwt_svid_keys(document: &[u8], allowed: AlgorithmSet) -> Result<Self, KeySetError> {
+        Self::read(document, allowed, Purpose::JwtSvids)
+    }
+
+    fn read(document: &[u8], allowed: AlgorithmSet, purpose: Purpose<'_>) -> Result<Self, KeySetError> {
         if document.len() > MAX_DOCUMENT_LEN {
             return Err(KeySetErrorKind::TooLarge.into());
         }
@@ -77,8 +87,15 @@ impl KeySet {
         }
         let mut set = Self { keys: Vec::new(), skipped: Vec::new() };
         for entry in &document.keys {
-            match jwk::parse(entry.get(), allowed, issuer) {
-                Ok(keys) => set.keys.extend(keys.into_iter().map(Arc::new)),
+            match jwk::parse(entry.get(), allowed, purpose) {
+                Ok(keys) => {
+                    let id = keys.first().map(VerifyingKey::key_id);
+                    let is_taken = set.keys.iter().any(|key| Some(key.key_id()) == id);
+                    if is_taken && matches!(purpose, Purpose::JwtSvids) {
+                        return Err(KeySetErrorKind::DuplicateKeyId.into());
+                    }
+                    set.keys.extend(keys.into_iter().map(Arc::new));
+                }
                 Err(skipped) => set.skipped.push(skipped),
             }
         }
@@ -222,6 +239,9 @@ pub enum KeySetErrorKind {
     /// `keys` has entries, and not one of them is an object.
     #[error("no entry of the key set is an object")]
     NoObjects,
+    /// Two keys for JWT-SVIDs have the same `kid`.
+    #[error("two keys for JWT-SVIDs have the same kid")]
+    DuplicateKeyId,
 }
 
 /// The document, each entry of `keys` still as JSON text.

@@ -79,7 +79,13 @@ impl Default for TokenCache {
 
 /// The hash that stands for a token's text.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct TokenHash(u128);
+pub(crate) struct TextHash(u128);
+
+/// What is remembered of a text.
+pub(crate) trait Footprint: Send + Sync + 'static {
+    /// About how many bytes it takes.
+    fn size(&self) -> usize;
+}
 
 /// A verified token, and what its verification rests on.
 pub(super) struct Entry {
@@ -90,9 +96,9 @@ pub(super) struct Entry {
     epoch: AtomicU64,
 }
 
-/// Tokens that were verified before.
-pub(super) struct VerifiedTokens {
-    tokens: Option<Cache<TokenHash, Arc<Entry>, HashedAlready>>,
+/// Texts that were verified before, and what is remembered of each.
+pub(crate) struct TextCache<E> {
+    entries: Option<Cache<TextHash, Arc<E>, HashedAlready>>,
     secret: [u8; 16],
 }
 
@@ -122,33 +128,33 @@ impl Entry {
         }
         published
     }
+}
 
-    /// About how many bytes the entry takes.
-    fn size(&self) -> u64 {
+impl Footprint for Entry {
+    fn size(&self) -> usize {
         /// The entry, its facts, what the registry says of it, the allocations
         /// behind them, moka's own record.
         const FIXED: usize = 1000;
         let facts = self.token.facts();
         // Subject, client, audience and scopes are copies of parts of the payload.
-        u64::try_from(FIXED + facts.payload_len() + facts.payload_len() / 3).unwrap_or(u64::MAX)
+        FIXED + facts.payload_len() + facts.payload_len() / 3
     }
 }
 
-impl VerifiedTokens {
-    pub(super) fn new(limits: TokenCache) -> Self {
-        #[cfg(feature = "metrics")]
-        super::metrics::describe();
+impl<E: Footprint> TextCache<E> {
+    pub(crate) fn new(limits: TokenCache) -> Self {
         let mut secret = [0; 16];
         let usable = limits.max_entries > 0 && limits.max_bytes > 0;
         // Without randomness the map's keys could be foreseen: then there is no cache.
         let seeded = usable && aws_lc_rs::rand::fill(&mut secret).is_ok();
-        let tokens = seeded.then(|| {
+        let entries = seeded.then(|| {
             // One bound for both: no entry weighs less than its share of the bytes, rounded
             // up. A weight has 32 bits, so more bytes than that an entry are of no use.
             let max_bytes = limits.max_bytes.min(limits.max_entries.saturating_mul(u32::MAX.into()));
             let least = max_bytes.div_ceil(limits.max_entries);
-            let weigh = move |_: &TokenHash, entry: &Arc<Entry>| {
-                u32::try_from(entry.size().max(least)).unwrap_or(u32::MAX)
+            let weigh = move |_: &TextHash, entry: &Arc<E>| {
+                let size = u64::try_from(entry.size()).unwrap_or(u64::MAX);
+                u32::try_from(size.max(least)).unwrap_or(u32::MAX)
             };
             Cache::builder()
                 .max_capacity(max_bytes)
@@ -156,57 +162,57 @@ impl VerifiedTokens {
                 .eviction_policy(EvictionPolicy::lru())
                 .build_with_hasher(HashedAlready::default())
         });
-        Self { tokens, secret }
+        Self { entries, secret }
     }
 
     /// The hash of a token's text.
-    pub(super) fn hash(&self, token: &[u8]) -> TokenHash {
-        TokenHash(SipHasher13::new_with_key(&self.secret).hash(token).as_u128())
+    pub(crate) fn hash(&self, token: &[u8]) -> TextHash {
+        TextHash(SipHasher13::new_with_key(&self.secret).hash(token).as_u128())
     }
 
-    pub(super) fn get(&self, hash: TokenHash) -> Option<Arc<Entry>> {
-        self.tokens.as_ref()?.get(&hash)
+    pub(crate) fn get(&self, hash: TextHash) -> Option<Arc<E>> {
+        self.entries.as_ref()?.get(&hash)
     }
 
-    pub(super) fn insert(&self, hash: TokenHash, entry: Entry) {
-        if let Some(tokens) = &self.tokens {
-            tokens.insert(hash, Arc::new(entry));
+    pub(crate) fn insert(&self, hash: TextHash, entry: E) {
+        if let Some(entries) = &self.entries {
+            entries.insert(hash, Arc::new(entry));
         }
     }
 
-    /// Drops the tokens that `is_bad` says so of.
-    pub(super) fn remove_each(&self, is_bad: impl Fn(&VerifiedToken) -> bool) {
-        let Some(tokens) = &self.tokens else { return };
-        for (hash, entry) in tokens {
-            if is_bad(&entry.token) {
-                tokens.invalidate(&*hash);
+    /// Drops what `is_bad` says so of.
+    pub(super) fn remove_each(&self, is_bad: impl Fn(&E) -> bool) {
+        let Some(entries) = &self.entries else { return };
+        for (hash, entry) in entries {
+            if is_bad(&entry) {
+                entries.invalidate(&*hash);
             }
         }
     }
 
-    pub(super) fn remove(&self, hash: TokenHash) {
-        if let Some(tokens) = &self.tokens {
-            tokens.invalidate(&hash);
+    pub(crate) fn remove(&self, hash: TextHash) {
+        if let Some(entries) = &self.entries {
+            entries.invalidate(&hash);
         }
     }
 
     pub(super) fn clear(&self) {
-        if let Some(tokens) = &self.tokens {
-            tokens.invalidate_all();
+        if let Some(entries) = &self.entries {
+            entries.invalidate_all();
         }
     }
 
     /// How many tokens are held, once pending removals are done.
-    pub(super) fn len(&self) -> u64 {
-        self.tokens.as_ref().map_or(0, |tokens| {
-            tokens.run_pending_tasks();
-            tokens.entry_count()
+    pub(crate) fn len(&self) -> u64 {
+        self.entries.as_ref().map_or(0, |entries| {
+            entries.run_pending_tasks();
+            entries.entry_count()
         })
     }
 }
 
-impl fmt::Debug for VerifiedTokens {
+impl<E> fmt::Debug for TextCache<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("VerifiedTokens").finish_non_exhaustive()
+        f.debug_struct("TextCache").finish_non_exhaustive()
     }
 }

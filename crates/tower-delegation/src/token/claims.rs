@@ -208,7 +208,7 @@ pub(super) struct Terms<'t> {
 }
 
 /// `aud`: one string or an array of strings (RFC 7519 section 4.1.3).
-fn read_audience(claim: &RawValue) -> Result<Box<[Audience]>, DenialReason> {
+pub(crate) fn read_audience(claim: &RawValue) -> Result<Box<[Audience]>, DenialReason> {
     if let Some(one) = string(claim) {
         return Ok([Audience::from(&*one)].into());
     }
@@ -218,7 +218,10 @@ fn read_audience(claim: &RawValue) -> Result<Box<[Audience]>, DenialReason> {
 
 /// A `NumericDate`: a JSON number of seconds, possibly with a fraction, which
 /// `round` turns to the strict side (RFC 7519 section 2).
-fn date(claim: Option<&RawValue>, round: fn(f64) -> f64) -> Result<Option<Timestamp>, DenialReason> {
+pub(crate) fn date(
+    claim: Option<&RawValue>,
+    round: fn(f64) -> f64,
+) -> Result<Option<Timestamp>, DenialReason> {
     let Some(claim) = claim else { return Ok(None) };
     let number = claim.get();
     let seconds = number.parse().or_else(|_not_an_integer| whole_seconds(number, round))?;

@@ -81,6 +81,19 @@ impl Header {
         Ok(Self { algorithm: algorithm.ok_or(MALFORMED)?, key_id, token_type, replicas })
     }
 
+    /// Reads the header of a JWT-SVID: `alg`, `kid`, `typ` and nothing else
+    /// (JWT-SVID section 2).
+    pub(super) fn parse_svid(json: &[u8]) -> Result<Self, DenialReason> {
+        const MALFORMED: DenialReason = DenialReason::HeaderMalformed;
+        let text = str::from_utf8(json).or(Err(MALFORMED))?;
+        read_object(text, MALFORMED, |name, value| match name {
+            "alg" | "kid" => Ok(Nested::Checked),
+            "typ" if matches!(string(value).as_deref(), Some("JWT" | "JOSE")) => Ok(Nested::Checked),
+            _ => Err(MALFORMED),
+        })?;
+        Self::parse(json)
+    }
+
     /// Refuses a token whose header replicates a claim with another value.
     pub(super) fn check_replicas(
         &self,
@@ -201,6 +214,33 @@ mod tests {
             assert_eq!(parse(json).err(), Some(reason), "{name}");
         }
         assert_eq!(Header::parse(b"{\"alg\":\"ES256\xff\"}").err(), Some(R::HeaderMalformed));
+    }
+
+    #[test]
+    fn the_header_of_an_svid_has_three_members_at_most() {
+        let parse = |json: &str| Header::parse_svid(json.as_bytes()).map(|_| ());
+        for json in [
+            r#"{"alg":"ES256"}"#,
+            r#"{"alg":"ES256","kid":"k"}"#,
+            r#"{"alg":"ES256","kid":"k","typ":"JWT"}"#,
+            r#"{"typ":"JOSE","kid":"k","alg":"ES256"}"#,
+        ] {
+            assert_eq!(parse(json), Ok(()), "{json}");
+        }
+        for json in [
+            r#"{"alg":"ES256","typ":"jwt"}"#,
+            r#"{"alg":"ES256","typ":"at+jwt"}"#,
+            r#"{"alg":"ES256","typ":""}"#,
+            r#"{"alg":"ES256","typ":null}"#,
+            r#"{"alg":"ES256","jku":"https://example.org/"}"#,
+            r#"{"alg":"ES256","x5c":[]}"#,
+            r#"{"alg":"ES256","cty":"x"}"#,
+            r#"{"alg":"ES256","iss":"x"}"#,
+            r#"{"kid":"k","typ":"JWT"}"#,
+        ] {
+            assert_eq!(parse(json), Err(DenialReason::HeaderMalformed), "{json}");
+        }
+        assert_eq!(parse(r#"{"alg":"ES256","kid":"a","kid":"b"}"#), Err(DenialReason::DuplicateMember));
     }
 
     #[test]

@@ -25,7 +25,7 @@ const FEW_MEMBERS: usize = 24;
 /// [`Nested::Unchecked`]: then the caller does that itself.
 ///
 /// Fails with `malformed` if `json` is not one JSON object.
-pub(super) fn read_object<'de>(
+pub(crate) fn read_object<'de>(
     json: &'de str,
     malformed: DenialReason,
     member: impl FnMut(&str, &'de RawValue) -> Result<Nested, DenialReason>,
@@ -38,7 +38,7 @@ pub(super) fn read_object<'de>(
 }
 
 /// Who checks the inside of a member's value.
-pub(super) enum Nested {
+pub(crate) enum Nested {
     /// The reader.
     Checked,
     /// The caller.
@@ -59,7 +59,7 @@ pub(super) fn find<'de>(json: &'de str, name: &str) -> Option<&'de RawValue> {
 
 /// The text of a JSON string, borrowed where it holds no escapes; `None` for
 /// any other JSON value and for lone surrogates.
-pub(super) fn string(value: &RawValue) -> Option<Cow<'_, str>> {
+pub(crate) fn string(value: &RawValue) -> Option<Cow<'_, str>> {
     struct Text;
     impl<'de> Visitor<'de> for Text {
         type Value = Cow<'de, str>;

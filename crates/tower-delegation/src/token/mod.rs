@@ -37,12 +37,17 @@ use std::{fmt, sync::Arc, time::Duration};
 use serde::de::DeserializeOwned;
 
 use self::json::find;
-pub(crate) use self::verifier::{Verification, Verifier};
 pub use self::{
     actor::{Actor, Subject},
     cache::TokenCache,
     privileges::{GroupSet, PermissionSet, RoleSet},
     unverified::{MAX_HEADER_LEN, UnverifiedToken},
+};
+pub(crate) use self::{
+    cache::{Footprint, TextCache},
+    claims::{date, read_audience},
+    json::{Nested, read_object, string},
+    verifier::{Verification, Verifier},
 };
 use crate::{
     application::{Presentation, RegistrationSlot},

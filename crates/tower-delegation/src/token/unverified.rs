@@ -52,6 +52,18 @@ impl<'a> UnverifiedToken<'a> {
     /// # Errors
     /// The reason for which no issuer could make this token acceptable.
     pub fn parse(token: &'a str) -> Result<Self, DenialReason> {
+        Self::read(token, Header::parse)
+    }
+
+    /// Reads the header of a JWT-SVID, which has no member that is of no use to it.
+    pub(crate) fn parse_svid(token: &'a str) -> Result<Self, DenialReason> {
+        Self::read(token, Header::parse_svid)
+    }
+
+    fn read(
+        token: &'a str,
+        header_of: fn(&[u8]) -> Result<Header, DenialReason>,
+    ) -> Result<Self, DenialReason> {
         if token.len() > MAX_TOKEN_LEN {
             return Err(DenialReason::TokenTooLarge);
         }
@@ -64,7 +76,7 @@ impl<'a> UnverifiedToken<'a> {
         if header.len() > MAX_HEADER_LEN {
             return Err(DenialReason::HeaderTooLarge);
         }
-        let header = Header::parse(&header)?;
+        let header = header_of(&header)?;
         Ok(Self { signing_input, payload, signature, header })
     }
 

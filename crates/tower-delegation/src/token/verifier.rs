@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 
 use super::{
     VerifiedToken,
-    cache::{Entry, TokenCache, TokenHash, VerifiedTokens},
+    cache::{Entry, TextCache, TextHash, TokenCache},
     claims::{RawClaims, Terms},
     header::{Header, TokenType},
     json::{find, string},
@@ -39,7 +39,7 @@ pub(crate) struct Verifier {
     clock: Arc<dyn Clock>,
     leeway: Duration,
     max_actors: usize,
-    verified: VerifiedTokens,
+    verified: TextCache<Entry>,
 }
 
 /// How far [`Verifier::verify`] came without waiting.
@@ -59,7 +59,9 @@ impl Verifier {
         max_actors: usize,
         cache: TokenCache,
     ) -> Self {
-        Self { issuers, clock, leeway, max_actors, verified: VerifiedTokens::new(cache) }
+        #[cfg(feature = "metrics")]
+        super::metrics::describe();
+        Self { issuers, clock, leeway, max_actors, verified: TextCache::new(cache) }
     }
 
     /// The configured ones.
@@ -85,7 +87,7 @@ impl Verifier {
 
     /// A token that was verified before and whose key is published still:
     /// judges what changes with time.
-    fn recheck(&self, hash: TokenHash, entry: &Entry) -> Result<VerifiedToken, DenialReason> {
+    fn recheck(&self, hash: TextHash, entry: &Entry) -> Result<VerifiedToken, DenialReason> {
         let judged = entry.token.check_times(self.clock.now(), self.leeway, &entry.policy);
         if judged.is_err() {
             self.verified.remove(hash);
@@ -96,7 +98,7 @@ impl Verifier {
         judged.map(|()| entry.token.clone())
     }
 
-    fn verify_anew(&self, credential: Credential<'_>, hash: TokenHash) -> Result<Verification, DenialReason> {
+    fn verify_anew(&self, credential: Credential<'_>, hash: TextHash) -> Result<Verification, DenialReason> {
         let (token, payload) = read(credential)?;
         let (claims, policy) = self.admit(&token, &payload)?;
         // Read before the key is looked up: see `Entry::new`.
@@ -140,7 +142,7 @@ impl Verifier {
 
     /// Forgets the verified tokens that `is_bad` says so of.
     pub(crate) fn forget_each(&self, is_bad: impl Fn(&VerifiedToken) -> bool) {
-        self.verified.remove_each(is_bad);
+        self.verified.remove_each(|entry| is_bad(&entry.token));
     }
 
     /// How many verified tokens are held.
@@ -163,6 +165,9 @@ impl Verifier {
             return Err(DenialReason::AlgorithmNotAllowed);
         }
         check_type(token.header(), policy.type_policy(), payload)?;
+        if token.header().token_type == TokenType::Generic && claims.subject.is_some_and(is_spiffe_id) {
+            return Err(DenialReason::NotAnAccessToken);
+        }
         Ok((claims, policy))
     }
 
@@ -198,6 +203,15 @@ impl fmt::Debug for Verifier {
             .field("max_actors", &self.max_actors)
             .finish_non_exhaustive()
     }
+}
+
+/// A JWT-SVID looks like an access token whose `typ` does not tell: it says who
+/// a workload is, never what it may do (JWT-SVID section 3, RFC 8725 section 3.12).
+fn is_spiffe_id(subject: &RawValue) -> bool {
+    const SCHEME: &str = "spiffe://";
+    let subject = string(subject);
+    let scheme = subject.as_deref().and_then(|subject| subject.get(..SCHEME.len()));
+    scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(SCHEME))
 }
 
 /// Steps 1 and the UTF-8 half of 2.

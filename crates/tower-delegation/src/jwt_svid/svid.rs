@@ -1,0 +1,115 @@
+//! One JWT-SVID, read strictly.
+
+use std::{sync::Arc, time::Duration};
+
+use serde_json::value::RawValue;
+
+use super::bundles::{JwtBundles, algorithms};
+use crate::{
+    clock::Timestamp,
+    credential::WorkloadIdentity,
+    jwks::KeySet,
+    names::Audience,
+    reason::DenialReason,
+    spiffe::SpiffeId,
+    token::{Footprint, Nested, UnverifiedToken, date, read_audience, read_object, string},
+};
+
+/// What makes a token one that says what its holder may do, or to whom it is bound.
+const CLAIMS_OF_ACCESS_TOKENS: [&str; 4] = ["client_id", "scope", "act", "cnf"];
+
+/// A JWT-SVID whose signature and audience are good. Its time is not judged yet.
+pub(super) struct VerifiedSvid {
+    workload: WorkloadIdentity,
+    id: SpiffeId,
+    expires_at: Timestamp,
+    not_before: Option<Timestamp>,
+    issued_at: Option<Timestamp>,
+    /// What it was verified by.
+    bundle: Arc<KeySet>,
+}
+
+#[derive(Default)]
+struct RawClaims<'a> {
+    subject: Option<&'a RawValue>,
+    audience: Option<&'a RawValue>,
+    expires_at: Option<&'a RawValue>,
+    not_before: Option<&'a RawValue>,
+    issued_at: Option<&'a RawValue>,
+}
+
+impl VerifiedSvid {
+    pub(super) fn verify(
+        text: &str,
+        audiences: &[Audience],
+        bundles: &JwtBundles,
+    ) -> Result<Self, DenialReason> {
+        const MALFORMED: DenialReason = DenialReason::SvidMalformed;
+        let svid = UnverifiedToken::parse_svid(text).or(Err(MALFORMED))?;
+        if !algorithms().contains(svid.algorithm()) || svid.key_id().is_none_or(str::is_empty) {
+            return Err(MALFORMED);
+        }
+        let payload = String::from_utf8(svid.payload().or(Err(MALFORMED))?).or(Err(MALFORMED))?;
+        let claims = RawClaims::parse(&payload)?;
+        let subject = claims.subject.and_then(string).ok_or(MALFORMED)?;
+        let id = SpiffeId::new(&subject).ok().filter(SpiffeId::has_path).ok_or(MALFORMED)?;
+        let expires_at = date(claims.expires_at, f64::floor).or(Err(MALFORMED))?.ok_or(MALFORMED)?;
+        let not_before = date(claims.not_before, f64::ceil).or(Err(MALFORMED))?;
+        let issued_at = date(claims.issued_at, f64::ceil).or(Err(MALFORMED))?;
+        let audience = claims.audience.map(read_audience).and_then(Result::ok).ok_or(MALFORMED)?;
+
+        let bundle = bundles.of(id.trust_domain()).ok_or(DenialReason::SvidTrustDomainUnknown)?;
+        let key = bundle.select(svid.algorithm(), svid.key_id()).or(Err(DenialReason::SvidKeyUnknown))?;
+        svid.verify_signature(key).or(Err(DenialReason::SvidSignatureInvalid))?;
+        if !audience.iter().any(|entry| audiences.contains(entry)) {
+            return Err(DenialReason::SvidAudienceMismatch);
+        }
+        let workload = WorkloadIdentity::of_spiffe_id(id.clone());
+        Ok(Self { workload, id, expires_at, not_before, issued_at, bundle })
+    }
+
+    /// Whether the bundle that it was verified by is in force still.
+    pub(super) fn is_vouched_for(&self, bundles: &JwtBundles) -> bool {
+        bundles.is_current(self.id.trust_domain(), &self.bundle)
+    }
+
+    /// The workload, if the time is right.
+    pub(super) fn at(&self, now: Timestamp, leeway: Duration) -> Result<WorkloadIdentity, DenialReason> {
+        if now >= self.expires_at.saturating_add(leeway) {
+            return Err(DenialReason::SvidExpired);
+        }
+        let latest = now.saturating_add(leeway);
+        if [self.not_before, self.issued_at].into_iter().flatten().any(|start| latest < start) {
+            return Err(DenialReason::SvidNotYetValid);
+        }
+        Ok(self.workload.clone())
+    }
+}
+
+impl Footprint for VerifiedSvid {
+    fn size(&self) -> usize {
+        /// The entry, its share of the bundle, the map's own record.
+        const FIXED: usize = 400;
+        FIXED + self.id.as_str().len()
+    }
+}
+
+impl<'a> RawClaims<'a> {
+    fn parse(payload: &'a str) -> Result<Self, DenialReason> {
+        let mut claims = Self::default();
+        read_object(payload, DenialReason::SvidMalformed, |name, value| {
+            match name {
+                "sub" => claims.subject = Some(value),
+                "aud" => claims.audience = Some(value),
+                "exp" => claims.expires_at = Some(value),
+                "nbf" => claims.not_before = Some(value),
+                "iat" => claims.issued_at = Some(value),
+                name if CLAIMS_OF_ACCESS_TOKENS.contains(&name) => return Err(DenialReason::SvidMalformed),
+                _ => {}
+            }
+            Ok(Nested::Checked)
+        })
+        .or(Err(DenialReason::SvidMalformed))?;
+        Ok(claims)
+    }
+}
