@@ -28,6 +28,16 @@ const clients = [
     response_types: [],
     dpop_bound_access_tokens: true,
   },
+  // Says who it is by its certificate, to which its tokens are then bound (RFC 8705).
+  {
+    client_id: 'mtls-worker',
+    grant_types: ['client_credentials'],
+    redirect_uris: [],
+    response_types: [],
+    token_endpoint_auth_method: 'tls_client_auth',
+    tls_client_auth_san_uri: 'spiffe://example.org/shop/worker',
+    tls_client_certificate_bound_access_tokens: true,
+  },
   {
     client_id: 'web',
     client_secret: 'web-secret',
@@ -59,11 +69,22 @@ function provider(issuer, keys) {
     clients,
     scopes: ['openid', ...SCOPES.split(' ')],
     enabledJWA: { idTokenSigningAlgValues: ALGORITHMS },
+    clientAuthMethods: ['client_secret_basic', 'tls_client_auth'],
     findAccount: (_, id) => ({ accountId: id, claims: () => ({ sub: id }) }),
     features: {
       devInteractions: { enabled: false },
       clientCredentials: { enabled: true },
       dPoP: { enabled: true },
+      mTLS: {
+        enabled: true,
+        certificateBoundAccessTokens: true,
+        tlsClientAuth: true,
+        getCertificate: ({ socket }) => socket.getPeerX509Certificate(),
+        certificateAuthorized: ({ socket }) => socket.authorized,
+        certificateSubjectMatches: ({ socket }, property, expected) =>
+          property === 'tls_client_auth_san_uri' &&
+          socket.getPeerX509Certificate().subjectAltName?.split(', ').includes(`URI:${expected}`),
+      },
       resourceIndicators: {
         enabled: true,
         defaultResource: () => undefined,
@@ -94,7 +115,8 @@ const say = (message) => process.stdout.write(`${JSON.stringify(message)}\n`);
 
 const tls = JSON.parse((await input.next()).value);
 let current;
-const server = https.createServer(tls, (request, response) => current.callback()(request, response));
+const asked = { ...tls, requestCert: true, rejectUnauthorized: false };
+const server = https.createServer(asked, (request, response) => current.callback()(request, response));
 await new Promise((listening) => server.listen(0, '127.0.0.1', listening));
 const issuer = `https://localhost:${server.address().port}`;
 

@@ -13,8 +13,8 @@
 
 mod glewlwyd;
 mod oidc_provider;
-mod pki;
 mod process;
+mod tls;
 
 use axum::{Json, Router, routing::get};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};

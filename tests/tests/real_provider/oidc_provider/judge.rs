@@ -11,7 +11,7 @@ use tower_delegation::{
     clock::{Clock as _, SystemClock},
 };
 
-use super::{ALGORITHMS, Provider, script, text};
+use super::{ALGORITHMS, Provider, claims_of, script, text};
 use crate::{Gate, process::Process, tampered};
 
 struct Judge(Process);
@@ -21,7 +21,7 @@ impl Judge {
         let mut process = script("judge.mjs")?;
         let settings = json!({
             "issuer": provider.issuer,
-            "ca": provider.authority.pem(),
+            "ca": provider.pki.bundle_pem(),
             "leeway": DEFAULT_LEEWAY.as_secs(),
         });
         process.ask(&settings);
@@ -84,11 +84,6 @@ fn merge(object: &mut Map<String, Value>, patch: Value) {
     }
 }
 
-fn claims_of(token: &str) -> Map<String, Value> {
-    let payload = token.split('.').nth(1).unwrap();
-    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap()
-}
-
 /// The same token under another header, the signature left as it was.
 fn reheaded(token: &str, header: &str) -> String {
     let (_, rest) = token.split_once('.').unwrap();
@@ -118,7 +113,7 @@ async fn oauth4webapi_accepts_every_token_that_we_accept() {
     }
     let user = provider.user_tokens("alice").await;
     let elsewhere = provider.token_for("https://stock.example.com/ES256").await;
-    let bound = provider.bound_token().await;
+    let bound = provider.key_bound_token().await;
     let opaque = provider.token("opaque").await;
 
     let mut forge = Forge { claims: claims_of(&real), provider: &mut provider };

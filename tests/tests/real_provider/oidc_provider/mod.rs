@@ -1,6 +1,7 @@
 //! npm `oidc-provider`, a certified OpenID Provider, over TLS of a private
 //! authority: discovery, keys of five algorithms, rotation, outage.
 
+mod bound;
 mod judge;
 mod outage;
 mod rotation;
@@ -8,58 +9,64 @@ mod tokens;
 
 use std::{path::PathBuf, process::Command};
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use integration_tests::{AUDIENCE, leave_out};
-use reqwest::{Certificate, RequestBuilder};
-use serde_json::{Value, json};
+use reqwest::{Client, RequestBuilder, Response};
+use serde_json::{Map, Value, json};
 use tower_delegation::{
     DelegationLayer, TrustedIssuer, http_client::HttpClient, layer::DelegationLayerBuilder,
 };
+use tower_delegation_testing::{MtlsClient, TestIdentity, TestPki};
 
-use crate::{pki::Authority, process::Process};
+use crate::process::Process;
 
 const ALGORITHMS: [&str; 5] = ["RS256", "PS256", "ES256", "ES512", "EdDSA"];
 
 /// The oldest that runs the packages.
 const OLDEST_NODE: u32 = 20;
 
+/// The path of the one workload to which the provider gives certificate-bound tokens.
+pub(crate) const WORKER: &str = "/shop/worker";
+
 /// The provider, and the means of a client to speak to it.
-struct Provider {
+pub(crate) struct Provider {
     process: Process,
-    authority: Authority,
-    issuer: String,
-    client: reqwest::Client,
+    /// Signs the provider's certificate and those of its clients.
+    pub(crate) pki: TestPki,
+    pub(crate) issuer: String,
+    client: Client,
 }
 
 impl Provider {
     /// A provider of its own for each test; `None`, said on the terminal, where
     /// it cannot run.
-    fn start() -> Option<Self> {
-        let authority = Authority::new();
-        let identity = authority.localhost();
+    pub(crate) fn start() -> Option<Self> {
         let mut process = script("provider.mjs")?;
-        let started = process.ask(&json!({ "key": identity.key, "cert": identity.certificate }));
-        let certificate = Certificate::from_pem(authority.pem().as_bytes()).unwrap();
-        let client = reqwest::Client::builder().tls_certs_only([certificate]).build().unwrap();
-        Some(Self { process, authority, issuer: text(&started["issuer"]), client })
+        let pki = TestPki::new();
+        let identity = pki.server().issue();
+        let tls = json!({ "key": identity.key_pem(), "cert": identity.chain_pem(), "ca": pki.bundle_pem() });
+        let started = process.ask(&tls);
+        let client = MtlsClient::new(&pki).build();
+        Some(Self { process, pki, issuer: text(&started["issuer"]), client })
     }
 
     /// The usual layer: discovery, the private authority, this service's audience.
-    fn layer(&self) -> DelegationLayerBuilder {
-        self.layer_trusting(&self.authority)
+    pub(crate) fn layer(&self) -> DelegationLayerBuilder {
+        self.layer_trusting(&self.pki)
     }
 
-    fn layer_trusting(&self, authority: &Authority) -> DelegationLayerBuilder {
-        let client = HttpClient::builder().add_root_certificate_pem(authority.pem()).build().unwrap();
+    fn layer_trusting(&self, authority: &TestPki) -> DelegationLayerBuilder {
+        let client = HttpClient::builder().add_root_certificate_pem(authority.bundle_pem()).build().unwrap();
         let issuer = TrustedIssuer::discover(&self.issuer).unwrap().audience(AUDIENCE);
         DelegationLayer::builder().issuer(issuer).http_client(client)
     }
 
     /// A token for the application itself, signed with `algorithm` (or `opaque`).
-    async fn token(&self, algorithm: &str) -> String {
+    pub(crate) async fn token(&self, algorithm: &str) -> String {
         self.token_for(&resource(algorithm)).await
     }
 
-    async fn token_for(&self, resource: &str) -> String {
+    pub(crate) async fn token_for(&self, resource: &str) -> String {
         let form = [("grant_type", "client_credentials"), ("resource", resource), ("scope", "orders:read")];
         access_token(self.token_request("worker").form(&form)).await
     }
@@ -80,15 +87,35 @@ impl Provider {
     }
 
     /// A token that is bound to a key by DPoP.
-    async fn bound_token(&mut self) -> String {
+    pub(crate) async fn key_bound_token(&mut self) -> String {
         let url = format!("{}/token", self.issuer);
         let proof = text(&self.process.ask(&json!({ "command": "prove", "url": url }))["proof"]);
         let form = [("grant_type", "client_credentials"), ("resource", &resource("ES256"))];
         access_token(self.token_request("wallet").header("dpop", proof).form(&form)).await
     }
 
+    /// A token that is bound to the certificate of `identity` (RFC 8705 section 3).
+    pub(crate) async fn certificate_bound_token(&self, identity: &TestIdentity, resource: &str) -> String {
+        let answer = self.ask_for_certificate_bound(Some(identity), resource).await;
+        assert_eq!(answer.status(), 200);
+        text(&answer.json::<Value>().await.unwrap()["access_token"])
+    }
+
+    /// The request for one, by a client that says who it is by its certificate alone.
+    async fn ask_for_certificate_bound(&self, identity: Option<&TestIdentity>, resource: &str) -> Response {
+        let client = MtlsClient::new(&self.pki);
+        let client = identity.map_or_else(|| client.clone(), |identity| client.clone().identity(identity));
+        let form = [
+            ("grant_type", "client_credentials"),
+            ("client_id", "mtls-worker"),
+            ("resource", resource),
+            ("scope", "orders:read"),
+        ];
+        client.build().post(format!("{}/token", self.issuer)).form(&form).send().await.unwrap()
+    }
+
     /// Any payload under any header, signed with the key of that `kid`.
-    fn sign(&mut self, key: &str, header: &Value, payload: &str) -> String {
+    pub(crate) fn sign(&mut self, key: &str, header: &Value, payload: &str) -> String {
         let command = json!({ "command": "sign", "key": key, "header": header, "payload": payload });
         text(&self.process.ask(&command)["token"])
     }
@@ -115,7 +142,7 @@ struct UserTokens {
 }
 
 /// The API under test, to be called with tokens of one algorithm.
-fn resource(algorithm: &str) -> String {
+pub(crate) fn resource(algorithm: &str) -> String {
     format!("{AUDIENCE}/{algorithm}")
 }
 
@@ -143,6 +170,12 @@ fn node_version() -> Option<u32> {
     let output = Command::new("node").arg("--version").output().ok()?;
     let version = String::from_utf8(output.stdout).ok()?;
     version.strip_prefix('v')?.split('.').next()?.parse().ok()
+}
+
+/// What a token says, whoever signed it.
+pub(crate) fn claims_of(token: &str) -> Map<String, Value> {
+    let payload = token.split('.').nth(1).unwrap();
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap()
 }
 
 async fn access_token(request: RequestBuilder) -> String {

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use integration_tests::Answer;
 use tower_delegation::{DelegationLayer, TrustedIssuer};
-use tower_delegation_testing::TestClock;
+use tower_delegation_testing::{TestClock, TestPki};
 
 use super::Provider;
-use crate::{pki::Authority, serve};
+use crate::serve;
 
 fn assert_unavailable(answer: &Answer) {
     assert_eq!((answer.status, answer.code().as_str()), (503, "temporarily_unavailable"));
@@ -38,7 +38,7 @@ async fn a_server_whose_certificate_is_not_trusted_is_never_believed() {
     let token = provider.token("ES256").await;
     let issuer = TrustedIssuer::discover(&provider.issuer).unwrap().audience(integration_tests::AUDIENCE);
     let platform_only = DelegationLayer::builder().issuer(issuer);
-    let another_authority = provider.layer_trusting(&Authority::new());
+    let another_authority = provider.layer_trusting(&TestPki::new());
     for layer in [platform_only, another_authority] {
         let service = serve(layer.build().unwrap()).await;
         for _ in 0..2 {

@@ -42,7 +42,7 @@ async fn refused() {
     for (name, token, reason) in [
         ("for another API", elsewhere, R::AudienceMismatch),
         ("opaque", provider.token("opaque").await, R::TokenMalformed),
-        ("bound to a key", provider.bound_token().await, R::ConfirmationUnsupported),
+        ("bound to a key", provider.key_bound_token().await, R::ConfirmationUnsupported),
         ("signature of another", format!("{signing_input}.{signature_of_other}"), R::SignatureInvalid),
         ("without a signature", format!("{signing_input}."), R::SignatureInvalid),
     ] {
