@@ -3,8 +3,7 @@
 
 use std::{
     fs,
-    net::TcpListener,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, Stdio},
 };
 
@@ -16,14 +15,15 @@ use serde_json::{Value, json};
 use tower_delegation::{DelegationLayer, DenialReason as R, TrustedIssuer, layer::DelegationLayerBuilder};
 use tower_delegation_testing::TestClock;
 
-use crate::{Gate, process::Process, tampered};
+use crate::{
+    Gate,
+    process::{ATTEMPTS, Folder, Process, free_port},
+    tampered,
+};
 
 /// The empty database, as the Debian package brings it: the administrator is
 /// `admin`, with the password `password`.
 const SCHEMA: &str = "/usr/share/dbconfig-common/data/glewlwyd/install/sqlite3";
-
-/// Where another program may take the port that was free.
-const ATTEMPTS: usize = 5;
 
 struct Glewlwyd {
     origin: String,
@@ -48,12 +48,14 @@ impl Glewlwyd {
     }
 
     fn try_start() -> Option<(Process, String, Folder)> {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let origin = format!("http://127.0.0.1:{port}");
         let folder = Folder::new(&format!("glewlwyd-{port}"));
         let schema = fs::File::open(SCHEMA).unwrap();
         let mut sqlite = Command::new("sqlite3");
-        assert!(sqlite.arg("glewlwyd.db").current_dir(&folder.0).stdin(schema).status().unwrap().success());
+        assert!(
+            sqlite.arg("glewlwyd.db").current_dir(&folder.path()).stdin(schema).status().unwrap().success()
+        );
         let configuration = format!(
             r#"
             port = {port}
@@ -74,9 +76,9 @@ impl Glewlwyd {
             database = {{ type = "sqlite3" path = "glewlwyd.db" }};
             "#
         );
-        fs::write(folder.0.join("glewlwyd.conf"), configuration).unwrap();
+        fs::write(folder.path().join("glewlwyd.conf"), configuration).unwrap();
         let mut command = Command::new("glewlwyd");
-        command.arg("--config-file=glewlwyd.conf").current_dir(&folder.0);
+        command.arg("--config-file=glewlwyd.conf").current_dir(&folder.path());
         let mut process = Process::start("glewlwyd", &mut command);
         process.says("Glewlwyd started").then_some((process, origin, folder))
     }
@@ -150,25 +152,6 @@ impl Glewlwyd {
     fn layer(&self) -> DelegationLayerBuilder {
         let issuer = TrustedIssuer::discover(&self.issuer()).unwrap().audience(AUDIENCE);
         DelegationLayer::builder().issuer(issuer)
-    }
-}
-
-/// A folder that goes when this is dropped.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-        // A run that was killed may have left one behind.
-        let _ = fs::remove_dir_all(&path);
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
     }
 }
 

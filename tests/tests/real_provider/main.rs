@@ -11,6 +11,7 @@
     reason = "tests"
 )]
 
+mod apache;
 mod glewlwyd;
 mod oidc_provider;
 mod process;

@@ -1,11 +1,14 @@
 //! A program that runs beside a test, and says and hears lines.
 
 use std::{
+    fs,
     io::{BufRead as _, BufReader, Read, Write as _},
+    net::{Ipv4Addr, TcpListener, TcpStream},
+    path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, Stdio},
     sync::mpsc::{self, Receiver, RecvTimeoutError},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use serde_json::Value;
@@ -56,6 +59,27 @@ impl Process {
         }
     }
 
+    /// Waits until the program accepts connections; false if it ends before.
+    pub(crate) fn listens_on(&mut self, port: u16) -> bool {
+        let start = Instant::now();
+        loop {
+            // First: a program that has ended did not open the port.
+            if self.child.try_wait().unwrap().is_some() {
+                return false;
+            }
+            if TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok() {
+                return true;
+            }
+            assert!(start.elapsed() < PATIENCE, "{} never listens", self.name);
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Waits until the program has ended, as it was asked to.
+    pub(crate) fn ended(&mut self) {
+        let _ = self.child.wait();
+    }
+
     /// Sends one JSON line and reads one.
     pub(crate) fn ask(&mut self, message: &Value) -> Value {
         writeln!(self.input, "{message}").unwrap();
@@ -70,6 +94,38 @@ impl Drop for Process {
         // It may have ended by itself.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// How often to start a program that takes a port by its number: another may
+/// take the free one before it does.
+pub(crate) const ATTEMPTS: usize = 5;
+
+/// A port that nobody listens on at this moment.
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// A folder that goes when this is dropped.
+pub(crate) struct Folder(PathBuf);
+
+impl Folder {
+    pub(crate) fn new(name: &str) -> Self {
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        // A run that was killed may have left one behind.
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
     }
 }
 

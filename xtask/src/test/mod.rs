@@ -36,6 +36,8 @@ const SUITES: &[Suite] = &[
             "oidc_provider::",
             "--skip",
             "glewlwyd::",
+            "--skip",
+            "apache::",
         ],
         needs: &[],
     },
@@ -64,6 +66,21 @@ const SUITES: &[Suite] = &[
         needs: &[
             Need::Apt { package: "glewlwyd", program: "glewlwyd" },
             Need::Apt { package: "sqlite3", program: "sqlite3" },
+        ],
+    },
+    Suite {
+        name: "apache",
+        program: "cargo",
+        arguments: &["test", "--workspace", "--test", "real_provider", "--", "apache::"],
+        needs: &[
+            Need::Apt { package: "nodejs", program: "node" },
+            Need::Apt { package: "npm", program: "npm" },
+            Need::Npm { dir: "tests/real_provider" },
+            Need::AptFile { package: "apache2", file: "/usr/sbin/apache2" },
+            Need::AptFile {
+                package: "libapache2-mod-oauth2",
+                file: "/usr/lib/apache2/modules/mod_oauth2.so",
+            },
         ],
     },
 ];

@@ -11,6 +11,8 @@ use std::{
 pub(super) enum Need {
     /// A program, and the package of Debian and its kin that brings it.
     Apt { package: &'static str, program: &'static str },
+    /// A file that is on nobody's path, and the package that brings it.
+    AptFile { package: &'static str, file: &'static str },
     /// The npm packages that the lock file in a folder names.
     Npm { dir: &'static str },
 }
@@ -19,6 +21,7 @@ impl fmt::Display for Need {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Apt { program, .. } => f.write_str(program),
+            Self::AptFile { package, .. } => f.write_str(package),
             Self::Npm { dir } => write!(f, "npm packages of {dir}"),
         }
     }
@@ -76,6 +79,7 @@ impl Machine for Host {
     fn has(&self, need: Need) -> bool {
         match need {
             Need::Apt { program, .. } => is_on_path(program),
+            Need::AptFile { file, .. } => Path::new(file).is_file(),
             Need::Npm { dir } => is_current(&self.root.join(dir)),
         }
     }
@@ -83,7 +87,7 @@ impl Machine for Host {
     fn install(&mut self, need: Need) -> Result<(), String> {
         println!("==> installing {need}");
         match need {
-            Need::Apt { package, .. } => self.apt(package),
+            Need::Apt { package, .. } | Need::AptFile { package, .. } => self.apt(package),
             Need::Npm { dir } => run(Command::new("npm").arg("ci").current_dir(self.root.join(dir))),
         }
     }
@@ -185,6 +189,15 @@ mod tests {
     fn programs_are_looked_for_on_the_path() {
         assert!(is_on_path("true"));
         assert!(!is_on_path("no-such-program-on-any-machine"));
+    }
+
+    #[test]
+    fn files_are_looked_for_where_they_are_named() {
+        let host = Host::new(Path::new("."));
+        let here =
+            Need::AptFile { package: "xtask", file: concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml") };
+        let absent = Need::AptFile { package: "xtask", file: concat!(env!("CARGO_MANIFEST_DIR"), "/absent") };
+        assert!(host.has(here) && !host.has(absent));
     }
 
     #[test]

@@ -14,10 +14,10 @@ use tower_delegation::{
 use super::{ALGORITHMS, Provider, claims_of, script, text};
 use crate::{Gate, process::Process, tampered};
 
-struct Judge(Process);
+pub(crate) struct Judge(Process);
 
 impl Judge {
-    fn of(provider: &Provider) -> Option<Self> {
+    pub(crate) fn of(provider: &Provider) -> Option<Self> {
         let mut process = script("judge.mjs")?;
         let settings = json!({
             "issuer": provider.issuer,
@@ -29,7 +29,7 @@ impl Judge {
     }
 
     /// `Err` with its reason where it refuses.
-    fn judge(&mut self, token: &str) -> Result<(), String> {
+    pub(crate) fn judge(&mut self, token: &str) -> Result<(), String> {
         let verdict = self.0.ask(&json!({ "token": token, "audience": AUDIENCE }));
         if verdict["accepted"] == true { Ok(()) } else { Err(text(&verdict["reason"])) }
     }

@@ -2,7 +2,7 @@
 //! authority: discovery, keys of five algorithms, rotation, outage.
 
 mod bound;
-mod judge;
+pub(crate) mod judge;
 mod outage;
 mod rotation;
 mod tokens;
