@@ -54,7 +54,7 @@ impl Glewlwyd {
         let schema = fs::File::open(SCHEMA).unwrap();
         let mut sqlite = Command::new("sqlite3");
         assert!(
-            sqlite.arg("glewlwyd.db").current_dir(&folder.path()).stdin(schema).status().unwrap().success()
+            sqlite.arg("glewlwyd.db").current_dir(folder.path()).stdin(schema).status().unwrap().success()
         );
         let configuration = format!(
             r#"
@@ -78,7 +78,7 @@ impl Glewlwyd {
         );
         fs::write(folder.path().join("glewlwyd.conf"), configuration).unwrap();
         let mut command = Command::new("glewlwyd");
-        command.arg("--config-file=glewlwyd.conf").current_dir(&folder.path());
+        command.arg("--config-file=glewlwyd.conf").current_dir(folder.path());
         let mut process = Process::start("glewlwyd", &mut command);
         process.says("Glewlwyd started").then_some((process, origin, folder))
     }

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use aws_lc_rs::digest::{SHA256, digest};
 use axum::{Json, Router, routing::get};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::HeaderMap;
 use integration_tests::{AUDIENCE, Answer, AuditLog, Served};
 use reqwest::Method;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use tower_delegation::{
     ClientIdentity, DelegationContext, DelegationLayer, DenialReason as R, TrustedIssuer,
     clock::Clock as _,
@@ -88,12 +90,12 @@ impl World {
 
 /// As a JSON Merge Patch: `null` removes a member (RFC 7396).
 fn merged(base: Value, patch: Value) -> Value {
-    let mut members: Map<String, Value> = serde_json::from_value(base).unwrap();
-    for (name, value) in patch.as_object().unwrap() {
+    let (Value::Object(mut members), Value::Object(patch)) = (base, patch) else { panic!("no objects") };
+    for (name, value) in patch {
         if value.is_null() {
-            members.remove(name);
+            members.remove(&name);
         } else {
-            members.insert(name.clone(), value.clone());
+            members.insert(name, value);
         }
     }
     Value::Object(members)
@@ -389,6 +391,19 @@ async fn tls_and_jwt_svids_go_together() {
     let proxy = pki.workload("/proxy").issue();
     let (known, unknown) = (MtlsClient::new(&pki).identity(&proxy).build(), MtlsClient::new(&pki).build());
     let (svid, token) = (world.svid(json!({})).sign(), world.token());
+    // A JWT-SVID is a bearer text: it holds no token that is bound to a certificate.
+    let thumbprint = URL_SAFE_NO_PAD.encode(digest(&SHA256, &proxy.chain_der()[0]));
+    let bound = world.idp.token().claim("cnf", json!({ "x5t#S256": thumbprint })).sign();
+    for (name, site, client, status) in [
+        ("certificate, TLS first", &tls_first, &known, 200),
+        ("certificate, JWT-SVID first", &svid_first, &known, 401),
+        ("no certificate", &tls_first, &unknown, 401),
+    ] {
+        let request = client.get(site.url("/")).bearer_auth(&bound).header(FIELD, &svid);
+        assert_eq!(Answer::of(request).await.status, status, "{name}");
+        let reason = if status == 200 { "" } else { R::CertificateMissing.code() };
+        assert_eq!(audit.one().field("reason"), reason, "{name}");
+    }
     let of_proxy = "spiffe://example.org/proxy none";
     let of_web = "spiffe://example.org/shop/web none";
     for (name, site, client, svid, expected) in [

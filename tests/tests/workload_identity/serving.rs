@@ -41,9 +41,8 @@ async fn silent_connections_hold_up_nobody() {
 #[tokio::test]
 async fn handshakes_are_capped() {
     let pki = TestPki::new();
-    let limit = |listener: tower_delegation_rustls::TlsListener| {
-        listener.max_handshakes(2).handshake_timeout(Duration::from_secs(600))
-    };
+    let limit =
+        |listener: TlsListener| listener.max_handshakes(2).handshake_timeout(Duration::from_secs(600));
     let site = Site::start_with(Loop::Ours, server(&pki), limit, Router::new()).await;
     let silent = silent(&site, 2).await;
     let client = MtlsClient::new(&pki).build();
@@ -57,9 +56,7 @@ async fn handshakes_are_capped() {
 async fn a_handshake_that_takes_too_long_gives_up_its_place() {
     let pki = TestPki::new();
     for by in LOOPS {
-        let limit = |listener: tower_delegation_rustls::TlsListener| {
-            listener.max_handshakes(1).handshake_timeout(MOMENT)
-        };
+        let limit = |listener: TlsListener| listener.max_handshakes(1).handshake_timeout(MOMENT);
         let site = Site::start_with(by, server(&pki), limit, Router::new()).await;
         let _silent = silent(&site, 3).await;
         let client = MtlsClient::new(&pki).build();
@@ -78,7 +75,7 @@ async fn a_handshake_that_takes_too_long_gives_up_its_place() {
 async fn connections_are_capped() {
     let pki = TestPki::new();
     for by in LOOPS {
-        let limit = |listener: tower_delegation_rustls::TlsListener| listener.max_connections(1);
+        let limit = |listener: TlsListener| listener.max_connections(1);
         let site = Site::start_with(by, server(&pki), limit, Router::new()).await;
         let (first, second) = (MtlsClient::new(&pki).build(), MtlsClient::new(&pki).build());
         site.who(&first).await.unwrap();
