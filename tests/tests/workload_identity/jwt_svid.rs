@@ -16,6 +16,8 @@ use tower_delegation::{
     jwt_svid::{JwtBundles, JwtSvidSource},
     layer::DelegationLayerBuilder,
     requires,
+    revocation::{InMemoryRevocations, Revocation},
+    spiffe::SpiffeId,
 };
 use tower_delegation_testing::{Algorithm, MockIdp, MtlsClient, TestClock, TestPki, TokenBuilder};
 
@@ -374,6 +376,23 @@ async fn a_bundle_that_is_replaced_counts_from_the_next_request_on() {
         "no bundle at all is our fault"
     );
     assert_eq!(audit.one().field("reason"), "svid_bundles_missing");
+}
+
+#[tokio::test]
+async fn a_revoked_workload_is_refused() {
+    let world = World::new().await;
+    let audit = AuditLog::listen();
+    let revocations = InMemoryRevocations::builder().clock(world.clock.clone()).build();
+    let identity = ClientIdentity::from_source(world.source());
+    let layer = world.layer().client_identity(identity).revocations(revocations.clone());
+    let site = Served::start(router().layer(layer.build().unwrap())).await;
+    let (token, svid) = (world.token(), world.svid(json!({})).sign());
+    assert_eq!(ask(&site, "/", Some(&token), &[&svid]).await.status, 200);
+    revocations.revoke(Revocation::workload(SpiffeId::new(WEB).unwrap())).unwrap();
+    let _ = audit.take();
+    let answer = ask(&site, "/", Some(&token), &[&svid]).await;
+    assert_eq!((answer.status, audit.one().field("reason")), (401, "workload_revoked"));
+    assert_eq!(ask(&site, "/", Some(&token), &[]).await.status, 200, "the token itself is good");
 }
 
 #[tokio::test]
