@@ -173,7 +173,7 @@ async fn oauth4webapi_accepts_every_token_that_we_accept() {
         ),
         (
             "bound twice",
-            forge.claims(json!({ "cnf": { "jkt": "AA", "x5t#S256": "AA" } })),
+            forge.claims(json!({ "cnf": { "jkt": "A".repeat(43), "x5t#S256": "A".repeat(43) } })),
             R::ConfirmationUnsupported,
         ),
         ("cnf is text", forge.claims(json!({ "cnf": "jkt" })), R::ConfirmationMalformed),
