@@ -97,7 +97,9 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> S::Future {
         let extensions = request.extensions_mut();
-        extensions.insert::<ConnectInfo<SocketAddr>>(ConnectInfo(self.peer.address()));
+        if let Some(address) = self.peer.address() {
+            extensions.insert::<ConnectInfo<SocketAddr>>(ConnectInfo(address));
+        }
         extensions.insert(ConnectInfo(self.peer.clone()));
         extensions.insert(self.peer.clone());
         self.inner.call(request)

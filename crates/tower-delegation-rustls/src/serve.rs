@@ -126,7 +126,7 @@ where
         tokio::select! {
             end = &mut conversation => {
                 if let Err(error) = end {
-                    tracing::debug!(%address, %error, "connection ended early");
+                    tracing::debug!(?address, %error, "connection ended early");
                 }
                 return;
             }
@@ -137,7 +137,7 @@ where
             () = &mut first, if is_first_due => {
                 is_first_due = false;
                 if !has_asked.load(Ordering::Relaxed) {
-                    tracing::debug!(%address, "connection ended: no request has arrived");
+                    tracing::debug!(?address, "connection ended: no request has arrived");
                     return;
                 }
             }

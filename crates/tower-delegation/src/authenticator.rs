@@ -19,8 +19,8 @@ use crate::{
     clock::{Clock, SystemClock, Timestamp},
     context::{Anonymous, DelegationContext},
     credential::{
-        Credential, FirstOf, PeerInfo, TlsPeer, WorkloadIdentity, WorkloadIdentitySource, WorkloadRequest,
-        bearer,
+        ClientCertHeader, Credential, ForwardedIdentity, IdentityHeaders, PeerInfo, TlsPeer, TrustedHop,
+        Vouched, WorkloadIdentity, WorkloadIdentitySource, WorkloadRequest, bearer,
     },
     error::ConfigError,
     issuer::{BuildContext, IssuerResolver, Issuers, TrustedIssuer},
@@ -56,6 +56,7 @@ struct Inner {
     /// When the cache was last searched for revoked tokens, in milliseconds of the monotonic clock.
     last_eviction: AtomicU64,
     applications: Option<Applications>,
+    identity_headers: IdentityHeaders,
     realm: Arc<str>,
 }
 
@@ -63,7 +64,14 @@ struct Inner {
 /// from. Not considered unless configured: then no request has a workload
 /// identity, and every token that is bound to a certificate is refused.
 #[derive(Clone, Debug)]
-pub struct ClientIdentity(Arc<dyn WorkloadIdentitySource>);
+pub struct ClientIdentity(Vec<Identity>);
+
+#[derive(Clone, Debug)]
+enum Identity {
+    Tls,
+    Source(Arc<dyn WorkloadIdentitySource>),
+    Proxy(ForwardedIdentity),
+}
 
 impl ClientIdentity {
     /// From the TLS listener of this process, such as that of
@@ -73,13 +81,28 @@ impl ClientIdentity {
     /// to another listener than it believes.
     #[must_use]
     pub fn from_tls() -> Self {
-        Self(Arc::new(TlsPeer))
+        Self(vec![Identity::Tls])
+    }
+
+    /// From a proxy that ends the TLS connections of its clients, in a header
+    /// field, believed only from `hop`. Without the field, the request's client
+    /// has no certificate; a field that is there and wrong refuses the request.
+    ///
+    /// The listener must tell of each connection's other end as it must for
+    /// [`from_tls`](Self::from_tls): a request without [`PeerInfo`] is answered
+    /// with 500. For plain listeners of axum,
+    /// `app.into_make_service_with_connect_info::<PeerInfo>()` does it.
+    ///
+    /// [What is refused and which configurations work](crate::credential#the-certificate-of-a-proxys-client).
+    #[must_use]
+    pub fn from_proxy(header: ClientCertHeader, hop: TrustedHop) -> Self {
+        Self(vec![Identity::Proxy(ForwardedIdentity::new(header, hop))])
     }
 
     /// From a source of your own.
     #[must_use]
     pub fn from_source(source: impl WorkloadIdentitySource) -> Self {
-        Self(Arc::new(source))
+        Self(vec![Identity::Source(Arc::new(source))])
     }
 
     /// From this one or, where this one does not know the workload, from `next`.
@@ -87,7 +110,9 @@ impl ClientIdentity {
     /// Both are asked on every request, so that both remove their header fields;
     /// an error of either refuses the request. A token that is bound to a
     /// certificate needs a workload that is known by it: put the source of
-    /// certificates first.
+    /// certificates first. Together with [`from_proxy`](Self::from_proxy), the
+    /// certificate of a connection that comes from the trusted hop names nobody:
+    /// it is the hop's own.
     ///
     /// ```
     /// use tower_delegation::{ClientIdentity, jwt_svid::{JwtBundles, JwtSvidSource}};
@@ -98,14 +123,22 @@ impl ClientIdentity {
     /// # Ok::<(), tower_delegation::ConfigError>(())
     /// ```
     #[must_use]
-    pub fn or(self, next: impl WorkloadIdentitySource) -> Self {
-        Self(Arc::new(FirstOf(self.0, Arc::new(next))))
+    pub fn or(mut self, next: impl Into<Self>) -> Self {
+        self.0.extend(next.into().0);
+        self
+    }
+
+    fn proxies(&self) -> impl Iterator<Item = &ForwardedIdentity> {
+        self.0.iter().filter_map(|identity| match identity {
+            Identity::Proxy(proxy) => Some(proxy),
+            Identity::Tls | Identity::Source(_) => None,
+        })
     }
 }
 
-impl WorkloadIdentitySource for ClientIdentity {
-    fn identify(&self, request: WorkloadRequest<'_>) -> Result<Option<WorkloadIdentity>, DenialReason> {
-        self.0.identify(request)
+impl<S: WorkloadIdentitySource> From<S> for ClientIdentity {
+    fn from(source: S) -> Self {
+        Self::from_source(source)
     }
 }
 
@@ -285,7 +318,7 @@ impl Authenticator {
     pub fn status(&self) -> Status {
         let mut issuers: Vec<_> = self.0.verifier.issuers().map(|issuer| issuer.keys().status()).collect();
         issuers.sort_by(|one, other| one.issuer.cmp(&other.issuer));
-        Status { issuers }
+        Status { issuers, untrusted_identity_headers: self.0.identity_headers.untrusted() }
     }
 
     /// Who is at the other end. First, and for every request: header fields that
@@ -295,11 +328,60 @@ impl Authenticator {
         headers: &mut HeaderMap,
         peer: Option<PeerInfo>,
     ) -> Result<Transport, DenialReason> {
-        let Some(ClientIdentity(source)) = &self.0.client_identity else {
-            return Ok(Transport::NotConsidered);
+        let (transport, vouched) = match &self.0.client_identity {
+            None => (Ok(Transport::NotConsidered), Vouched::ForNothing),
+            Some(identity) => self.workload(identity, headers, peer),
         };
-        let request = WorkloadRequest::new(headers, peer, self.clock().now());
-        source.identify(request).map(Transport::Considered)
+        // Also where the request is refused anyway: nobody is to see them.
+        let swept = self.0.identity_headers.sweep(headers, vouched);
+        transport.and_then(|transport| swept.map(|()| transport))
+    }
+
+    /// Who the first of the sources knows. All of them are asked, so that each
+    /// removes its header fields.
+    fn workload(
+        &self,
+        identity: &ClientIdentity,
+        headers: &mut HeaderMap,
+        peer: Option<PeerInfo>,
+    ) -> (Result<Transport, DenialReason>, Vouched) {
+        let now = self.clock().now();
+        let (mut known, mut vouched) = (Ok(None), Vouched::ForNothing);
+        // The connection's certificate is then the proxy's own, and names none of its clients.
+        let is_behind_proxy = peer.as_ref().is_some_and(|peer| {
+            identity.proxies().any(|proxy| proxy.vouched(peer, now) != Vouched::ForNothing)
+        });
+        for one in &identity.0 {
+            let found = match (one, &peer) {
+                (Identity::Tls, _) if is_behind_proxy => Ok(None),
+                (Identity::Tls, _) => {
+                    TlsPeer.identify(WorkloadRequest::new(&mut *headers, peer.clone(), now))
+                }
+                (Identity::Source(source), _) => {
+                    source.identify(WorkloadRequest::new(&mut *headers, peer.clone(), now))
+                }
+                (Identity::Proxy(_), None) => {
+                    tracing::error!(
+                        "client identity comes from a proxy, and the listener says nothing of the peer"
+                    );
+                    Err(DenialReason::PeerInfoMissing)
+                }
+                (Identity::Proxy(proxy), Some(peer)) => match proxy.vouched(peer, now) {
+                    Vouched::ForNothing => Ok(None),
+                    by_this => {
+                        // Fields of several proxies cannot be told apart by who wrote them: none is kept.
+                        let is_only_proxy = identity.proxies().nth(1).is_none();
+                        vouched = if is_only_proxy { by_this } else { Vouched::ToBeRemoved };
+                        proxy.certificate(headers, now).map(|it| it.map(WorkloadIdentity::from))
+                    }
+                },
+            };
+            known = match (known, found) {
+                (Ok(known), Ok(found)) => Ok(known.or(found)),
+                (Err(reason), _) | (Ok(_), Err(reason)) => Err(reason),
+            };
+        }
+        (known.map(Transport::Considered), vouched)
     }
 
     /// Authenticates as far as is possible without waiting.
@@ -410,6 +492,9 @@ pub(crate) fn peer_info(extensions: &Extensions) -> Option<&PeerInfo> {
 pub struct Status {
     /// Each issuer's keys, in the order of the issuers' identifiers.
     pub issuers: Vec<KeyStatus>,
+    /// How many header fields that speak for a client came from hops that are not
+    /// trusted, and were removed.
+    pub untrusted_identity_headers: u64,
 }
 
 impl Status {
@@ -438,6 +523,8 @@ pub struct AuthenticatorBuilder {
     client_identity: Option<ClientIdentity>,
     revocations: Option<Arc<dyn RevocationStore>>,
     applications: Option<Applications>,
+    more_identity_headers: Vec<Box<str>>,
+    refuses_untrusted_identity_headers: bool,
     #[cfg(feature = "discovery")]
     http_client: Option<crate::http_client::HttpClient>,
 }
@@ -455,6 +542,8 @@ impl Default for AuthenticatorBuilder {
             client_identity: None,
             revocations: None,
             applications: None,
+            more_identity_headers: Vec::new(),
+            refuses_untrusted_identity_headers: false,
             #[cfg(feature = "discovery")]
             http_client: None,
         }
@@ -527,6 +616,24 @@ impl AuthenticatorBuilder {
         self
     }
 
+    /// One more header field that speaks for a client, such as nginx's
+    /// `ssl-client-verify` or `ssl-client-subject-dn`: removed from every request,
+    /// in every spelling, as
+    /// [those that are known anyway](crate::credential#header-fields-that-speak-for-a-client).
+    /// The trusted hop's own is not counted as untrusted.
+    pub fn add_identity_header(mut self, name: &str) -> Self {
+        self.more_identity_headers.push(name.into());
+        self
+    }
+
+    /// Refuses a request with a header field that speaks for a client and came
+    /// from a hop that is not trusted: 400. Default: the field is removed and the
+    /// request goes on.
+    pub fn refuse_untrusted_identity_headers(mut self) -> Self {
+        self.refuses_untrusted_identity_headers = true;
+        self
+    }
+
     /// How many verified tokens are kept, so that their signature is checked
     /// once. Default 50,000 tokens, 64 MiB.
     pub fn token_cache(mut self, token_cache: TokenCache) -> Self {
@@ -573,6 +680,11 @@ impl AuthenticatorBuilder {
                  set `.client_identity(..)`"
             );
         }
+        let mut identity_headers =
+            IdentityHeaders::new(&self.more_identity_headers, self.refuses_untrusted_identity_headers)?;
+        for proxy in self.client_identity.iter().flat_map(ClientIdentity::proxies) {
+            proxy.check(&mut identity_headers)?;
+        }
         let context = BuildContext::new(self.clock.clone());
         #[cfg(feature = "discovery")]
         let context = match self.http_client {
@@ -596,6 +708,7 @@ impl AuthenticatorBuilder {
             revocations: self.revocations,
             last_eviction: AtomicU64::new(NEVER),
             applications: self.applications,
+            identity_headers,
             realm: self.realm,
         });
         if let Some(revocations) = &inner.revocations {

@@ -124,6 +124,26 @@ pub enum ConfigError {
         "the source of JWT-SVIDs has no audience, or an empty one: name this service with `.audience(..)`"
     )]
     NoSvidAudience,
+    /// A name is not that of a header field (RFC 9110 section 5.1).
+    #[error("{name:?} is not the name of a header field: use letters, digits and `-`")]
+    InvalidHeaderName {
+        /// The name as given.
+        name: String,
+    },
+    /// A range of addresses names no proxy.
+    #[error("{range:?} is not usable as the addresses of a trusted proxy: {problem}")]
+    InvalidIpRange {
+        /// The range as given.
+        range: String,
+        /// What is wrong with it, and what would be right.
+        problem: &'static str,
+    },
+    /// A setting for `x-forwarded-client-cert` is made for another header field.
+    #[error("`{setting}` is for `ClientCertHeader::xfcc()` only: leave it out for other formats")]
+    XfccOnly {
+        /// The name of the setting.
+        setting: &'static str,
+    },
     /// The HTTP client could not be set up.
     #[error("the HTTP client cannot be set up: {problem}")]
     HttpClient {

@@ -25,6 +25,13 @@ pub enum RejectionKind {
     /// The token is good, and no broader scope would help: 403 without an
     /// OAuth error, so that clients do not loop on re-authorization.
     Forbidden,
+    /// A header field that speaks for the client's identity is not acceptable: 400.
+    InvalidIdentityHeader,
+    /// The client certificate that a proxy hands on is not acceptable: 403
+    /// (RFC 9440 section 2.4).
+    CertificateRefused,
+    /// Header fields are too large: 431 (RFC 9440 section 2.4).
+    HeaderFieldsTooLarge,
     /// Something on our side cannot be reached, so nothing could be decided:
     /// 503 with `Retry-After`.
     Unavailable,
@@ -226,6 +233,19 @@ reasons! {
     /// The token has more scope than the client's or the current actor's
     /// application may ever use, and that application's are not to be cut.
     TokenTooBroad = "token_too_broad" => Forbidden,
+
+    /// A header field that speaks for the client's identity came from a hop that is
+    /// not trusted, and the service refuses such requests.
+    IdentityHeaderUntrusted = "identity_header_untrusted" => InvalidIdentityHeader,
+    /// The trusted hop's field for the client certificate is not of the configured format.
+    IdentityHeaderMalformed = "identity_header_malformed" => InvalidIdentityHeader,
+    /// The trusted hop's fields for the client certificate are larger than 64 KiB.
+    IdentityHeaderTooLarge = "identity_header_too_large" => HeaderFieldsTooLarge,
+    /// A certificate that the trusted hop hands on is not a well-formed one.
+    ForwardedCertificateInvalid = "forwarded_certificate_invalid" => CertificateRefused,
+    /// What the trusted hop says of the client certificate contradicts itself, or
+    /// is said by another proxy than the one expected.
+    ForwardedCertificateMismatch = "forwarded_certificate_mismatch" => CertificateRefused,
 
     /// The token's issuer is not one that the route accepts.
     IssuerNotAllowed = "issuer_not_allowed" => Forbidden,

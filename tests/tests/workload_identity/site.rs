@@ -117,7 +117,7 @@ async fn who(
     Extension(plain): Extension<PeerInfo>,
     version: http::Version,
 ) -> Json<Value> {
-    assert_eq!((peer.address(), plain.address()), (address, address));
+    assert_eq!((peer.address(), plain.address()), (Some(address), Some(address)));
     let thumbprint = |peer: &PeerInfo| peer.certificate().map(|certificate| *certificate.thumbprint());
     assert_eq!(thumbprint(&plain), thumbprint(&peer));
     let certificate = peer.certificate().map(|certificate| {

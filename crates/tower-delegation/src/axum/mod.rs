@@ -33,6 +33,7 @@
 //! #     .route("/whoami", axum::routing::get(whoami));
 //! ```
 
+mod connect_info;
 mod revocations;
 
 use std::{fmt, marker::PhantomData, ops::Deref};

@@ -1,6 +1,6 @@
 //! [`PeerCertificate`]: what a client certificate says, read once.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, ops::RangeInclusive, sync::Arc};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use x509_parser::{
@@ -30,7 +30,8 @@ pub enum CertificateTrust {
     PresentedOnly,
 }
 
-/// The certificate that the peer of a connection holds the key of.
+/// The certificate that the peer of a connection, or the client of a proxy,
+/// holds the key of.
 ///
 /// Cheap to clone.
 #[derive(Clone)]
@@ -42,8 +43,8 @@ struct Facts {
     spiffe_id: Option<SpiffeId>,
     dns_names: Vec<Box<str>>,
     uris: Vec<Box<str>>,
-    not_before: Timestamp,
-    not_after: Timestamp,
+    /// The first and the last second. `None`: told by a proxy, without the certificate.
+    validity: Option<RangeInclusive<Timestamp>>,
     trust: CertificateTrust,
     /// Whose trust anchors it was verified against, and which generation of them.
     verified_under: Option<(TrustGeneration, u64)>,
@@ -77,11 +78,46 @@ impl PeerCertificate {
             spiffe_id,
             dns_names,
             uris,
-            not_before: Timestamp::from_unix_seconds(validity.not_before.timestamp()),
-            not_after: Timestamp::from_unix_seconds(validity.not_after.timestamp()),
+            validity: Some(
+                Timestamp::from_unix_seconds(validity.not_before.timestamp())
+                    ..=Timestamp::from_unix_seconds(validity.not_after.timestamp()),
+            ),
             trust,
             verified_under: None,
         })))
+    }
+
+    /// Reads a chain that a proxy hands on. Nobody has looked at the certificates
+    /// behind the leaf yet, so that one which cannot be read is an error here.
+    pub(super) fn from_chain(chain: &[Vec<u8>], trust: CertificateTrust) -> Result<Self, CertificateError> {
+        chain.iter().skip(1).try_for_each(|der| parse(der).map(drop))?;
+        Self::from_der(chain, trust)
+    }
+
+    /// What a proxy says of a certificate that it does not hand on.
+    pub(super) fn told<'a>(
+        thumbprint: [u8; 32],
+        only_uri: Option<&str>,
+        uris: impl Iterator<Item = &'a str>,
+        dns_names: impl Iterator<Item = &'a str>,
+        trust: CertificateTrust,
+    ) -> Self {
+        // An X509-SVID has exactly one URI, with a path (X509-SVID sections 2 and 5.2).
+        let spiffe_id = match (trust, only_uri) {
+            (CertificateTrust::ChainedToTrustAnchor, Some(uri)) => {
+                SpiffeId::new(uri).ok().filter(SpiffeId::has_path)
+            }
+            _ => None,
+        };
+        Self(Arc::new(Facts {
+            thumbprint,
+            spiffe_id,
+            dns_names: dns_names.map(Into::into).collect(),
+            uris: uris.map(Into::into).collect(),
+            validity: None,
+            trust,
+            verified_under: None,
+        }))
     }
 
     /// The same certificate, verified against trust anchors that can be
@@ -121,19 +157,21 @@ impl PeerCertificate {
         self.0.uris.iter().map(|uri| &**uri)
     }
 
-    /// The first second at which the certificate is valid.
+    /// The first second at which the certificate is valid; `None` where a proxy
+    /// has verified it and does not say.
     #[must_use]
-    pub fn not_before(&self) -> Timestamp {
-        self.0.not_before
+    pub fn not_before(&self) -> Option<Timestamp> {
+        self.0.validity.as_ref().map(|validity| *validity.start())
     }
 
-    /// The last second at which the certificate is valid.
+    /// The last second at which the certificate is valid; `None` where a proxy
+    /// has verified it and does not say.
     #[must_use]
-    pub fn not_after(&self) -> Timestamp {
-        self.0.not_after
+    pub fn not_after(&self) -> Option<Timestamp> {
+        self.0.validity.as_ref().map(|validity| *validity.end())
     }
 
-    /// What the handshake proved about the certificate.
+    /// What the handshake, ours or a trusted proxy's, proved about the certificate.
     #[must_use]
     pub fn trust(&self) -> CertificateTrust {
         self.0.trust
@@ -142,7 +180,8 @@ impl PeerCertificate {
     /// Whether the certificate still says who the peer is: `now` is within its
     /// period of validity, and the trust anchors that it was verified against
     /// have not been replaced since. Asked on each request: a connection can
-    /// outlive its certificate.
+    /// outlive its certificate. A period that a proxy does not tell of is taken
+    /// for the proxy's to judge.
     #[must_use]
     pub fn is_current(&self, now: Timestamp) -> bool {
         let is_latest = match &self.0.verified_under {
@@ -150,7 +189,7 @@ impl PeerCertificate {
             Some((anchors, generation)) => *generation >= anchors.current(),
             None => true,
         };
-        is_latest && (self.0.not_before..=self.0.not_after).contains(&now)
+        is_latest && self.0.validity.as_ref().is_none_or(|validity| validity.contains(&now))
     }
 }
 

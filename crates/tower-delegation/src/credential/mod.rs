@@ -42,6 +42,7 @@
 
 mod bearer;
 mod certificate;
+mod forwarded;
 mod peer;
 mod svid;
 mod workload;
@@ -49,11 +50,13 @@ mod workload;
 pub use self::{
     bearer::MAX_TOKEN_LEN,
     certificate::{CertificateError, CertificateTrust, PeerCertificate},
+    forwarded::{ClientCertHeader, MAX_FORWARDED_LEN, TrustedHop, Xfcc, XfccElement, XfccError},
     peer::{PeerInfo, TrustGeneration},
     svid::{X509SvidError, x509_svid_id},
     workload::{WorkloadIdentity, WorkloadIdentitySource, WorkloadRequest},
 };
 pub(crate) use self::{
     bearer::{Credential, bearer},
-    workload::{FirstOf, TlsPeer},
+    forwarded::{ForwardedIdentity, IdentityHeaders, Vouched},
+    workload::TlsPeer,
 };

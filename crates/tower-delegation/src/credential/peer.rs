@@ -23,15 +23,27 @@ use super::certificate::{CertificateError, CertificateTrust, PeerCertificate};
 /// ```
 #[derive(Clone, Debug)]
 pub struct PeerInfo {
-    address: SocketAddr,
+    origin: Origin,
     certificate: Option<PeerCertificate>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Origin {
+    Network(SocketAddr),
+    UnixSocket,
 }
 
 impl PeerInfo {
     /// A peer that proved nothing about itself.
     #[must_use]
     pub fn new(address: SocketAddr) -> Self {
-        Self { address, certificate: None }
+        Self { origin: Origin::Network(address), certificate: None }
+    }
+
+    /// A process of this machine that may open our Unix socket.
+    #[must_use]
+    pub fn unix_socket() -> Self {
+        Self { origin: Origin::UnixSocket, certificate: None }
     }
 
     /// A peer that holds the key of the first certificate of `chain` (DER, the
@@ -52,10 +64,19 @@ impl PeerInfo {
         Ok(Self::from((address, PeerCertificate::from_der(chain, trust)?)))
     }
 
-    /// Where the connection comes from.
+    /// Where in the network the connection comes from; `None` for a Unix socket.
     #[must_use]
-    pub fn address(&self) -> SocketAddr {
-        self.address
+    pub fn address(&self) -> Option<SocketAddr> {
+        match self.origin {
+            Origin::Network(address) => Some(address),
+            Origin::UnixSocket => None,
+        }
+    }
+
+    /// Whether the connection came by a Unix socket.
+    #[must_use]
+    pub fn is_unix_socket(&self) -> bool {
+        matches!(self.origin, Origin::UnixSocket)
     }
 
     /// The certificate that the peer holds the key of. Whether it is still
@@ -72,7 +93,7 @@ impl PeerInfo {
 
 impl From<(SocketAddr, PeerCertificate)> for PeerInfo {
     fn from((address, certificate): (SocketAddr, PeerCertificate)) -> Self {
-        Self { address, certificate: Some(certificate) }
+        Self { origin: Origin::Network(address), certificate: Some(certificate) }
     }
 }
 

@@ -1,7 +1,7 @@
 //! [`WorkloadIdentity`]: which workload is at the other end, and
 //! [`WorkloadIdentitySource`]: who says so.
 
-use std::{fmt, sync::Arc};
+use std::fmt;
 
 use http::HeaderMap;
 
@@ -72,6 +72,8 @@ impl From<PeerCertificate> for WorkloadIdentity {
 /// Called once for each request, before anything else looks at its head. What
 /// it reads from header fields it removes from them, and it removes them too
 /// where it does not trust them: nothing behind the layer may take them for true.
+/// Fields that are [known to speak for a client](super#header-fields-that-speak-for-a-client)
+/// are removed in any case, after the source has seen them.
 ///
 /// An error refuses the request. `Ok(None)` says that the workload is not
 /// known: tokens that are bound to a certificate are then refused, plain ones
@@ -92,7 +94,7 @@ impl From<PeerCertificate> for WorkloadIdentity {
 /// impl WorkloadIdentitySource for Sidecar {
 ///     fn identify(&self, request: WorkloadRequest<'_>) -> Result<Option<WorkloadIdentity>, DenialReason> {
 ///         let Some(id) = request.headers.remove("x-sidecar-caller") else { return Ok(None) };
-///         let is_sidecar = request.peer.is_some_and(|peer| peer.address().ip().is_loopback());
+///         let is_sidecar = request.peer.is_some_and(|peer| peer.is_unix_socket());
 ///         let id = id.to_str().ok().and_then(|id| SpiffeId::new(id).ok());
 ///         Ok(id.filter(|_| is_sidecar).map(WorkloadIdentity::of_spiffe_id))
 ///     }
@@ -122,26 +124,6 @@ impl<'a> WorkloadRequest<'a> {
     /// A request with these header fields, on a connection from `peer`.
     pub fn new(headers: &'a mut HeaderMap, peer: Option<PeerInfo>, now: Timestamp) -> Self {
         Self { headers, peer, now }
-    }
-}
-
-/// Two sources, of which the first that knows the workload counts.
-///
-/// Both are asked, whatever the first one says: each removes the header fields
-/// that it reads, and what is malformed in one is not made good by the other.
-#[derive(Debug)]
-pub(crate) struct FirstOf(
-    pub(crate) Arc<dyn WorkloadIdentitySource>,
-    pub(crate) Arc<dyn WorkloadIdentitySource>,
-);
-
-impl WorkloadIdentitySource for FirstOf {
-    fn identify(&self, request: WorkloadRequest<'_>) -> Result<Option<WorkloadIdentity>, DenialReason> {
-        let WorkloadRequest { headers, peer, now } = request;
-        let first = self.0.identify(WorkloadRequest::new(&mut *headers, peer.clone(), now));
-        let second = self.1.identify(WorkloadRequest::new(headers, peer, now));
-        let (first, second) = (first?, second?);
-        Ok(first.or(second))
     }
 }
 

@@ -194,6 +194,19 @@ impl DelegationLayerBuilder {
         self.map(|authenticator| authenticator.applications(applications))
     }
 
+    /// One more header field that speaks for a client. See
+    /// [`AuthenticatorBuilder::add_identity_header`].
+    pub fn add_identity_header(self, name: &str) -> Self {
+        self.map(|authenticator| authenticator.add_identity_header(name))
+    }
+
+    /// Refuses a request with a header field that speaks for a client and came
+    /// from a hop that is not trusted: 400. Default: the field is removed and the
+    /// request goes on.
+    pub fn refuse_untrusted_identity_headers(self) -> Self {
+        self.map(AuthenticatorBuilder::refuse_untrusted_identity_headers)
+    }
+
     /// How many verified tokens are kept, so that their signature is checked
     /// once. Default 50,000 tokens, 64 MiB.
     pub fn token_cache(self, token_cache: TokenCache) -> Self {

@@ -9,6 +9,9 @@
 //! | invalid token | 401 | `invalid_token` | `invalid_token` |
 //! | insufficient scope | 403 | `insufficient_scope`, with the scopes needed | `insufficient_scope` |
 //! | forbidden | 403 | none: more scope would not help | `forbidden` |
+//! | invalid identity header | 400 | no challenge | `invalid_identity_header` |
+//! | certificate refused | 403 | no challenge | `client_certificate_refused` |
+//! | header fields too large | 431 | no challenge | `header_fields_too_large` |
 //! | unavailable | 503 + `Retry-After` | no challenge | `temporarily_unavailable` |
 //! | misconfigured | 500 | no challenge | `misconfigured` |
 //!
@@ -106,6 +109,27 @@ impl RejectionKind {
                 title: "The request is not allowed",
                 description: "The access token is valid and does not allow this request",
                 challenge: NoError,
+            },
+            Self::InvalidIdentityHeader => Appearance {
+                status: StatusCode::BAD_REQUEST,
+                code: "invalid_identity_header",
+                title: "The request is not valid",
+                description: "A header field that speaks for the client's identity is not acceptable",
+                challenge: NoChallenge,
+            },
+            Self::CertificateRefused => Appearance {
+                status: StatusCode::FORBIDDEN,
+                code: "client_certificate_refused",
+                title: "The client certificate is not acceptable",
+                description: "The client certificate is not acceptable",
+                challenge: NoChallenge,
+            },
+            Self::HeaderFieldsTooLarge => Appearance {
+                status: StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                code: "header_fields_too_large",
+                title: "The header fields are too large",
+                description: "The fields for the client certificate are too large",
+                challenge: NoChallenge,
             },
             Self::Unavailable => Appearance {
                 status: StatusCode::SERVICE_UNAVAILABLE,
@@ -306,6 +330,9 @@ mod tests {
                 "invalid_token",
             ),
             (R::ClientNotAllowed, 403, Some(r#"Bearer realm="api""#), "forbidden"),
+            (R::IdentityHeaderMalformed, 400, None, "invalid_identity_header"),
+            (R::ForwardedCertificateInvalid, 403, None, "client_certificate_refused"),
+            (R::IdentityHeaderTooLarge, 431, None, "header_fields_too_large"),
             (R::KeysUnavailable, 503, None, "temporarily_unavailable"),
             (R::LayerMissing, 500, None, "misconfigured"),
         ] {

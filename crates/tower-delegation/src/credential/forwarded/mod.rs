@@ -1,0 +1,357 @@
+//! What a TLS-terminating proxy says of its client's certificate.
+
+mod client_cert;
+mod escaped_pem;
+mod hop;
+mod identity_headers;
+mod xfcc;
+
+use std::num::NonZeroUsize;
+
+use http::{HeaderMap, HeaderName, HeaderValue, header::GetAll};
+
+pub(crate) use self::identity_headers::{IdentityHeaders, Vouched};
+pub use self::{
+    hop::TrustedHop,
+    xfcc::{Xfcc, XfccElement, XfccError},
+};
+use super::{CertificateTrust, PeerCertificate, PeerInfo};
+use crate::{clock::Timestamp, error::ConfigError, reason::DenialReason, spiffe::SpiffeId};
+
+/// The most bytes of a proxy's fields together, certificate and chain; looked at
+/// before anything is parsed.
+pub const MAX_FORWARDED_LEN: usize = 64 * 1024;
+
+/// SHA-256 of nothing: what a proxy that has no certificate may say of it.
+const HASH_OF_NOTHING: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+/// The header field in which a proxy hands on its client's certificate.
+///
+/// The proxy must write or remove the field on **every** request. By default it
+/// must also let in only certificates that it has verified against trust anchors
+/// (nginx `ssl_verify_client on` or `optional`, never `optional_no_ca`; haproxy
+/// `verify required` or `optional` without `crt-ignore-err` and `ca-ignore-err`;
+/// Envoy a `validation_context` with `trusted_ca`): its verdict is relied on, the
+/// chain is not verified again. For others there is
+/// [`presented_only`](Self::presented_only).
+///
+/// ```
+/// use tower_delegation::{ClientIdentity, ConfigError, credential::{ClientCertHeader, TrustedHop}};
+///
+/// fn behind_envoy() -> Result<ClientIdentity, ConfigError> {
+///     let gateway = TrustedHop::spiffe("spiffe://prod.example/ns/mesh/sa/gateway")?;
+///     Ok(ClientIdentity::from_proxy(ClientCertHeader::xfcc(), gateway))
+/// }
+///
+/// fn behind_nginx() -> Result<ClientIdentity, ConfigError> {
+///     let header = ClientCertHeader::escaped_pem("ssl-client-cert")?;
+///     Ok(ClientIdentity::from_proxy(header, TrustedHop::unix_socket()))
+/// }
+/// # behind_envoy().and(behind_nginx())?;
+/// # Ok::<_, ConfigError>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct ClientCertHeader {
+    format: Format,
+    trust: CertificateTrust,
+    keeps_headers: bool,
+    xfcc: XfccRules,
+}
+
+#[derive(Clone, Debug)]
+enum Format {
+    Xfcc,
+    Rfc9440,
+    EscapedPem(HeaderName),
+}
+
+#[derive(Clone, Debug, Default)]
+struct XfccRules {
+    trusted_proxies: Option<usize>,
+    expected_by: Option<SpiffeId>,
+    is_sanitized: bool,
+}
+
+impl ClientCertHeader {
+    /// Envoy's `x-forwarded-client-cert` ([`Xfcc`]), with
+    /// `forward_client_cert_details` set to `SANITIZE_SET` or `APPEND_FORWARD`.
+    /// In `FORWARD_ONLY` and `ALWAYS_FORWARD_ONLY` a client can write the field
+    /// itself: never use them at a trusted hop.
+    ///
+    /// One element is believed, that of the nearest proxy; what the others say is
+    /// never added to it. It must have a `Hash`, a `Cert` or a `Chain`, else the
+    /// request is refused: no such element comes from the two good modes. With
+    /// `Cert` or `Chain` everything is read from the certificate, which must have
+    /// the `Hash`. Without, the SPIFFE ID is that of the only `URI`, and when the
+    /// certificate ends is not known.
+    pub fn xfcc() -> Self {
+        Self::new(Format::Xfcc)
+    }
+
+    /// `Client-Cert` and `Client-Cert-Chain` (RFC 9440).
+    pub fn rfc9440() -> Self {
+        Self::new(Format::Rfc9440)
+    }
+
+    /// A field of your choice with one certificate as percent-encoded PEM: nginx's
+    /// `$ssl_client_escaped_cert`.
+    ///
+    /// # Errors
+    /// The name cannot be that of a header field.
+    pub fn escaped_pem(header_name: &str) -> Result<Self, ConfigError> {
+        identity_headers::name(header_name).map(|name| Self::new(Format::EscapedPem(name)))
+    }
+
+    fn new(format: Format) -> Self {
+        let trust = CertificateTrust::ChainedToTrustAnchor;
+        Self { format, trust, keeps_headers: false, xfcc: XfccRules::default() }
+    }
+
+    /// The proxy hands on whatever certificate was presented, verified or not. It
+    /// then holds tokens that are bound to it (RFC 8705 section 2.2), and names
+    /// nobody.
+    pub fn presented_only(mut self) -> Self {
+        self.trust = CertificateTrust::PresentedOnly;
+        self
+    }
+
+    /// Leaves the fields of the trusted hop in the request, for a service that
+    /// reads them itself. Default: they are removed, and always where several
+    /// proxies are configured.
+    pub fn keep_headers(mut self) -> Self {
+        self.keeps_headers = true;
+        self
+    }
+
+    /// How many proxies in a row are trusted and append an element; the client is
+    /// that of the outermost, so its element is the `n`-th from the end. Default
+    /// 1. Fewer elements than that: the outermost had no client certificate.
+    /// Only for [`xfcc`](Self::xfcc).
+    pub fn trusted_proxies(mut self, n: usize) -> Self {
+        self.xfcc.trusted_proxies = Some(n);
+        self
+    }
+
+    /// Who we are to the trusted proxy that writes the element: one of its `By`
+    /// must be this, else the request is refused. Not checked unless set. Only
+    /// for [`xfcc`](Self::xfcc).
+    pub fn expected_by(mut self, id: SpiffeId) -> Self {
+        self.xfcc.expected_by = Some(id);
+        self
+    }
+
+    /// Refuses more elements than there are trusted proxies. For an outermost
+    /// proxy in mode `SANITIZE_SET`: Envoy writes names from certificates as they
+    /// are, so that a comma in one begins another element. Only for
+    /// [`xfcc`](Self::xfcc).
+    pub fn sanitized(mut self) -> Self {
+        self.xfcc.is_sanitized = true;
+        self
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        if self.xfcc.trusted_proxies == Some(0) {
+            return Err(ConfigError::OutOfRange {
+                setting: "trusted_proxies",
+                value: 0,
+                expected: "1 or more: the proxy that is trusted counts",
+            });
+        }
+        let XfccRules { trusted_proxies, expected_by, is_sanitized } = &self.xfcc;
+        for (setting, is_set) in [
+            ("trusted_proxies", trusted_proxies.is_some()),
+            ("expected_by", expected_by.is_some()),
+            ("sanitized", *is_sanitized),
+        ] {
+            if is_set && !matches!(self.format, Format::Xfcc) {
+                return Err(ConfigError::XfccOnly { setting });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a trusted hop says is believed; what anybody else says is not.
+#[derive(Clone, Debug)]
+pub(crate) struct ForwardedIdentity {
+    header: ClientCertHeader,
+    hop: TrustedHop,
+}
+
+impl ForwardedIdentity {
+    pub(crate) fn new(header: ClientCertHeader, hop: TrustedHop) -> Self {
+        Self { header, hop }
+    }
+
+    /// Finds mistakes and tells `guarded` which fields are the proxy's.
+    pub(crate) fn check(&self, guarded: &mut IdentityHeaders) -> Result<(), ConfigError> {
+        self.header.check()?;
+        match &self.header.format {
+            Format::Xfcc => guarded.vouch_for(&identity_headers::XFCC),
+            Format::Rfc9440 => {
+                guarded.vouch_for(&identity_headers::CLIENT_CERT);
+                guarded.vouch_for(&identity_headers::CLIENT_CERT_CHAIN);
+            }
+            Format::EscapedPem(name) => guarded.vouch_for(name),
+        }
+        Ok(())
+    }
+
+    /// Does the hop vouch for its fields?
+    pub(crate) fn vouched(&self, peer: &PeerInfo, now: Timestamp) -> Vouched {
+        match (self.hop.is(peer, now), self.header.keeps_headers) {
+            (false, _) => Vouched::ForNothing,
+            (true, false) => Vouched::ToBeRemoved,
+            (true, true) => Vouched::ToBeKept,
+        }
+    }
+
+    /// The client's certificate as the trusted hop has it; `None` if it has none,
+    /// or if it is not valid now.
+    pub(crate) fn certificate(
+        &self,
+        headers: &HeaderMap,
+        now: Timestamp,
+    ) -> Result<Option<PeerCertificate>, DenialReason> {
+        let certificate = self.read(headers).map_err(|Refusal { reason, problem }| {
+            tracing::debug!(reason = reason.code(), problem, "a trusted hop's client certificate is refused");
+            reason
+        })?;
+        Ok(certificate.filter(|certificate| certificate.is_current(now)))
+    }
+
+    fn read(&self, headers: &HeaderMap) -> Result<Option<PeerCertificate>, Refusal> {
+        match &self.header.format {
+            Format::Xfcc => {
+                let lines = headers.get_all(&identity_headers::XFCC);
+                capped([&lines])?;
+                self.of_xfcc(lines)
+            }
+            Format::Rfc9440 => {
+                let leaf = headers.get_all(&identity_headers::CLIENT_CERT);
+                let chain = headers.get_all(&identity_headers::CLIENT_CERT_CHAIN);
+                capped([&leaf, &chain])?;
+                let chain = client_cert::decode(leaf, chain)?;
+                chain.map(|chain| self.of_chain(&chain)).transpose()
+            }
+            Format::EscapedPem(name) => {
+                let lines = headers.get_all(name);
+                capped([&lines])?;
+                let mut lines = lines.iter();
+                let Some(line) = lines.next() else { return Ok(None) };
+                if lines.next().is_some() {
+                    return Err(Refusal::malformed("the client certificate's field stands there twice"));
+                }
+                self.of_chain(&[escaped_pem::decode_one(text(line)?)?]).map(Some)
+            }
+        }
+    }
+
+    /// Whatever elements the lines have, in order: several lines are one field
+    /// (RFC 9110 section 5.3).
+    fn of_xfcc(&self, lines: GetAll<'_, HeaderValue>) -> Result<Option<PeerCertificate>, Refusal> {
+        let mut elements = Vec::new();
+        for line in lines {
+            let field = Xfcc::parse(text(line)?).map_err(|error| Refusal::malformed(error.problem()))?;
+            elements.extend(field.into_elements());
+        }
+        let rules = &self.header.xfcc;
+        let trusted = rules.trusted_proxies.and_then(NonZeroUsize::new).map_or(1, NonZeroUsize::get);
+        if rules.is_sanitized && elements.len() > trusted {
+            return Err(Refusal::malformed("there are more elements than trusted proxies"));
+        }
+        let element = elements.len().checked_sub(trusted).and_then(|place| elements.get(place));
+        element.map(|element| self.of_element(element)).transpose()
+    }
+
+    fn of_element(&self, element: &XfccElement<'_>) -> Result<PeerCertificate, Refusal> {
+        if let Some(us) = &self.header.xfcc.expected_by {
+            if !element.by().any(|by| by == us.as_str()) {
+                return Err(Refusal::mismatch("the proxy's element is by another than expected"));
+            }
+        }
+        let hash = element.hash().map(sha256).transpose()?;
+        let chain = match (element.cert(), element.chain()) {
+            (None, None) => {
+                let thumbprint = hash.ok_or(Refusal::malformed("an element has neither Hash nor Cert"))?;
+                return Ok(PeerCertificate::told(
+                    thumbprint,
+                    element.only_uri(),
+                    element.uris(),
+                    element.dns_names(),
+                    self.header.trust,
+                ));
+            }
+            (Some(cert), None) => vec![escaped_pem::decode_one(cert)?],
+            (None, Some(chain)) => escaped_pem::decode(chain)?,
+            (Some(cert), Some(chain)) => {
+                let (cert, chain) = (escaped_pem::decode_one(cert)?, escaped_pem::decode(chain)?);
+                if chain.first() != Some(&cert) {
+                    return Err(Refusal::mismatch("the chain begins with another certificate"));
+                }
+                chain
+            }
+        };
+        let certificate = self.of_chain(&chain)?;
+        match hash {
+            Some(hash) if hash != *certificate.thumbprint() => {
+                Err(Refusal::mismatch("the hash is that of another certificate"))
+            }
+            _ => Ok(certificate),
+        }
+    }
+
+    fn of_chain(&self, chain: &[Vec<u8>]) -> Result<PeerCertificate, Refusal> {
+        PeerCertificate::from_chain(chain, self.header.trust).map_err(|_cause| Refusal {
+            reason: DenialReason::ForwardedCertificateInvalid,
+            problem: "a certificate cannot be read",
+        })
+    }
+}
+
+/// Why a trusted hop's field is refused.
+#[derive(Clone, Copy, Debug)]
+struct Refusal {
+    reason: DenialReason,
+    /// Our words only: what a stranger wrote has no place in a log.
+    problem: &'static str,
+}
+
+impl Refusal {
+    fn malformed(problem: &'static str) -> Self {
+        Self { reason: DenialReason::IdentityHeaderMalformed, problem }
+    }
+
+    fn mismatch(problem: &'static str) -> Self {
+        Self { reason: DenialReason::ForwardedCertificateMismatch, problem }
+    }
+}
+
+fn capped<'a>(fields: impl IntoIterator<Item = &'a GetAll<'a, HeaderValue>>) -> Result<(), Refusal> {
+    let len: usize = fields.into_iter().flat_map(GetAll::iter).map(HeaderValue::len).sum();
+    if len > MAX_FORWARDED_LEN {
+        let reason = DenialReason::IdentityHeaderTooLarge;
+        return Err(Refusal { reason, problem: "the client certificate's fields are too large" });
+    }
+    Ok(())
+}
+
+fn text(line: &HeaderValue) -> Result<&str, Refusal> {
+    line.to_str().map_err(|_cause| Refusal::malformed("the client certificate's field is not ASCII"))
+}
+
+/// A SHA-256 digest in hex, of something.
+fn sha256(hex: &str) -> Result<[u8; 32], Refusal> {
+    let wrong = Refusal::malformed("a hash is not the SHA-256 digest of a certificate");
+    if hex.len() != 64 || hex.eq_ignore_ascii_case(HASH_OF_NOTHING) {
+        return Err(wrong);
+    }
+    let mut digits = hex.chars().map(|digit| digit.to_digit(16).and_then(|digit| u8::try_from(digit).ok()));
+    let mut hash = [0; 32];
+    for byte in &mut hash {
+        let (Some(Some(high)), Some(Some(low))) = (digits.next(), digits.next()) else { return Err(wrong) };
+        *byte = high << 4 | low;
+    }
+    Ok(hash)
+}
