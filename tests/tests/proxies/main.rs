@@ -12,6 +12,7 @@
 )]
 
 mod behind;
+mod guide;
 mod site;
 mod spoofed;
 mod traps;

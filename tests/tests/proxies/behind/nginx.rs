@@ -79,12 +79,13 @@ async fn over_mutual_tls_by_its_spiffe_id() {
     let service = Service::tls(layer(&world, header(), gateway), &world.pki).await;
     for (path, is_trusted) in [("/ns/mesh/sa/gateway", true), ("/ns/shop/sa/other", false)] {
         let (own, folder) = (world.workload(path), Folder::new());
-        let tls = format!(
-            "proxy_ssl_certificate {}; proxy_ssl_certificate_key {}; proxy_ssl_trusted_certificate {}; \
-             proxy_ssl_verify on; proxy_ssl_name localhost; proxy_ssl_server_name on;",
-            file(&folder, "own.pem", &own.chain_pem()),
-            file(&folder, "own.key", &own.key_pem()),
-            file(&folder, "upstream.pem", &world.pki.bundle_pem()),
+        let tls = filled(
+            include_str!("nginx-tls.conf"),
+            &[
+                ("CERTIFICATE", &file(&folder, "own.pem", &own.chain_pem())),
+                ("KEY", &file(&folder, "own.key", &own.key_pem())),
+                ("AUTHORITIES", &file(&folder, "upstream.pem", &world.pki.bundle_pem())),
+            ],
         );
         let Some(proxy) = start(&world, "optional", &service.url("https"), &tls, folder) else { return };
         if is_trusted {

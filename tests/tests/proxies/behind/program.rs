@@ -93,7 +93,7 @@ pub(crate) fn free_port() -> u16 {
 pub(crate) fn find(name: &'static str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     // Debian keeps servers where only root looks.
-    let folders = env::split_paths(&path).chain(["/usr/sbin".into(), "/usr/local/sbin".into()]);
+    let folders = env::split_paths(&path).chain(["/usr/sbin".into()]);
     // From PyPI, by `cargo xtask test`: below `target`, where cargo has its folder for tests too.
     let wheel = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("pip").join(name).join("_bin");
     let found = folders.chain([wheel]).map(|folder| folder.join(name)).find(|program| program.is_file());

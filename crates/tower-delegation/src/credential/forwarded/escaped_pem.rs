@@ -31,6 +31,9 @@ pub(super) fn decode(text: &str) -> Result<Vec<Vec<u8>>, Refusal> {
     if certificates.iter().any(|one| one.tag() != "CERTIFICATE" || one.headers().iter().next().is_some()) {
         return Err(Refusal::malformed("the PEM holds something else than a certificate"));
     }
+    if certificates.iter().any(|one| one.contents().is_empty()) {
+        return Err(Refusal::malformed("there is nothing in the PEM"));
+    }
     Ok(certificates.into_iter().map(Pem::into_contents).collect())
 }
 

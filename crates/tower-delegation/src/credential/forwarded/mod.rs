@@ -125,9 +125,9 @@ impl ClientCertHeader {
     }
 
     /// How many proxies in a row are trusted and append an element; the client is
-    /// that of the outermost, so its element is the `n`-th from the end. Default
-    /// 1. Fewer elements than that: the outermost had no client certificate.
-    /// Only for [`xfcc`](Self::xfcc).
+    /// that of the outermost, so its element is the `n`-th from the end. One
+    /// unless set. Fewer elements than that: the outermost had no client
+    /// certificate. Only for [`xfcc`](Self::xfcc).
     pub fn trusted_proxies(mut self, n: usize) -> Self {
         self.xfcc.trusted_proxies = Some(n);
         self
@@ -266,10 +266,9 @@ impl ForwardedIdentity {
     }
 
     fn of_element(&self, element: &XfccElement<'_>) -> Result<PeerCertificate, Refusal> {
-        if let Some(us) = &self.header.xfcc.expected_by {
-            if !element.by().any(|by| by == us.as_str()) {
-                return Err(Refusal::mismatch("the proxy's element is by another than expected"));
-            }
+        let expected_by = self.header.xfcc.expected_by.as_ref();
+        if expected_by.is_some_and(|us| element.by().all(|by| by != us.as_str())) {
+            return Err(Refusal::mismatch("the proxy's element is by another than expected"));
         }
         let hash = element.hash().map(sha256).transpose()?;
         let chain = match (element.cert(), element.chain()) {
