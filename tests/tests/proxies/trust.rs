@@ -115,6 +115,50 @@ async fn a_certificate_that_ends_binds_nothing() {
     assert_eq!(judged.err(), Some(DenialReason::CertificateMissing));
 }
 
+/// A certificate that was read before is still judged by its hop and its field.
+#[tokio::test]
+async fn what_was_read_before_is_believed_from_the_hop_alone() {
+    let world = World::new().await;
+    let identity = ClientIdentity::from_proxy(ClientCertHeader::rfc9440(), TrustedHop::unix_socket());
+    let layer = world.layer_with(identity);
+    let (web, other) = (world.workload("/shop/web"), world.workload("/shop/other"));
+    let (token, value, others) = (world.bound_to(&web), client_cert(&web), client_cert(&other));
+    let missing = Err(DenialReason::CertificateMissing);
+    for round in 0..3 {
+        for (name, peer, fields, expected) in [
+            ("holder", PeerInfo::unix_socket(), &[("client-cert", value.as_str())][..], Ok(())),
+            (
+                "stranger",
+                PeerInfo::new(([127, 0, 0, 1], 1).into()),
+                &[("client-cert", value.as_str())],
+                missing,
+            ),
+            ("nobody", PeerInfo::unix_socket(), &[], missing),
+            (
+                "thief",
+                PeerInfo::unix_socket(),
+                &[("client-cert", others.as_str())],
+                Err(DenialReason::ConfirmationMismatch),
+            ),
+            (
+                "twice",
+                PeerInfo::unix_socket(),
+                &[("client-cert", value.as_str()), ("client-cert", value.as_str())],
+                Err(DenialReason::IdentityHeaderMalformed),
+            ),
+            (
+                "with a broken chain",
+                PeerInfo::unix_socket(),
+                &[("client-cert", value.as_str()), ("client-cert-chain", "::")],
+                Err(DenialReason::IdentityHeaderMalformed),
+            ),
+        ] {
+            let (judged, _) = judge(&layer, peer, &token, fields).await;
+            assert_eq!(judged.map(drop), expected, "{name}, round {round}");
+        }
+    }
+}
+
 /// 9440-2.4-7: gone, unless asked for; what the hop did not write is gone all the same.
 #[tokio::test]
 async fn fields_are_kept_where_the_service_asks_for_them() {

@@ -4,6 +4,7 @@ mod client_cert;
 mod escaped_pem;
 mod hop;
 mod identity_headers;
+mod remembered;
 mod xfcc;
 
 use std::num::NonZeroUsize;
@@ -177,11 +178,12 @@ impl ClientCertHeader {
 pub(crate) struct ForwardedIdentity {
     header: ClientCertHeader,
     hop: TrustedHop,
+    remembered: remembered::Remembered,
 }
 
 impl ForwardedIdentity {
     pub(crate) fn new(header: ClientCertHeader, hop: TrustedHop) -> Self {
-        Self { header, hop }
+        Self { header, hop, remembered: remembered::Remembered::new() }
     }
 
     /// Finds mistakes and tells `guarded` which fields are the proxy's.
@@ -222,35 +224,57 @@ impl ForwardedIdentity {
     }
 
     fn read(&self, headers: &HeaderMap) -> Result<Option<PeerCertificate>, Refusal> {
-        match &self.header.format {
-            Format::Xfcc => {
-                let lines = headers.get_all(&identity_headers::XFCC);
-                capped([&lines])?;
-                self.of_xfcc(lines)
-            }
-            Format::Rfc9440 => {
-                let leaf = headers.get_all(&identity_headers::CLIENT_CERT);
-                let chain = headers.get_all(&identity_headers::CLIENT_CERT_CHAIN);
-                capped([&leaf, &chain])?;
+        let fields: &[_] = match &self.header.format {
+            Format::Xfcc => &[headers.get_all(&identity_headers::XFCC)],
+            Format::Rfc9440 => &[
+                headers.get_all(&identity_headers::CLIENT_CERT),
+                headers.get_all(&identity_headers::CLIENT_CERT_CHAIN),
+            ],
+            Format::EscapedPem(name) => &[headers.get_all(name)],
+        };
+        let lines = || fields.iter().flat_map(GetAll::iter);
+        if lines().next().is_none() {
+            return Ok(None);
+        }
+        let len = lines().map(HeaderValue::len).sum();
+        if len > MAX_FORWARDED_LEN {
+            let reason = DenialReason::IdentityHeaderTooLarge;
+            return Err(Refusal { reason, problem: "the client certificate's fields are too large" });
+        }
+        let key = self.remembered.key(fields, len);
+        if let Some(certificate) = self.remembered.get(key) {
+            return Ok(Some(certificate));
+        }
+        let certificate = match (&self.header.format, fields) {
+            (Format::Xfcc, _) => self.of_xfcc(lines())?,
+            (Format::Rfc9440, [leaf, chain]) => {
                 let chain = client_cert::decode(leaf, chain)?;
-                chain.map(|chain| self.of_chain(&chain)).transpose()
+                chain.map(|chain| self.of_chain(&chain)).transpose()?
             }
-            Format::EscapedPem(name) => {
-                let lines = headers.get_all(name);
-                capped([&lines])?;
-                let mut lines = lines.iter();
-                let Some(line) = lines.next() else { return Ok(None) };
-                if lines.next().is_some() {
-                    return Err(Refusal::malformed("the client certificate's field stands there twice"));
-                }
-                self.of_chain(&[escaped_pem::decode_one(text(line)?)?]).map(Some)
-            }
+            (Format::Rfc9440 | Format::EscapedPem(_), _) => Some(self.of_escaped_pem(lines())?),
+        };
+        if let Some(certificate) = &certificate {
+            self.remembered.insert(key, certificate);
+        }
+        Ok(certificate)
+    }
+
+    fn of_escaped_pem<'a>(
+        &self,
+        mut lines: impl Iterator<Item = &'a HeaderValue>,
+    ) -> Result<PeerCertificate, Refusal> {
+        match (lines.next(), lines.next()) {
+            (Some(line), None) => self.of_chain(&[escaped_pem::decode_one(text(line)?)?]),
+            _ => Err(Refusal::malformed("the client certificate's field stands there twice")),
         }
     }
 
     /// Whatever elements the lines have, in order: several lines are one field
     /// (RFC 9110 section 5.3).
-    fn of_xfcc(&self, lines: GetAll<'_, HeaderValue>) -> Result<Option<PeerCertificate>, Refusal> {
+    fn of_xfcc<'a>(
+        &self,
+        lines: impl Iterator<Item = &'a HeaderValue>,
+    ) -> Result<Option<PeerCertificate>, Refusal> {
         let mut elements = Vec::new();
         for line in lines {
             let field = Xfcc::parse(text(line)?).map_err(|error| Refusal::malformed(error.problem()))?;
@@ -325,15 +349,6 @@ impl Refusal {
     fn mismatch(problem: &'static str) -> Self {
         Self { reason: DenialReason::ForwardedCertificateMismatch, problem }
     }
-}
-
-fn capped<'a>(fields: impl IntoIterator<Item = &'a GetAll<'a, HeaderValue>>) -> Result<(), Refusal> {
-    let len: usize = fields.into_iter().flat_map(GetAll::iter).map(HeaderValue::len).sum();
-    if len > MAX_FORWARDED_LEN {
-        let reason = DenialReason::IdentityHeaderTooLarge;
-        return Err(Refusal { reason, problem: "the client certificate's fields are too large" });
-    }
-    Ok(())
 }
 
 fn text(line: &HeaderValue) -> Result<&str, Refusal> {
