@@ -190,7 +190,7 @@ impl Authenticator {
     /// The [`Rejection`] to answer with.
     pub async fn authenticate(&self, head: &mut Parts) -> Result<Option<DelegationContext>, Rejection> {
         let peer = peer_info(&head.extensions).cloned();
-        let result = match self.identify(&mut head.headers, peer) {
+        let result = match self.identify(&mut head.headers, peer.as_ref()) {
             Err(reason) => Err(reason),
             Ok(transport) => match self.begin(Head::of_parts(head), transport) {
                 Authentication::Done(result) => result,
@@ -222,7 +222,7 @@ impl Authenticator {
     /// # Errors
     /// The [`Rejection`] to answer with.
     pub async fn verify_from(&self, token: &str, peer: &PeerInfo) -> Result<DelegationContext, Rejection> {
-        let transport = self.identify(&mut HeaderMap::new(), Some(peer.clone()));
+        let transport = self.identify(&mut HeaderMap::new(), Some(peer));
         self.verify_of(token, transport.map_err(|reason| self.rejection(reason))?).await
     }
 
@@ -326,7 +326,7 @@ impl Authenticator {
     pub(crate) fn identify(
         &self,
         headers: &mut HeaderMap,
-        peer: Option<PeerInfo>,
+        peer: Option<&PeerInfo>,
     ) -> Result<Transport, DenialReason> {
         let (transport, vouched) = match &self.0.client_identity {
             None => (Ok(Transport::NotConsidered), Vouched::ForNothing),
@@ -343,22 +343,22 @@ impl Authenticator {
         &self,
         identity: &ClientIdentity,
         headers: &mut HeaderMap,
-        peer: Option<PeerInfo>,
+        peer: Option<&PeerInfo>,
     ) -> (Result<Transport, DenialReason>, Vouched) {
         let now = self.clock().now();
         let (mut known, mut vouched) = (Ok(None), Vouched::ForNothing);
         // The connection's certificate is then the proxy's own, and names none of its clients.
-        let is_behind_proxy = peer.as_ref().is_some_and(|peer| {
+        let is_behind_proxy = peer.is_some_and(|peer| {
             identity.proxies().any(|proxy| proxy.vouched(peer, now) != Vouched::ForNothing)
         });
         for one in &identity.0 {
-            let found = match (one, &peer) {
+            let found = match (one, peer) {
                 (Identity::Tls, _) if is_behind_proxy => Ok(None),
                 (Identity::Tls, _) => {
-                    TlsPeer.identify(WorkloadRequest::new(&mut *headers, peer.clone(), now))
+                    TlsPeer.identify(WorkloadRequest::new(&mut *headers, peer.cloned(), now))
                 }
                 (Identity::Source(source), _) => {
-                    source.identify(WorkloadRequest::new(&mut *headers, peer.clone(), now))
+                    source.identify(WorkloadRequest::new(&mut *headers, peer.cloned(), now))
                 }
                 (Identity::Proxy(_), None) => {
                     tracing::error!(

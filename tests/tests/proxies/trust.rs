@@ -115,6 +115,40 @@ async fn a_certificate_that_ends_binds_nothing() {
     assert_eq!(judged.err(), Some(DenialReason::CertificateMissing));
 }
 
+/// Some clients come by the proxy, some by themselves; the proxy itself is no client.
+#[tokio::test]
+async fn the_hop_is_never_its_client_whatever_else_is_asked() {
+    let world = World::new().await;
+    let (web, gateway) = (world.workload("/shop/web"), world.workload("/ns/mesh/sa/gateway"));
+    let proxy = || {
+        let hop = TrustedHop::spiffe("spiffe://example.org/ns/mesh/sa/gateway").unwrap();
+        ClientIdentity::from_proxy(ClientCertHeader::rfc9440().keep_headers(), hop)
+    };
+    let value = client_cert(&web);
+    let field = [("client-cert", value.as_str())];
+    let peer = |identity| certified(identity, CertificateTrust::ChainedToTrustAnchor);
+    for (order, identity) in [
+        ("TLS first", ClientIdentity::from_tls().or(proxy())),
+        ("the proxy first", proxy().or(ClientIdentity::from_tls())),
+        ("two proxies", proxy().or(ClientIdentity::from_tls()).or(proxy())),
+    ] {
+        let layer = world.layer_with(identity);
+        for (name, peer, fields, expected) in [
+            ("by the proxy", peer(&gateway), &field[..], Some("spiffe://example.org/shop/web")),
+            ("by the proxy, without", peer(&gateway), &[], None),
+            ("directly", peer(&web), &[], Some("spiffe://example.org/shop/web")),
+            ("neither", PeerInfo::new(([127, 0, 0, 1], 1).into()), &field, None),
+        ] {
+            let (judged, left) = judge(&layer, peer, &world.token().sign(), fields).await;
+            let delegation = judged.unwrap();
+            let workload = delegation.workload().and_then(|it| it.spiffe_id()).map(ToString::to_string);
+            assert_eq!(workload.as_deref(), expected, "{name}, {order}");
+            let is_kept = name == "by the proxy" && order != "two proxies";
+            assert_eq!(!left.is_empty(), is_kept, "{name}, {order}: {left:?}");
+        }
+    }
+}
+
 /// A certificate that was read before is still judged by its hop and its field.
 #[tokio::test]
 async fn what_was_read_before_is_believed_from_the_hop_alone() {

@@ -70,7 +70,7 @@ where
         let authenticator = &self.gate.authenticator;
         let mut observer = Observer::start(authenticator.clock(), &request);
         let peer = peer_info(request.extensions()).cloned();
-        let authentication = match authenticator.identify(request.headers_mut(), peer) {
+        let authentication = match authenticator.identify(request.headers_mut(), peer.as_ref()) {
             Ok(transport) => authenticator.begin(Head::of(&request), transport),
             Err(reason) => Authentication::Done(Err(reason)),
         };
