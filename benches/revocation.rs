@@ -6,7 +6,8 @@ use std::hint::black_box;
 use tower_delegation::{
     clock::{Clock, SystemClock},
     revocation::{
-        InMemoryRevocations, Revocation, RevocationKey, RevocationQuery, RevocationStore, RevocationTarget as T,
+        InMemoryRevocations, Revocation, RevocationKey, RevocationQuery, RevocationStore,
+        RevocationTarget as T,
     },
 };
 
@@ -34,7 +35,9 @@ fn check(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("revocation");
     for entries in [0, 1_000, 1_000_000] {
         let store = InMemoryRevocations::new();
-        store.revoke_each((0..entries).map(|i| Revocation::token(ISSUER, format!("{i}")))).expect("room for all");
+        store
+            .revoke_each((0..entries).map(|i| Revocation::token(ISSUER, format!("{i}"))))
+            .expect("room for all");
         let mut tokens = tokens.iter().cycle();
         group.bench_function(format!("{entries} entries"), |bencher| {
             bencher.iter(|| {

@@ -60,6 +60,11 @@ impl Provider {
         })
     }
 
+    /// A good token, to be changed.
+    pub fn token(&self) -> TokenBuilder {
+        self.good()
+    }
+
     /// Distinct good tokens, without end.
     pub fn stream(&self) -> impl Iterator<Item = String> {
         let token = self.good();

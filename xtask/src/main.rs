@@ -1,9 +1,10 @@
-//! The project's own commands: `cargo xtask test`, `floors` and `bench-table`.
+//! The project's own commands: `cargo xtask test`, `soak`, `floors` and `bench-table`.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool speaks on its streams")]
 
 mod bench_table;
 mod floors;
+mod soak;
 mod test;
 
 use std::{env, path::PathBuf, process::ExitCode};
@@ -26,6 +27,9 @@ enum Task {
         #[arg(long)]
         strict: bool,
     },
+    /// Run the long loads, in release mode: what they do for seconds in every
+    /// test run, for minutes.
+    Soak,
     /// Check that every module of the library imports from below or from its left.
     Floors,
     /// Measure what a request costs, and write the table of the README.
@@ -44,6 +48,7 @@ fn main() -> ExitCode {
     };
     match task {
         Task::Test { strict } => test::run(&root, strict),
+        Task::Soak => soak::run(&root),
         Task::Floors => floors::run(&root),
         Task::BenchTable { from_last } => bench_table::run(&root, from_last),
     }

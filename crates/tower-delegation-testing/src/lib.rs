@@ -57,6 +57,8 @@
 //!   sets, changed metadata, outages per [`Endpoint`], request counts.
 //! - [`TokenBuilder`]: access, ID and logout tokens of every [`Algorithm`], and
 //!   the forgeries that a resource server must refuse.
+//! - [`DpopKey`]: a client's key and its DPoP proofs, good and wrong.
+//! - [`check_replay_store`]: the contract of `ReplayStore`, for your own.
 //! - [`TestClock`]: the `Clock` for the provider and the service alike.
 //! - `TestPki` and `MtlsClient` (feature `tls`): certificate authorities, the
 //!   certificates of workloads and servers, good and wrong, and an HTTP client
@@ -83,19 +85,23 @@
 
 mod algorithm;
 mod clock;
+mod dpop;
 mod idp;
 mod keys;
 #[cfg(feature = "tls")]
 mod mtls_client;
 #[cfg(feature = "tls")]
 mod pki;
+mod replay_store;
 mod token;
 
 pub use self::{
     algorithm::Algorithm,
     clock::TestClock,
+    dpop::{DpopKey, ProofBuilder},
     idp::{DEFAULT_AUDIENCE, Endpoint, Hold, MockIdp, MockIdpBuilder, MockIssuer},
     keys::ALGORITHMS,
+    replay_store::check_replay_store,
     token::{DEFAULT_CLIENT, DEFAULT_SUBJECT, TokenBuilder},
 };
 #[cfg(feature = "tls")]

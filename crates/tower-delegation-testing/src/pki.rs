@@ -316,6 +316,13 @@ impl TestIdentity {
         self.chain.iter().map(|certificate| certificate.der().to_vec()).collect()
     }
 
+    /// The certificate itself as DER: what a token is
+    /// [bound to](crate::TokenBuilder::bound_to_certificate).
+    #[must_use]
+    pub fn certificate_der(&self) -> &[u8] {
+        self.chain.first().map_or(&[], |certificate| certificate.der())
+    }
+
     /// The private key, PKCS #8 as PEM.
     #[must_use]
     pub fn key_pem(&self) -> String {

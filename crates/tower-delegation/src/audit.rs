@@ -14,7 +14,7 @@
 //! | `issuer`, `subject`, `subject_kind`, `client`, `actor`, `earlier_actors`, `scopes`, `token_id` | from the verified token; `scopes` are the effective ones |
 //! | `application`, `application_kind` | the registered application of the client, and its kind: `application`, `service`, `agent` |
 //! | `presenter` | the registered application that presents the token: the current actor's, else the client's |
-//! | `sender_constraint` | how the token is tied to its presenter: `none`, `mutual_tls` |
+//! | `sender_constraint` | how the token is tied to its presenter: `none`, `mutual_tls`, `dpop`, `mutual_tls_and_dpop` |
 //! | `workload` | the SPIFFE ID of the client certificate, or else its thumbprint in hex |
 //! | `duration_us` | from the arrival of the head to the response's head, in microseconds |
 //!

@@ -3,8 +3,13 @@
 //! The layer is one user of it. Another is code that gets a token by other
 //! means than HTTP through tower: a WebSocket message, a queue, a test.
 
+mod admission;
+mod pending;
+mod status;
+
 use std::{
     collections::HashMap,
+    future::poll_fn,
     sync::{
         Arc, Weak,
         atomic::{AtomicU64, Ordering},
@@ -12,21 +17,23 @@ use std::{
     time::Duration,
 };
 
-use http::{Extensions, HeaderMap, Method, Request, Uri, request::Parts};
+use http::{HeaderMap, request::Parts};
 
+pub(crate) use self::pending::{Authentication, Head, Pending, peer_info};
+pub use self::status::Status;
 use crate::{
-    application::{Applications, Evidence},
+    application::Applications,
     clock::{Clock, SystemClock, Timestamp},
     context::{Anonymous, DelegationContext},
     credential::{
-        ClientCertHeader, Credential, ForwardedIdentity, IdentityHeaders, PeerInfo, TlsPeer, TrustedHop,
-        Vouched, WorkloadIdentity, WorkloadIdentitySource, WorkloadRequest, bearer,
+        ClientCertHeader, Credential, ForwardedIdentity, IdentityHeaders, PeerInfo, ProtectionSpace, Scheme,
+        TlsPeer, TrustedHop, Vouched, WorkloadIdentity, WorkloadIdentitySource, WorkloadRequest, credential,
     },
     error::ConfigError,
     issuer::{BuildContext, IssuerResolver, Issuers, TrustedIssuer},
-    jwks::{KeySourceError, KeyStatus, PendingKey, VerifyingKey},
-    proof::{self, SenderConstraint, Transport},
-    reason::DenialReason,
+    jwks::{KeySourceError, VerifyingKey},
+    proof::{Dpop, DpopVerifier, Transport},
+    reason::{DenialReason, RejectionKind},
     rejection::{Rejection, is_quotable},
     revocation::{RevocationListener, RevocationQuery, RevocationStore, Standing},
     token::{TokenCache, Verification, VerifiedToken, Verifier},
@@ -55,9 +62,10 @@ struct Inner {
     revocations: Option<Arc<dyn RevocationStore>>,
     /// When the cache was last searched for revoked tokens, in milliseconds of the monotonic clock.
     last_eviction: AtomicU64,
+    dpop: Option<DpopVerifier>,
+    space: Arc<ProtectionSpace>,
     applications: Option<Applications>,
     identity_headers: IdentityHeaders,
-    realm: Arc<str>,
 }
 
 /// Where the identity of the workload at the other end of the connection comes
@@ -142,39 +150,6 @@ impl<S: WorkloadIdentitySource> From<S> for ClientIdentity {
     }
 }
 
-/// The parts of a request's head that authentication looks at.
-#[derive(Clone, Copy)]
-pub(crate) struct Head<'a> {
-    pub(crate) method: &'a Method,
-    pub(crate) uri: &'a Uri,
-    pub(crate) headers: &'a HeaderMap,
-    pub(crate) extensions: &'a Extensions,
-}
-
-impl<'a> Head<'a> {
-    pub(crate) fn of<B>(request: &'a Request<B>) -> Self {
-        Self {
-            method: request.method(),
-            uri: request.uri(),
-            headers: request.headers(),
-            extensions: request.extensions(),
-        }
-    }
-
-    fn of_parts(parts: &'a Parts) -> Self {
-        let Parts { method, uri, headers, extensions, .. } = parts;
-        Self { method, uri, headers, extensions }
-    }
-}
-
-/// How far [`Authenticator::begin`] came without waiting.
-pub(crate) enum Authentication {
-    /// To the end: a context, or no credentials, or the reason for a refusal.
-    Done(Result<Option<DelegationContext>, DenialReason>),
-    /// To the issuer's keys. Await the key and call [`Authenticator::resume`].
-    NeedsKey(PendingKey, Transport),
-}
-
 impl Authenticator {
     /// Starts a configuration.
     pub fn builder() -> AuthenticatorBuilder {
@@ -190,21 +165,22 @@ impl Authenticator {
     /// The [`Rejection`] to answer with.
     pub async fn authenticate(&self, head: &mut Parts) -> Result<Option<DelegationContext>, Rejection> {
         let peer = peer_info(&head.extensions).cloned();
-        let result = match self.identify(&mut head.headers, peer.as_ref()) {
-            Err(reason) => Err(reason),
-            Ok(transport) => match self.begin(Head::of_parts(head), transport) {
-                Authentication::Done(result) => result,
-                Authentication::NeedsKey(key, transport) => {
-                    let key = key.await;
-                    self.resume(Head::of_parts(head), transport, key)
-                }
-            },
+        let mut authentication = match self.identify(&mut head.headers, peer.as_ref()) {
+            Err(reason) => return Err(self.rejection(reason, None)),
+            Ok(transport) => self.begin(Head::of_parts(head), transport),
         };
-        result.map_err(|reason| self.rejection(reason))
+        loop {
+            let mut pending = match authentication {
+                Authentication::Done(result) => return result,
+                Authentication::Pending(pending) => pending,
+            };
+            authentication = poll_fn(|cx| pending.poll(cx, self, Head::of_parts(head))).await;
+        }
     }
 
     /// Verifies an access token that did not come in a request's head. A token
     /// that is bound to a certificate is refused: see [`verify_from`](Self::verify_from).
+    /// One that is bound to a key is refused too: a DPoP proof is for a request.
     ///
     /// # Errors
     /// The [`Rejection`] to answer with.
@@ -223,7 +199,7 @@ impl Authenticator {
     /// The [`Rejection`] to answer with.
     pub async fn verify_from(&self, token: &str, peer: &PeerInfo) -> Result<DelegationContext, Rejection> {
         let transport = self.identify(&mut HeaderMap::new(), Some(peer));
-        self.verify_of(token, transport.map_err(|reason| self.rejection(reason))?).await
+        self.verify_of(token, transport.map_err(|reason| self.rejection(reason, None))?).await
     }
 
     async fn verify_of(&self, token: &str, transport: Transport) -> Result<DelegationContext, Rejection> {
@@ -233,14 +209,21 @@ impl Authenticator {
                 Verification::Done(result) => result,
                 Verification::NeedsKey(key) => self.0.verifier.verify_with(credential, &*key.await?),
             };
-            self.context(token?, transport)
+            Ok((credential, token?))
         };
-        let verified = verify.await.map_err(|reason| match reason {
+        let (credential, token) = verify.await.map_err(|reason| match reason {
             // No request presented it, so no request is malformed.
-            DenialReason::CredentialsMalformed => DenialReason::TokenMalformed,
-            other => other,
-        });
-        verified.map_err(|reason| self.rejection(reason))
+            DenialReason::CredentialsMalformed => self.rejection(DenialReason::TokenMalformed, None),
+            other => self.rejection(other, None),
+        })?;
+        match self.prove(Ok(token), credential, None, transport) {
+            Authentication::Done(Ok(Some(delegation))) => Ok(delegation),
+            Authentication::Done(Err(rejection)) => Err(rejection),
+            // There was a token, and without a request there is no proof to be remembered.
+            Authentication::Done(Ok(None)) | Authentication::Pending(_) => {
+                Err(self.rejection(DenialReason::DpopProofMissing, None))
+            }
+        }
     }
 
     /// Forgets what was verified about a token, if it is held. Its next request
@@ -386,64 +369,60 @@ impl Authenticator {
 
     /// Authenticates as far as is possible without waiting.
     pub(crate) fn begin(&self, head: Head<'_>, transport: Transport) -> Authentication {
-        let token = match bearer(head.headers, head.uri) {
-            Ok(Some(token)) => token,
+        let credential = match self.credential(head) {
+            Ok(Some(credential)) => credential,
             Ok(None) => return Authentication::Done(Ok(None)),
-            Err(reason) => return Authentication::Done(Err(reason)),
+            Err(rejection) => return Authentication::Done(Err(rejection)),
         };
-        match self.0.verifier.verify(token) {
-            Verification::Done(result) => {
-                Authentication::Done(result.and_then(|token| self.context(token, transport)).map(Some))
-            }
-            Verification::NeedsKey(key) => Authentication::NeedsKey(key, transport),
+        match self.0.verifier.verify(credential) {
+            Verification::Done(result) => self.prove(result, credential, Some(head.presenting()), transport),
+            Verification::NeedsKey(key) => Authentication::Pending(Pending::Key { key, transport }),
         }
     }
 
     /// Goes on with the same head, now that the key is there or known not to be.
-    pub(crate) fn resume(
+    fn resume(
         &self,
         head: Head<'_>,
         transport: Transport,
         key: Result<Arc<VerifyingKey>, DenialReason>,
-    ) -> Result<Option<DelegationContext>, DenialReason> {
-        let Some(token) = bearer(head.headers, head.uri)? else { return Ok(None) };
-        let token = self.0.verifier.verify_with(token, &*key?)?;
-        self.context(token, transport).map(Some)
+    ) -> Authentication {
+        let credential = match self.credential(head) {
+            Ok(Some(credential)) => credential,
+            Ok(None) => return Authentication::Done(Ok(None)),
+            Err(rejection) => return Authentication::Done(Err(rejection)),
+        };
+        let token = key.and_then(|key| self.0.verifier.verify_with(credential, &key));
+        self.prove(token, credential, Some(head.presenting()), transport)
     }
 
-    pub(crate) fn rejection(&self, reason: DenialReason) -> Rejection {
-        Rejection::new(reason, self.0.realm.clone())
+    fn credential<'a>(&self, head: Head<'a>) -> Result<Option<Credential<'a>>, Rejection> {
+        credential(head.headers, head.uri, &self.0.space)
+            .map_err(|error| self.rejection(error.reason, error.scheme))
+    }
+
+    /// A refusal of a request that used `scheme`, if it used one.
+    pub(crate) fn rejection(&self, reason: DenialReason, scheme: Option<Scheme>) -> Rejection {
+        Rejection::new(reason, self.0.space.clone(), scheme)
+    }
+
+    /// The same, with what the client needs to try again.
+    fn refusal(&self, reason: DenialReason, scheme: Scheme) -> Rejection {
+        let rejection = self.rejection(reason, Some(scheme));
+        match &self.0.dpop {
+            Some(dpop) if reason.kind() == RejectionKind::UseDpopNonce => {
+                rejection.with_dpop_nonce(dpop.current_nonce(self.clock().now()))
+            }
+            _ => rejection,
+        }
     }
 
     pub(crate) fn anonymous(&self) -> Anonymous {
-        Anonymous::new(self.0.realm.clone())
+        Anonymous::new(self.0.space.clone())
     }
 
     pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
         self.0.verifier.clock()
-    }
-
-    /// Checks the token's binding and its presenter, and makes the context.
-    fn context(&self, token: VerifiedToken, transport: Transport) -> Result<DelegationContext, DenialReason> {
-        let facts = token.facts();
-        let constraint = proof::check(facts.confirmation, &transport)?;
-        let workload = transport.workload();
-        let registration = match &self.0.applications {
-            None => None,
-            Some(applications) => {
-                let evidence = Evidence {
-                    clock: &**self.clock(),
-                    workload: workload.as_ref(),
-                    sender_constrained: constraint != SenderConstraint::None,
-                };
-                Some(applications.admit(&facts.registration, &facts.presentation(), &evidence)?)
-            }
-        };
-        if let Some(revocations) = &self.0.revocations {
-            let query = revocation_query(&token, self.clock().now()).presented_by(workload.as_ref());
-            revocations.check(&query).into_result()?;
-        }
-        Ok(DelegationContext::assertion(token, constraint, workload, registration, self.0.realm.clone()))
     }
 }
 
@@ -477,37 +456,6 @@ impl RevocationListener for Inner {
 /// No search yet.
 const NEVER: u64 = u64::MAX;
 
-/// What the listener put into the request's extensions.
-pub(crate) fn peer_info(extensions: &Extensions) -> Option<&PeerInfo> {
-    #[cfg(feature = "axum")]
-    if let Some(axum::extract::ConnectInfo(peer)) = extensions.get() {
-        return Some(peer);
-    }
-    extensions.get()
-}
-
-/// How an [`Authenticator`] is doing, at one moment.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Status {
-    /// Each issuer's keys, in the order of the issuers' identifiers.
-    pub issuers: Vec<KeyStatus>,
-    /// How many header fields that speak for a client came from hops that are not
-    /// trusted, and were removed.
-    pub untrusted_identity_headers: u64,
-}
-
-impl Status {
-    /// Whether every issuer's tokens can be verified now.
-    ///
-    /// A service of several issuers whose tokens are of use one without the
-    /// other looks at [`issuers`](Self::issuers) instead.
-    #[must_use]
-    pub fn is_ready(&self) -> bool {
-        self.issuers.iter().all(|issuer| issuer.has_keys)
-    }
-}
-
 /// Configures an [`Authenticator`]. Nothing is checked and nothing fetched
 /// before [`build`](Self::build).
 #[derive(Debug)]
@@ -522,6 +470,7 @@ pub struct AuthenticatorBuilder {
     token_cache: TokenCache,
     client_identity: Option<ClientIdentity>,
     revocations: Option<Arc<dyn RevocationStore>>,
+    dpop: Option<Dpop>,
     applications: Option<Applications>,
     more_identity_headers: Vec<Box<str>>,
     refuses_untrusted_identity_headers: bool,
@@ -541,6 +490,7 @@ impl Default for AuthenticatorBuilder {
             token_cache: TokenCache::new(),
             client_identity: None,
             revocations: None,
+            dpop: None,
             applications: None,
             more_identity_headers: Vec::new(),
             refuses_untrusted_identity_headers: false,
@@ -605,6 +555,13 @@ impl AuthenticatorBuilder {
     /// set: a token is then good until it expires.
     pub fn revocations(mut self, revocations: impl RevocationStore) -> Self {
         self.revocations = Some(Arc::new(revocations));
+        self
+    }
+
+    /// Accepts tokens that are bound to a key, by scheme `DPoP` with a proof
+    /// (RFC 9449). Not configured unless set: every such token is then refused.
+    pub fn dpop(mut self, dpop: Dpop) -> Self {
+        self.dpop = Some(dpop);
         self
     }
 
@@ -685,6 +642,9 @@ impl AuthenticatorBuilder {
         for proxy in self.client_identity.iter().flat_map(ClientIdentity::proxies) {
             proxy.check(&mut identity_headers)?;
         }
+        let dpop = self.dpop.map(Dpop::build).transpose()?;
+        let algorithms = dpop.as_ref().map(DpopVerifier::algorithm_names);
+        let space = Arc::new(ProtectionSpace::new(&self.realm, algorithms));
         let context = BuildContext::new(self.clock.clone());
         #[cfg(feature = "discovery")]
         let context = match self.http_client {
@@ -707,9 +667,10 @@ impl AuthenticatorBuilder {
             client_identity: self.client_identity,
             revocations: self.revocations,
             last_eviction: AtomicU64::new(NEVER),
+            dpop,
+            space,
             applications: self.applications,
             identity_headers,
-            realm: self.realm,
         });
         if let Some(revocations) = &inner.revocations {
             let listener: Weak<Inner> = Arc::downgrade(&inner);

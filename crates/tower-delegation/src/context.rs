@@ -13,12 +13,13 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use http::{HeaderMap, Method, Uri};
+use http::{HeaderMap, HeaderValue, Method, Uri};
 use serde::de::DeserializeOwned;
 
 use crate::{
     application::Registration,
     clock::Timestamp,
+    credential::{ProtectionSpace, Scheme},
     names::{Audience, ClientId, IssuerUrl, SessionId, TenantId, TokenId},
     reason::DenialReason,
     scope::ScopeSet,
@@ -26,9 +27,9 @@ use crate::{
 };
 pub use crate::{
     application::{Application, ApplicationKind},
+    confirmation::SenderConstraint,
     credential::{PeerCertificate, WorkloadIdentity},
     names::SubjectKind,
-    proof::SenderConstraint,
     token::{Actor, ClaimError, GroupSet, PermissionSet, RoleSet, Subject},
 };
 
@@ -46,6 +47,7 @@ struct Inner {
     workload: Option<WorkloadIdentity>,
     /// With the registry of applications, where there is one.
     registration: Option<Arc<Registration>>,
+    dpop_nonce: Option<HeaderValue>,
     record: RequestRecord,
 }
 
@@ -56,10 +58,10 @@ impl DelegationContext {
         sender_constraint: SenderConstraint,
         workload: Option<WorkloadIdentity>,
         registration: Option<Arc<Registration>>,
-        realm: Arc<str>,
+        dpop_nonce: Option<HeaderValue>,
+        record: RequestRecord,
     ) -> Self {
-        let record = RequestRecord::new(realm);
-        Self(Arc::new(Inner { token, sender_constraint, workload, registration, record }))
+        Self(Arc::new(Inner { token, sender_constraint, workload, registration, dpop_nonce, record }))
     }
 
     /// The party that the request is made for.
@@ -111,6 +113,16 @@ impl DelegationContext {
     #[must_use]
     pub fn sender_constraint(&self) -> SenderConstraint {
         self.0.sender_constraint
+    }
+
+    /// The nonce to give the client for its next proofs, in a `DPoP-Nonce` field
+    /// (RFC 9449 section 8.2). `None` while the one that it uses will do.
+    ///
+    /// For those who call the [`Authenticator`](crate::authenticator::Authenticator)
+    /// themselves; the layer adds the field to the response.
+    #[must_use]
+    pub fn dpop_nonce(&self) -> Option<&HeaderValue> {
+        self.0.dpop_nonce.as_ref()
     }
 
     /// Every identifier in `aud`; one of them names this service.
@@ -280,7 +292,9 @@ impl fmt::Debug for DelegationContext {
 ///
 /// The layer reads it when the response head is there, for the audit event.
 pub(crate) struct RequestRecord {
-    realm: Arc<str>,
+    space: Arc<ProtectionSpace>,
+    /// How the token was presented, where there was one.
+    scheme: Option<Scheme>,
     evaluations: Mutex<Vec<Evaluation>>,
 }
 
@@ -312,13 +326,18 @@ impl Evaluation {
 }
 
 impl RequestRecord {
-    pub(crate) fn new(realm: Arc<str>) -> Self {
-        Self { realm, evaluations: Mutex::default() }
+    pub(crate) fn new(space: Arc<ProtectionSpace>, scheme: Option<Scheme>) -> Self {
+        Self { space, scheme, evaluations: Mutex::default() }
     }
 
-    /// The protection space that challenges name.
-    pub(crate) fn realm(&self) -> &Arc<str> {
-        &self.realm
+    /// What challenges say of the service.
+    pub(crate) fn space(&self) -> &Arc<ProtectionSpace> {
+        &self.space
+    }
+
+    /// The scheme that the request's token came by.
+    pub(crate) fn scheme(&self) -> Option<Scheme> {
+        self.scheme
     }
 
     pub(crate) fn add(&self, evaluation: Evaluation) {
@@ -336,8 +355,8 @@ impl RequestRecord {
 pub(crate) struct Anonymous(Arc<RequestRecord>);
 
 impl Anonymous {
-    pub(crate) fn new(realm: Arc<str>) -> Self {
-        Self(Arc::new(RequestRecord::new(realm)))
+    pub(crate) fn new(space: Arc<ProtectionSpace>) -> Self {
+        Self(Arc::new(RequestRecord::new(space, None)))
     }
 
     pub(crate) fn record(&self) -> &RequestRecord {

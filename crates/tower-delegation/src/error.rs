@@ -164,6 +164,12 @@ pub enum ConfigError {
         /// Which demands exclude each other.
         problem: String,
     },
+    /// The configuration of DPoP contradicts itself or lacks something.
+    #[error("the configuration of DPoP is not usable: {problem}")]
+    InvalidDpop {
+        /// What is wrong with it, and what would be right.
+        problem: &'static str,
+    },
     /// A pattern over SPIFFE IDs means no workload, or leaves open which trust domain.
     #[error("{pattern:?} is not a pattern over SPIFFE IDs: {problem}")]
     InvalidSpiffePattern {

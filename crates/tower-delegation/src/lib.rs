@@ -19,9 +19,10 @@ pub mod jwks;
 pub mod jwt_svid;
 pub mod layer;
 pub mod names;
-mod proof;
+pub mod proof;
 pub mod reason;
 pub mod rejection;
+pub mod replay;
 pub mod requirement;
 pub mod revocation;
 pub mod scope;
@@ -39,6 +40,7 @@ pub use self::{
     error::ConfigError,
     issuer::TrustedIssuer,
     layer::{DelegationLayer, RequireLayer},
+    proof::{Dpop, DpopNonces},
     reason::DenialReason,
     rejection::Rejection,
     requirement::{Requirement, Requires},

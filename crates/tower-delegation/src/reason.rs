@@ -19,6 +19,12 @@ pub enum RejectionKind {
     InvalidRequest,
     /// The token is expired, forged, malformed or not for us: 401.
     InvalidToken,
+    /// The DPoP proof is missing, or not one for this request and this token:
+    /// 401 (RFC 9449 section 7.1).
+    InvalidDpopProof,
+    /// The DPoP proof lacks a nonce that this service gave out lately: 401 with
+    /// one in `DPoP-Nonce` (RFC 9449 section 9).
+    UseDpopNonce,
     /// The token is good, and a broader scope would open the route: 403 that
     /// names the scopes needed.
     InsufficientScope,
@@ -80,11 +86,11 @@ reasons! {
     /// More than one `Authorization` field, or more than one method of sending
     /// a token (RFC 6750 section 2).
     CredentialsMultiple = "credentials_multiple" => InvalidRequest,
-    /// What follows `Bearer` is not one `b64token` (RFC 6750 section 2.1).
+    /// What follows the scheme is not one `b64token` (RFC 6750 section 2.1).
     CredentialsMalformed = "credentials_malformed" => InvalidRequest,
     /// The token stands in the query of the URI, where logs and caches see it.
     TokenInQuery = "token_in_query" => InvalidRequest,
-    /// The scheme of the credentials is one that this service cannot check yet (`DPoP`).
+    /// The scheme of the credentials is `DPoP`, which this service is not configured for.
     SchemeUnsupported = "scheme_unsupported" => InvalidToken,
 
     /// The token is longer than 16 KiB.
@@ -197,6 +203,50 @@ reasons! {
     /// The workload that presents the token was revoked.
     WorkloadRevoked = "workload_revoked" => InvalidToken,
 
+    /// The token comes by scheme `DPoP` and is not bound to a key (RFC 9449 section 7.1).
+    DpopTokenUnbound = "dpop_token_unbound" => InvalidToken,
+    /// The token is bound to a key and comes by scheme `Bearer` (RFC 9449 section 7.2).
+    DpopTokenAsBearer = "dpop_token_as_bearer" => InvalidToken,
+    /// The token is bound to another key than the proof's (RFC 9449 section 4.3).
+    DpopKeyMismatch = "dpop_key_mismatch" => InvalidToken,
+    /// Scheme `DPoP` without a `DPoP` field (RFC 9449 section 7.1).
+    DpopProofMissing = "dpop_proof_missing" => InvalidDpopProof,
+    /// More than one proof (RFC 9449 section 4.3).
+    DpopProofMultiple = "dpop_proof_multiple" => InvalidDpopProof,
+    /// The proof is longer than 8 KiB, or its header longer than 4 KiB.
+    DpopProofTooLarge = "dpop_proof_too_large" => InvalidDpopProof,
+    /// The proof is not one compact JWS of strict JSON (RFC 9449 section 4.3).
+    DpopProofMalformed = "dpop_proof_malformed" => InvalidDpopProof,
+    /// `typ` of the proof is not `dpop+jwt` (RFC 9449 section 4.2).
+    DpopProofTypeNotAccepted = "dpop_proof_type_not_accepted" => InvalidDpopProof,
+    /// `alg` of the proof is not one that the service accepts (RFC 9449 section 4.3).
+    DpopProofAlgorithmNotAllowed = "dpop_proof_algorithm_not_allowed" => InvalidDpopProof,
+    /// `jwk` of the proof is no sound public key for its `alg`, or holds private
+    /// members (RFC 9449 section 4.3).
+    DpopProofKeyInvalid = "dpop_proof_key_invalid" => InvalidDpopProof,
+    /// The proof's signature does not verify with its `jwk`.
+    DpopProofSignatureInvalid = "dpop_proof_signature_invalid" => InvalidDpopProof,
+    /// The proof lacks `jti`, `htm`, `htu`, `iat` or `ath` (RFC 9449 section 4.2).
+    DpopProofClaimMissing = "dpop_proof_claim_missing" => InvalidDpopProof,
+    /// A claim of the proof has the wrong JSON type or an impossible value.
+    DpopProofClaimMalformed = "dpop_proof_claim_malformed" => InvalidDpopProof,
+    /// `htm` is not the request's method.
+    DpopProofMethodMismatch = "dpop_proof_method_mismatch" => InvalidDpopProof,
+    /// `htu` is not the request's URI.
+    DpopProofUriMismatch = "dpop_proof_uri_mismatch" => InvalidDpopProof,
+    /// `ath` is not the hash of the token that the request carries.
+    DpopProofTokenMismatch = "dpop_proof_token_mismatch" => InvalidDpopProof,
+    /// The proof was made too long ago, or its `exp` has passed.
+    DpopProofExpired = "dpop_proof_expired" => InvalidDpopProof,
+    /// The proof's `iat` or `nbf` lies ahead.
+    DpopProofFromFuture = "dpop_proof_from_future" => InvalidDpopProof,
+    /// The proof was used before (RFC 9449 section 11.1).
+    DpopProofReplayed = "dpop_proof_replayed" => InvalidDpopProof,
+    /// The service demands a nonce, and the proof has none (RFC 9449 section 9).
+    DpopNonceMissing = "dpop_nonce_missing" => UseDpopNonce,
+    /// The proof's nonce is none that the service gave out lately.
+    DpopNonceNotAccepted = "dpop_nonce_not_accepted" => UseDpopNonce,
+
     /// The token names no client, and the service takes only those of registered applications.
     ClientMissing = "client_missing" => Forbidden,
     /// The client belongs to no registered application.
@@ -277,6 +327,11 @@ reasons! {
     RevocationUnavailable = "revocation_unavailable" => Unavailable,
     /// A JWT-SVID is to be verified, and no bundle of any trust domain is there yet.
     SvidBundlesMissing = "svid_bundles_missing" => Unavailable,
+
+    /// The store of used proofs is full: our own limit, so the request cannot be judged.
+    ReplayStoreFull = "replay_store_full" => Unavailable,
+    /// The store of used proofs cannot be reached.
+    ReplayStoreUnavailable = "replay_store_unavailable" => Unavailable,
 
     /// A handler asks for the context, and no `DelegationLayer` ran.
     LayerMissing = "layer_missing" => Misconfigured,

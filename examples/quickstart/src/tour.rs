@@ -139,7 +139,7 @@ pub(crate) async fn calls(idp: &MockIdp) -> Result<Vec<Call>, Box<dyn std::error
             "alice",
             "shop-web, token bound to a key",
             orders(),
-            Some(reader().claim("cnf", serde_json::json!({"jkt": "x"})).sign()),
+            Some(reader().claim("cnf", serde_json::json!({"jkt": "A".repeat(43)})).sign()),
             refused(401, "confirmation_unsupported"),
         ),
         row("warehouse-sync", "itself", get("/orders/export"), Some(warehouse.clone()), served(200)),

@@ -33,8 +33,10 @@ enum Policy {
     QueryNeverRead,
     /// The decision comes before the body, so a body carries no credentials.
     BodyNeverRead,
-    /// The scheme `DPoP` is known and refused: 401 `invalid_token`.
+    /// The scheme `DPoP` is refused where it is not configured: 401 `invalid_token`.
     DpopRefused,
+    /// Thumbprints are SHA-256, as `cnf.jkt` is (RFC 9449 section 6.1).
+    Sha256Only,
     /// Every token meets RFC 9068 section 2.2, also where `typ` is generic.
     ProfileAlways,
     /// A time beyond the year 9999 is a mistake (milliseconds, for one), not a late date.
@@ -51,6 +53,7 @@ impl Policy {
             Self::QueryNeverRead => "the query is never read",
             Self::BodyNeverRead => "the body is never read",
             Self::DpopRefused => "DPoP",
+            Self::Sha256Only => "thumbprints are SHA-256",
             Self::ProfileAlways => "RFC 9068 claims are always required",
             Self::BeyondYear9999 => "times beyond the year 9999",
             Self::OddEntriesSkipped => "odd entries are skipped",

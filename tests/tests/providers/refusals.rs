@@ -49,7 +49,7 @@ async fn what_no_preset_relaxes() {
             ("no issue time", json!({ "iat": null }), R::ClaimMissing),
             ("no expiry", json!({ "exp": null }), R::ClaimMissing),
             ("expired", json!({ "exp": NOW - 60 }), R::TokenExpired),
-            ("bound to a key", json!({ "cnf": { "jkt": "x" } }), R::ConfirmationUnsupported),
+            ("bound to a key", json!({ "cnf": { "jkt": "A".repeat(43) } }), R::ConfirmationUnsupported),
             ("bound to nothing", json!({ "cnf": {} }), R::ConfirmationMalformed),
             ("another audience", json!({ "aud": "https://other.example.com" }), R::AudienceMismatch),
             ("a subject that is no string", json!({ "sub": 1 }), R::ClaimMalformed),

@@ -1,17 +1,22 @@
-//! A bound token is of use only to the workload that it was issued to
-//! (RFC 8705 section 3). Over real TLS sockets.
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "tests, which say what they left out")]
+//! A bound token is of use only to whoever it was issued to: by its certificate
+//! (RFC 8705 section 3), here and over real TLS sockets; by its key (RFC 9449),
+//! in [`dpop`].
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "tests, which say what they left out"
+)]
 
+mod dpop;
 mod vectors;
 
 use std::time::Duration;
 
-use aws_lc_rs::digest::{SHA256, digest};
 use axum::{Router, routing::get};
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use integration_tests::{AUDIENCE, Answer, AuditLog, Served};
 use reqwest::Client;
-use serde_json::json;
 use tokio::task::JoinHandle;
 use tower_delegation::{
     ClientIdentity, DelegationContext, DelegationLayer, DenialReason as R, Requirement, TrustedIssuer,
@@ -73,7 +78,7 @@ impl World {
 
     /// A token bound to the certificate of `identity`.
     fn bound_to(&self, identity: &TestIdentity) -> TokenBuilder {
-        self.token().claim("cnf", json!({ "x5t#S256": thumbprint(identity) }))
+        self.token().bound_to_certificate(identity.certificate_der())
     }
 
     fn client(&self, identity: Option<&TestIdentity>) -> Client {
@@ -104,11 +109,6 @@ impl Drop for Site {
     }
 }
 
-fn thumbprint(identity: &TestIdentity) -> String {
-    let chain = identity.chain_der();
-    URL_SAFE_NO_PAD.encode(digest(&SHA256, chain.first().unwrap()))
-}
-
 fn router() -> Router {
     Router::new().route("/", get(whoami)).route("/bound", get(bound)).route("/web", get(web))
 }
@@ -129,6 +129,7 @@ async fn web() -> &'static str {
     "web"
 }
 
+/// 8705-3-1, 8705-3-2, 8705-3-3; 8705-6.5-1: another certificate of the same workload is no better.
 #[tokio::test]
 async fn a_bound_token_works_for_its_holder_and_for_nobody_else() {
     let world = World::new().await;
@@ -166,6 +167,7 @@ fn peer(identity: &TestIdentity, trust: CertificateTrust) -> PeerInfo {
     PeerInfo::with_certificate(([127, 0, 0, 1], 1).into(), &identity.chain_der(), trust).unwrap()
 }
 
+/// 9449-7.2-3 for certificates.
 #[tokio::test]
 async fn a_plain_token_goes_on_where_no_route_demands_a_bound_one() {
     let world = World::new().await;
@@ -205,6 +207,7 @@ async fn a_route_for_one_kind_of_workload_refuses_the_others() {
     assert_eq!(site.get(&world.client(None), "/web", &token).await.status, 403);
 }
 
+/// 8705-3-4.
 #[tokio::test]
 async fn a_certificate_that_nobody_vouches_for_binds_and_names_nobody() {
     let world = World::new().await;
@@ -249,6 +252,7 @@ async fn a_removed_authority_binds_nothing_on_an_open_connection() {
     assert_eq!(site.get(&client, "/", &token).await.status, 401);
 }
 
+/// 7800-3.1-2: what cannot be checked is never taken as unbound.
 #[tokio::test]
 async fn client_identity_is_off_unless_configured_and_loud_where_it_cannot_work() {
     let world = World::new().await;

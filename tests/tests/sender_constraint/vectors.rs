@@ -2,6 +2,7 @@
 
 use std::{env, fs, path::Path};
 
+use aws_lc_rs::digest::{SHA256, digest};
 use base64::{
     Engine as _,
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
@@ -12,9 +13,12 @@ use tower_delegation::{
     clock::Clock as _,
     credential::{CertificateTrust, PeerInfo},
 };
+use tower_delegation_testing::TestIdentity;
 
-use crate::{World, peer, thumbprint};
+use crate::{World, peer};
 
+/// 8705-3.1-1, 8705-3.1-2, 7800-3.1-1, 7800-3.1-2.
+///
 /// A case names the thumbprint that the client presents, mostly without a
 /// certificate that has it. Then one made here stands in: its thumbprint takes
 /// the place of the presented one wherever the claims name that.
@@ -85,4 +89,8 @@ async fn rfc8705_binding() {
         "vectors mtls/rfc8705_binding: {} cases, {refused} refused, {accepted} accepted, {left_out} left out (introspection)",
         cases.len()
     );
+}
+
+fn thumbprint(identity: &TestIdentity) -> String {
+    URL_SAFE_NO_PAD.encode(digest(&SHA256, identity.certificate_der()))
 }

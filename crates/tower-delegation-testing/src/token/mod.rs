@@ -265,6 +265,10 @@ impl TokenBuilder {
         self
     }
 
+    pub(crate) fn remove_claim(&mut self, name: &str) -> Option<Value> {
+        self.claims.remove(name)
+    }
+
     /// Any member of the JOSE header, of any type. Setting `alg` changes what
     /// the header says, not how the token is signed.
     pub fn header(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
@@ -412,7 +416,7 @@ impl fmt::Debug for TokenBuilder {
     }
 }
 
-fn merged(defaults: Value, set: &Map<String, Value>, absent: &BTreeSet<String>) -> Vec<u8> {
+pub(crate) fn merged(defaults: Value, set: &Map<String, Value>, absent: &BTreeSet<String>) -> Vec<u8> {
     let mut members = match defaults {
         Value::Object(members) => members,
         _ => Map::new(),

@@ -1,21 +1,27 @@
-//! What a request presents: the bearer token in its head, and the certificate
-//! that its connection was opened with, here or at a proxy.
+//! What a request presents: the token in its head, the DPoP proof beside it, and
+//! the certificate that its connection was opened with, here or at a proxy.
 //!
 //! # The token
 //!
-//! 1. Exactly one `Authorization` field of scheme `Bearer`, the scheme in any
-//!    case, one or more spaces, one `b64token` (RFC 6750 section 2.1): accepted.
-//! 2. No `Authorization` field, another scheme (`Basic`), or `Bearer` with
+//! 1. Exactly one `Authorization` field of scheme `Bearer` or `DPoP`, the scheme
+//!    in any case, one or more spaces, one `b64token` (RFC 6750 section 2.1, RFC
+//!    9449 section 7.1): accepted.
+//! 2. No `Authorization` field, another scheme (`Basic`), or a scheme with
 //!    nothing behind it: no credentials.
 //! 3. Two `Authorization` fields, two tokens, a tab, a comma, a character
 //!    outside `b64token`: refused, 400.
 //! 4. `access_token` in the query, alone or beside the field: refused, 400.
 //!    URIs end up in logs, caches and `Referer` (RFC 6750 section 5.3).
 //! 5. More than [`MAX_TOKEN_LEN`] bytes: refused before anything else looks at them.
-//! 6. Scheme `DPoP`: refused, because this version cannot check the proof.
+//! 6. Scheme `DPoP` where [`Dpop`](crate::proof::Dpop) is not configured: refused.
 //!
 //! A token in a form body (RFC 6750 section 2.2) is never looked for: the
 //! decision is taken before the body is read.
+//!
+//! # The proof
+//!
+//! With scheme `DPoP`: exactly one `DPoP` field, of at most [`MAX_PROOF_LEN`]
+//! bytes and without a comma. How it is judged: [`proof`](crate::proof).
 //!
 //! # The certificate
 //!
@@ -78,26 +84,31 @@
 //! listener, each authority can issue identities in the name of the others
 //! (X509-SVID section 5).
 
-mod bearer;
 mod certificate;
 mod forwarded;
 mod peer;
+mod proof;
+mod scheme;
 mod svid;
+mod token;
 mod workload;
 
 #[doc = include_str!("../../../../docs/proxies.md")]
 pub mod proxies {}
 
 pub use self::{
-    bearer::MAX_TOKEN_LEN,
     certificate::{CertificateError, CertificateTrust, PeerCertificate},
     forwarded::{ClientCertHeader, MAX_FORWARDED_LEN, TrustedHop, Xfcc, XfccElement, XfccError},
     peer::{PeerInfo, TrustGeneration},
+    proof::MAX_PROOF_LEN,
     svid::{X509SvidError, x509_svid_id},
+    token::MAX_TOKEN_LEN,
     workload::{WorkloadIdentity, WorkloadIdentitySource, WorkloadRequest},
 };
 pub(crate) use self::{
-    bearer::{Credential, bearer},
     forwarded::{ForwardedIdentity, IdentityHeaders, Vouched},
+    proof::dpop_proof,
+    scheme::{ProtectionSpace, Scheme},
+    token::{Credential, credential},
     workload::TlsPeer,
 };

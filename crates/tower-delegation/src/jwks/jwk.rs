@@ -13,7 +13,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::{
-    AlgorithmSet, SignatureAlgorithm, VerifyingKey,
+    AlgorithmSet, SignatureAlgorithm, Thumbprint, VerifyingKey,
     rsa::{self, Weakness},
 };
 
@@ -220,13 +220,80 @@ pub(super) fn parse(
     }
 }
 
+/// A key that is not from a set.
+const ANYBODY: Purpose<'_> = Purpose::Signatures { issuer: None };
+
+/// Reads a single public key that is not from a set: as strictly, and for
+/// exactly one algorithm; with its thumbprint.
+pub(crate) fn public_key(
+    jwk: &str,
+    algorithm: SignatureAlgorithm,
+) -> Result<(VerifyingKey, Thumbprint), SkipReason> {
+    let members = Members::single(jwk)?;
+    let allowed = [algorithm].into_iter().collect();
+    let key = members.verifying_keys(None, allowed, ANYBODY)?.pop().ok_or(SkipReason::AlgorithmUnfit)?;
+    Ok((key, members.thumbprint()?))
+}
+
+/// The SHA-256 thumbprint of a public key (RFC 7638): what `cnf.jkt` of a token
+/// holds that is bound to that key (RFC 9449 section 6.1).
+///
+/// Only for keys that can verify a signature here, read as strictly as those of
+/// a key set: one key has one spelling, hence one thumbprint (RFC 7638 section 7).
+///
+/// # Errors
+/// Why the key would not be used.
+///
+/// # Example
+/// The key and the thumbprint of RFC 8037 appendix A.3:
+/// ```
+/// use tower_delegation::jwks::thumbprint;
+///
+/// let jwk = r#"{"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
+/// assert_eq!(thumbprint(jwk)?.to_string(), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
+/// # Ok::<(), tower_delegation::jwks::SkipReason>(())
+/// ```
+pub fn thumbprint(jwk: &str) -> Result<Thumbprint, SkipReason> {
+    let members = Members::single(jwk)?;
+    members.verifying_keys(None, AlgorithmSet::ALL, ANYBODY)?;
+    members.thumbprint()
+}
+
 /// The members of one JWK, each still as JSON text.
 struct Members<'a> {
     members: Vec<(Cow<'a, str>, &'a RawValue)>,
     has_duplicates: bool,
 }
 
+impl<'a> Members<'a> {
+    /// The members of a JWK that is not from a set.
+    fn single(jwk: &'a str) -> Result<Self, SkipReason> {
+        if !jwk.trim_ascii_start().starts_with('{') {
+            return Err(SkipReason::NotAnObject);
+        }
+        let members: Self = serde_json::from_str(jwk).or(Err(SkipReason::Malformed))?;
+        if members.has_duplicates { Err(SkipReason::DuplicateMember) } else { Ok(members) }
+    }
+}
+
 impl Members<'_> {
+    /// The thumbprint of a key that has been read: its values are canonical, so
+    /// none of them needs an escape (RFC 7638 section 3).
+    fn thumbprint(&self) -> Result<Thumbprint, SkipReason> {
+        let member = |name| self.required(name);
+        let kty = member("kty")?;
+        let canonical = match kty.as_str() {
+            "RSA" => format!(r#"{{"e":"{}","kty":"RSA","n":"{}"}}"#, member("e")?, member("n")?),
+            "EC" => {
+                let (crv, x, y) = (member("crv")?, member("x")?, member("y")?);
+                format!(r#"{{"crv":"{crv}","kty":"EC","x":"{x}","y":"{y}"}}"#)
+            }
+            "OKP" => format!(r#"{{"crv":"{}","kty":"OKP","x":"{}"}}"#, member("crv")?, member("x")?),
+            _ => return Err(SkipReason::KeyTypeUnknown),
+        };
+        Ok(Thumbprint::of_canonical(&canonical))
+    }
+
     fn raw(&self, name: &str) -> Option<&str> {
         self.members.iter().find(|(member, _)| member == name).map(|(_, value)| value.get())
     }

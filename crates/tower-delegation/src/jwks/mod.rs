@@ -43,19 +43,24 @@ mod metrics;
 mod rsa;
 mod set;
 mod source;
+mod thumbprint;
 #[cfg(feature = "discovery")]
 mod url_source;
 
 pub use self::cache::KeyStatus;
-pub(crate) use self::cache::{KeyCache, PendingKey, Resolution};
 #[cfg(feature = "discovery")]
 pub use self::url_source::JwksUrl;
 pub use self::{
     algorithm::{AlgorithmSet, SignatureAlgorithm},
-    jwk::{SkipReason, SkippedKey},
+    jwk::{SkipReason, SkippedKey, thumbprint},
     key::{InvalidSignature, VerifyingKey},
     set::{KeySet, KeySetError, KeySetErrorKind, SelectError},
     source::{FetchedKeys, KeyFetch, KeyRequest, KeySource, KeySourceError, KeySourceErrorKind},
+    thumbprint::Thumbprint,
+};
+pub(crate) use self::{
+    cache::{KeyCache, PendingKey, Resolution},
+    jwk::public_key,
 };
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! [`ResponseFuture`]: waits for keys where it must, then for the service.
+//! [`ResponseFuture`]: waits for authentication where it must, then for the service.
 
 use std::{
     fmt,
@@ -8,13 +8,20 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderMap, HeaderValue, Request, Response, header::CACHE_CONTROL};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::{DelegationBody, observer::Observer, service::Gate};
-use crate::{authenticator::Head, jwks::PendingKey, proof::Transport, rejection::Rejection};
+use super::{
+    DelegationBody,
+    observer::Observer,
+    service::{Admitted, Gate},
+};
+use crate::{
+    authenticator::{Authentication, Head, Pending},
+    rejection::{DPOP_NONCE, Rejection},
+};
 
 pin_project! {
     /// The future of [`Delegation`](super::Delegation).
@@ -30,17 +37,17 @@ pin_project! {
 pin_project! {
     #[project = StateProjection]
     enum State<S, ReqBody, F> {
-        Waiting { key: PendingKey, parked: Option<Box<Waiting<S, ReqBody>>> },
-        Serving { #[pin] future: F, observer: Observer },
+        Waiting { parked: Option<Box<Waiting<S, ReqBody>>> },
+        Serving { #[pin] future: F, admitted: Admitted, observer: Observer },
         Refused { rejection: Rejection },
     }
 }
 
-/// A request whose issuer's keys are being fetched.
+/// A request whose authentication has to wait.
 pub(super) struct Waiting<S, ReqBody> {
     pub(super) service: S,
     pub(super) request: Request<ReqBody>,
-    pub(super) transport: Transport,
+    pub(super) pending: Pending,
     pub(super) gate: Gate,
     pub(super) observer: Observer,
 }
@@ -49,13 +56,13 @@ impl<S, ReqBody> ResponseFuture<S, ReqBody>
 where
     S: Service<Request<ReqBody>>,
 {
-    pub(super) fn waiting(key: PendingKey, parked: Waiting<S, ReqBody>) -> Self {
+    pub(super) fn waiting(parked: Waiting<S, ReqBody>) -> Self {
         // Boxed: the future of every request would carry the room for it.
-        Self { state: State::Waiting { key, parked: Some(Box::new(parked)) } }
+        Self { state: State::Waiting { parked: Some(Box::new(parked)) } }
     }
 
-    pub(super) fn serving(future: S::Future, observer: Observer) -> Self {
-        Self { state: State::Serving { future, observer } }
+    pub(super) fn serving(future: S::Future, admitted: Admitted, observer: Observer) -> Self {
+        Self { state: State::Serving { future, admitted, observer } }
     }
 
     pub(super) fn refused(rejection: Rejection) -> Self {
@@ -75,18 +82,32 @@ where
         let mut state = self.project().state;
         loop {
             let next = match state.as_mut().project() {
-                StateProjection::Waiting { key, parked } => {
-                    let key = ready!(key.as_mut().poll(cx));
-                    let Some(waiting) = parked.take() else { return Poll::Pending };
-                    let Waiting { mut service, mut request, transport, gate, mut observer } = *waiting;
-                    let authenticated = gate.authenticator.resume(Head::of(&request), transport, key);
+                StateProjection::Waiting { parked } => {
+                    let Some(mut waiting) = parked.take() else { return Poll::Pending };
+                    let head = Head::of(&waiting.request);
+                    let authenticated = match waiting.pending.poll(cx, &waiting.gate.authenticator, head) {
+                        Poll::Ready(Authentication::Done(result)) => result,
+                        Poll::Ready(Authentication::Pending(pending)) => {
+                            waiting.pending = pending;
+                            *parked = Some(waiting);
+                            continue;
+                        }
+                        Poll::Pending => {
+                            *parked = Some(waiting);
+                            return Poll::Pending;
+                        }
+                    };
+                    let Waiting { mut service, mut request, gate, mut observer, .. } = *waiting;
                     match gate.admit(authenticated, &mut request, &mut observer) {
-                        Ok(()) => State::Serving { future: service.call(request), observer },
+                        Ok(admitted) => State::Serving { future: service.call(request), admitted, observer },
                         Err(rejection) => State::Refused { rejection },
                     }
                 }
-                StateProjection::Serving { future, observer } => {
-                    let response = ready!(future.poll(cx))?;
+                StateProjection::Serving { future, admitted, observer } => {
+                    let mut response = ready!(future.poll(cx))?;
+                    if let Some(nonce) = admitted.dpop_nonce.take() {
+                        hand_out(*nonce, response.headers_mut());
+                    }
                     observer.answered(response.status());
                     return Poll::Ready(Ok(response.map(DelegationBody::service)));
                 }
@@ -96,6 +117,20 @@ where
             };
             state.set(next);
         }
+    }
+}
+
+/// Adds a nonce to a response, which must then not be cached: a nonce from a
+/// cache is an old one (RFC 9449 section 8.2). What the service says of caching
+/// goes first, so a response that may be stored gets none.
+fn hand_out(nonce: HeaderValue, headers: &mut HeaderMap) {
+    if !headers.contains_key(CACHE_CONTROL) {
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    let directives = headers.get_all(CACHE_CONTROL).iter().filter_map(|value| value.to_str().ok());
+    let mut directives = directives.flat_map(|value| value.split(','));
+    if directives.any(|directive| directive.trim().eq_ignore_ascii_case("no-store")) {
+        headers.insert(DPOP_NONCE, nonce);
     }
 }
 

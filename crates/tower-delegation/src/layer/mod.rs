@@ -8,6 +8,10 @@
 //!    [`allow_anonymous`](DelegationLayerBuilder::allow_anonymous).
 //! 3. A request without credentials is refused, unless `allow_anonymous` is set.
 //! 4. Keys that cannot be fetched are a 503, never a 401 and never a pass.
+//! 5. A response to a request whose DPoP nonce is about to end carries the next
+//!    one in `DPoP-Nonce`, and `Cache-Control: no-store` (RFC 9449 section 8.2).
+//!    A response that the service itself lets be cached carries none: the client
+//!    then gets it with a challenge.
 //!
 //! The layer authenticates. Authorization is the route's: an attribute,
 //! [`Authorized`](crate::axum::Authorized), [`RequireLayer`], or a call.
@@ -63,6 +67,7 @@ use crate::{
     error::ConfigError,
     issuer::{IssuerResolver, TrustedIssuer},
     jwks::KeySourceError,
+    proof::Dpop,
     revocation::RevocationStore,
     token::TokenCache,
 };
@@ -185,6 +190,12 @@ impl DelegationLayerBuilder {
     /// tokens whose verification is cached. None unless set.
     pub fn revocations(self, revocations: impl RevocationStore) -> Self {
         self.map(|authenticator| authenticator.revocations(revocations))
+    }
+
+    /// Accepts tokens that are bound to a key, by scheme `DPoP` with a proof
+    /// (RFC 9449). Not configured unless set: every such token is then refused.
+    pub fn dpop(self, dpop: Dpop) -> Self {
+        self.map(|authenticator| authenticator.dpop(dpop))
     }
 
     /// The [registry of applications](crate::application) that may present

@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
@@ -72,19 +72,19 @@ where
         let peer = peer_info(request.extensions()).cloned();
         let authentication = match authenticator.identify(request.headers_mut(), peer.as_ref()) {
             Ok(transport) => authenticator.begin(Head::of(&request), transport),
-            Err(reason) => Authentication::Done(Err(reason)),
+            Err(reason) => Authentication::Done(Err(authenticator.rejection(reason, None))),
         };
         match authentication {
             Authentication::Done(result) => match self.gate.admit(result, &mut request, &mut observer) {
-                Ok(()) => ResponseFuture::serving(self.inner.call(request), observer),
+                Ok(admitted) => ResponseFuture::serving(self.inner.call(request), admitted, observer),
                 Err(rejection) => ResponseFuture::refused(rejection),
             },
-            Authentication::NeedsKey(key, transport) => {
+            Authentication::Pending(pending) => {
                 // The service that was polled ready must be the one that is called.
                 let clone = self.inner.clone();
                 let service = mem::replace(&mut self.inner, clone);
                 let gate = self.gate.clone();
-                ResponseFuture::waiting(key, Waiting { service, request, transport, gate, observer })
+                ResponseFuture::waiting(Waiting { service, request, pending, gate, observer })
             }
         }
     }
@@ -97,32 +97,41 @@ pub(super) struct Gate {
     anonymous: AnonymousRequests,
 }
 
+/// A request goes in.
+pub(super) struct Admitted {
+    /// A nonce for the response. Boxed, because it is rare and travels with the
+    /// future of every request.
+    pub(super) dpop_nonce: Option<Box<HeaderValue>>,
+}
+
 impl Gate {
     /// Puts what is known about the caller into the request's extensions, or
     /// says why the request is refused.
     pub(super) fn admit<B>(
         &self,
-        authenticated: Result<Option<DelegationContext>, DenialReason>,
+        authenticated: Result<Option<DelegationContext>, Rejection>,
         request: &mut Request<B>,
         observer: &mut Observer,
-    ) -> Result<(), Rejection> {
-        let reason = match (authenticated, self.anonymous) {
+    ) -> Result<Admitted, Rejection> {
+        let rejection = match (authenticated, self.anonymous) {
             (Ok(Some(delegation)), _) => {
                 observer.identify(|| Caller::Known(delegation.clone()));
+                let dpop_nonce = delegation.dpop_nonce().cloned().map(Box::new);
                 request.extensions_mut().insert(delegation);
-                return Ok(());
+                return Ok(Admitted { dpop_nonce });
             }
             (Ok(None), AnonymousRequests::Allowed) => {
                 let anonymous = self.authenticator.anonymous();
                 observer.identify(|| Caller::Anonymous(anonymous.clone()));
                 request.extensions_mut().insert(anonymous);
-                return Ok(());
+                return Ok(Admitted { dpop_nonce: None });
             }
-            (Ok(None), AnonymousRequests::Refused) => DenialReason::CredentialsMissing,
-            (Err(reason), _) => reason,
+            (Ok(None), AnonymousRequests::Refused) => {
+                self.authenticator.rejection(DenialReason::CredentialsMissing, None)
+            }
+            (Err(rejection), _) => rejection,
         };
-        let rejection = self.authenticator.rejection(reason);
-        observer.refused(reason, rejection.status());
+        observer.refused(rejection.reason(), rejection.status());
         Err(rejection)
     }
 }

@@ -5,33 +5,45 @@
 //!    connection whose client certificate has that thumbprint, and only while
 //!    the certificate is current. It need not chain to a trust anchor: the
 //!    binding proves possession of the key, not who the client is.
-//! 3. Where the service does not look at client certificates, every bound token
-//!    is refused.
+//! 3. A token bound to a key (RFC 9449) is accepted only by scheme `DPoP`, and
+//!    only with a proof by that key for this very request. By scheme `Bearer` it
+//!    is refused, whatever else the request carries (section 7.2).
+//! 4. A token bound to both needs both.
+//! 5. Scheme `DPoP` with a token that is not bound to a key is refused.
+//! 6. Where the service does not look at client certificates, or is not
+//!    configured for DPoP, every token that is bound that way is refused.
+//!
+//! # The proof
+//!
+//! In this order: one `DPoP` field of at most 8 KiB; one compact JWS of strict
+//! JSON; `typ` `dpop+jwt`; an allowed `alg`; `jwk` is a sound public key without
+//! private members, and its thumbprint is the token's `jkt`; `htm` is the method;
+//! `htu` is the URI; `iat` (and `exp`, `nbf`, if there) are in time; `ath` is the
+//! hash of the token; `nonce` is one of ours, where nonces are demanded; the
+//! signature verifies; the proof was not [used before](crate::replay).
+//!
+//! # Deployment caveat
+//!
+//! A proof covers the method, the URI without its query, and the token. It covers
+//! neither the query nor the header fields nor the body: it says who sends, not
+//! what is sent (RFC 9449 section 11.7). Browsers see `DPoP-Nonce` and
+//! `WWW-Authenticate` only if CORS exposes them:
+//! `Access-Control-Expose-Headers: DPoP-Nonce, WWW-Authenticate` (section 9).
+
+mod dpop;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
+use http::{HeaderMap, HeaderValue, Method};
 
-use crate::{confirmation::Confirmation, credential::WorkloadIdentity, reason::DenialReason};
-
-/// How a token is tied to whoever presents it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum SenderConstraint {
-    /// Not at all: a plain bearer token.
-    None,
-    /// By the client certificate of the connection (RFC 8705 section 3).
-    MutualTls,
-}
-
-impl SenderConstraint {
-    /// The constraint in `snake_case`, as audit events carry it.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::MutualTls => "mutual_tls",
-        }
-    }
-}
+pub use self::dpop::{Dpop, DpopNonces};
+pub(crate) use self::dpop::{DpopRequest, DpopVerifier};
+use crate::{
+    clock::Timestamp,
+    confirmation::{Confirmation, SenderConstraint},
+    credential::{Credential, Scheme, WorkloadIdentity, dpop_proof},
+    reason::DenialReason,
+    replay::{Remembering, UsedProof},
+};
 
 /// What the transport can tell of the other end.
 #[derive(Clone)]
@@ -43,6 +55,13 @@ pub(crate) enum Transport {
 }
 
 impl Transport {
+    pub(crate) fn as_workload(&self) -> Option<&WorkloadIdentity> {
+        match self {
+            Self::NotConsidered => None,
+            Self::Considered(workload) => workload.as_ref(),
+        }
+    }
+
     pub(crate) fn workload(self) -> Option<WorkloadIdentity> {
         match self {
             Self::NotConsidered => None,
@@ -51,18 +70,89 @@ impl Transport {
     }
 }
 
-/// Checks the token's confirmation against the transport.
-pub(crate) fn check(
-    confirmation: Option<Confirmation>,
-    transport: &Transport,
-) -> Result<SenderConstraint, DenialReason> {
-    let Some(Confirmation::Certificate(bound)) = confirmation else { return Ok(SenderConstraint::None) };
+/// What a request shows for its token.
+#[derive(Clone, Copy)]
+pub(crate) struct Presentation<'a> {
+    pub(crate) credential: Credential<'a>,
+    pub(crate) transport: &'a Transport,
+    /// `None`: the token came by other means, so no proof can be for it.
+    pub(crate) request: Option<PresentingRequest<'a>>,
+}
+
+/// The parts of a request's head that a DPoP proof speaks of, and is in.
+#[derive(Clone, Copy)]
+pub(crate) struct PresentingRequest<'a> {
+    pub(crate) method: &'a Method,
+    /// The path that the client sent.
+    pub(crate) path: &'a str,
+    pub(crate) headers: &'a HeaderMap,
+}
+
+/// The binding holds, but for what is left to do.
+pub(crate) struct Proved<'a> {
+    pub(crate) constraint: SenderConstraint,
+    /// A proof that must not have been used before, if there is a proof.
+    pub(crate) single_use: Option<SingleUse<'a>>,
+    /// A nonce for the client's next proofs.
+    pub(crate) dpop_nonce: Option<HeaderValue>,
+}
+
+/// A proof that is good, unless it was used before.
+#[must_use]
+pub(crate) struct SingleUse<'a> {
+    dpop: &'a DpopVerifier,
+    used: UsedProof,
+}
+
+impl SingleUse<'_> {
+    /// Uses the proof up. The last step, after every other check of the request's
+    /// credentials.
+    pub(crate) fn remember(self) -> Remembering {
+        self.dpop.remember(self.used)
+    }
+}
+
+/// Checks everything that the token is bound to. `dpop` is `None` where the
+/// service is not configured for it.
+pub(crate) fn check<'a>(
+    confirmation: Option<&Confirmation>,
+    presentation: Presentation<'_>,
+    dpop: Option<&'a DpopVerifier>,
+    now: impl FnOnce() -> Timestamp,
+) -> Result<Proved<'a>, DenialReason> {
+    let certificate = confirmation.and_then(Confirmation::certificate);
+    let key = confirmation.and_then(Confirmation::key);
+    let by_dpop = match (presentation.credential.scheme(), key, dpop) {
+        (Scheme::Bearer, None, _) => None,
+        (_, Some(_), None) => return Err(DenialReason::ConfirmationUnsupported),
+        (Scheme::Bearer, Some(_), Some(_)) => return Err(DenialReason::DpopTokenAsBearer),
+        (Scheme::Dpop, None, _) => return Err(DenialReason::DpopTokenUnbound),
+        (Scheme::Dpop, Some(key), Some(dpop)) => Some((key, dpop)),
+    };
+    if let Some(certificate) = certificate {
+        check_certificate(certificate, presentation.transport)?;
+    }
+    let Some((key, dpop)) = by_dpop else {
+        let constraint =
+            if certificate.is_some() { SenderConstraint::MutualTls } else { SenderConstraint::None };
+        return Ok(Proved { constraint, single_use: None, dpop_nonce: None });
+    };
+    let PresentingRequest { method, path, headers } =
+        presentation.request.ok_or(DenialReason::DpopProofMissing)?;
+    let proof = dpop_proof(headers)?;
+    let token = presentation.credential.as_bytes();
+    let accepted = dpop.check(&DpopRequest { proof, method, path, token, key, now: now() })?;
+    let constraint =
+        if certificate.is_some() { SenderConstraint::MutualTlsAndDpop } else { SenderConstraint::Dpop };
+    let single_use = Some(SingleUse { dpop, used: accepted.used });
+    Ok(Proved { constraint, single_use, dpop_nonce: accepted.next_nonce })
+}
+
+fn check_certificate(bound: &[u8; 32], transport: &Transport) -> Result<(), DenialReason> {
     let Transport::Considered(workload) = transport else {
         return Err(DenialReason::ConfirmationUnsupported);
     };
     let thumbprint =
         workload.as_ref().and_then(WorkloadIdentity::thumbprint).ok_or(DenialReason::CertificateMissing)?;
-    verify_slices_are_equal(&bound, thumbprint)
-        .map(|()| SenderConstraint::MutualTls)
-        .map_err(|_differ| DenialReason::ConfirmationMismatch)
+    verify_slices_are_equal(bound, thumbprint).map_err(|_differ| DenialReason::ConfirmationMismatch)
 }

@@ -7,6 +7,8 @@
 //! | missing credentials | 401 | none (RFC 6750 section 3.1) | `missing_credentials` |
 //! | invalid request | 400 | `invalid_request` | `invalid_request` |
 //! | invalid token | 401 | `invalid_token` | `invalid_token` |
+//! | invalid DPoP proof | 401 | `invalid_dpop_proof` | `invalid_dpop_proof` |
+//! | use DPoP nonce | 401 + `DPoP-Nonce` | `use_dpop_nonce` | `use_dpop_nonce` |
 //! | insufficient scope | 403 | `insufficient_scope`, with the scopes needed | `insufficient_scope` |
 //! | forbidden | 403 | none: more scope would not help | `forbidden` |
 //! | invalid identity header | 400 | no challenge | `invalid_identity_header` |
@@ -14,6 +16,11 @@
 //! | header fields too large | 431 | no challenge | `header_fields_too_large` |
 //! | unavailable | 503 + `Retry-After` | no challenge | `temporarily_unavailable` |
 //! | misconfigured | 500 | no challenge | `misconfigured` |
+//!
+//! One challenge, in a field line of its own, for each scheme that the service
+//! takes tokens by: `Bearer`, and `DPoP` with its `algs` where it is configured.
+//! The error stands in the challenge of the scheme that the request used, or in
+//! all of them where it used no single one (RFC 9449 section 7.2).
 //!
 //! Bodies are `application/problem+json` (RFC 9457). Which check a token failed
 //! is in the audit event, never in the answer.
@@ -25,7 +32,7 @@ use std::{fmt, sync::Arc};
 use bytes::Bytes;
 use http::{
     HeaderValue, Response, StatusCode,
-    header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
+    header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE},
 };
 
 pub use self::challenge::Challenge;
@@ -33,6 +40,7 @@ pub(crate) use self::challenge::is_quotable;
 pub use crate::reason::RejectionKind;
 use crate::{
     context::{DelegationContext, Effect, Evaluation, RequestFacts, RequestRecord},
+    credential::{ProtectionSpace, Scheme},
     reason::DenialReason,
     requirement::{Decision, Requirement},
 };
@@ -41,8 +49,8 @@ use crate::{
 /// which one more attempt to fetch an unknown key becomes possible.
 const RETRY_AFTER_SECONDS: &str = "10";
 
-/// The realm of challenges where no layer has set one.
-const DEFAULT_REALM: &str = "api";
+/// The field of a nonce for the client's next proofs (RFC 9449 section 8.1).
+pub(crate) const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
 
 /// Why a request was refused, ready to be sent.
 ///
@@ -51,8 +59,12 @@ const DEFAULT_REALM: &str = "api";
 #[derive(Clone)]
 pub struct Rejection {
     reason: DenialReason,
-    realm: Option<Arc<str>>,
+    /// `None`: no layer ran, so there is nothing to say of its credentials.
+    space: Option<Arc<ProtectionSpace>>,
+    /// The one scheme that the request used.
+    scheme: Option<Scheme>,
     scope: Option<Box<str>>,
+    dpop_nonce: Option<HeaderValue>,
 }
 
 /// What one kind of rejection looks like outside.
@@ -95,6 +107,20 @@ impl RejectionKind {
                 title: "The access token is not valid",
                 description: "The access token is expired, revoked, malformed or not valid here",
                 challenge: Error("invalid_token"),
+            },
+            Self::InvalidDpopProof => Appearance {
+                status: StatusCode::UNAUTHORIZED,
+                code: "invalid_dpop_proof",
+                title: "The DPoP proof is not valid",
+                description: "Send exactly one new DPoP proof, for this request and this access token",
+                challenge: Error("invalid_dpop_proof"),
+            },
+            Self::UseDpopNonce => Appearance {
+                status: StatusCode::UNAUTHORIZED,
+                code: "use_dpop_nonce",
+                title: "The DPoP proof needs a nonce",
+                description: "Put the value of the DPoP-Nonce field into the DPoP proof",
+                challenge: Error("use_dpop_nonce"),
             },
             Self::InsufficientScope => Appearance {
                 status: StatusCode::FORBIDDEN,
@@ -150,8 +176,15 @@ impl RejectionKind {
 }
 
 impl Rejection {
-    pub(crate) fn new(reason: DenialReason, realm: Arc<str>) -> Self {
-        Self { reason, realm: Some(realm), scope: None }
+    /// A refusal of a request that used `scheme`, if it used one.
+    pub(crate) fn new(reason: DenialReason, space: Arc<ProtectionSpace>, scheme: Option<Scheme>) -> Self {
+        Self { reason, space: Some(space), scheme, scope: None, dpop_nonce: None }
+    }
+
+    /// The same with a nonce for the client's next proofs.
+    #[must_use]
+    pub(crate) fn with_dpop_nonce(self, dpop_nonce: Option<HeaderValue>) -> Self {
+        Self { dpop_nonce, ..self }
     }
 
     /// No [`DelegationLayer`](crate::layer::DelegationLayer) ran before: a
@@ -161,7 +194,8 @@ impl Rejection {
             "a handler asks for the delegation context, and no DelegationLayer ran: \
              wrap the router with `.layer(delegation)`"
         );
-        Self { reason: DenialReason::LayerMissing, realm: None, scope: None }
+        let reason = DenialReason::LayerMissing;
+        Self { reason, space: None, scheme: None, scope: None, dpop_nonce: None }
     }
 
     /// No credentials where `requirement` demands some.
@@ -170,7 +204,7 @@ impl Rejection {
         let name = requirement.map_or("credentials", Requirement::name).to_owned();
         let reason = DenialReason::CredentialsMissing;
         record.add(Evaluation { requirement: name.into(), denial: Some(reason), effect: Effect::Enforced });
-        Self { reason, realm: Some(record.realm().clone()), scope }
+        Self { scope, ..Self::new(reason, record.space().clone(), None) }
     }
 
     /// What the client may know.
@@ -197,21 +231,37 @@ impl Rejection {
         self.kind().appearance().code
     }
 
-    /// The challenge of the answer: for those who render the body themselves.
-    /// A 401 without it breaks clients (RFC 9110 section 15.5.2).
-    #[must_use]
-    pub fn challenge(&self) -> Option<Challenge> {
-        let appearance = self.kind().appearance();
-        let challenge =
-            Challenge::new("Bearer").parameter("realm", self.realm.as_deref().unwrap_or(DEFAULT_REALM));
-        let challenge = match appearance.challenge {
-            ErrorInChallenge::NoChallenge => return None,
-            ErrorInChallenge::NoError => challenge,
-            ErrorInChallenge::Error(error) => {
-                challenge.parameter("error", error).parameter("error_description", appearance.description)
-            }
+    /// The challenges of the answer, each for a `WWW-Authenticate` field line of
+    /// its own: for those who render the body themselves. A 401 without them
+    /// breaks clients (RFC 9110 section 15.5.2).
+    pub fn challenges(&self) -> impl Iterator<Item = Challenge> {
+        let space = match self.kind().appearance().challenge {
+            ErrorInChallenge::NoChallenge => None,
+            ErrorInChallenge::NoError | ErrorInChallenge::Error(_) => self.space.as_deref(),
         };
-        Some(challenge.maybe_parameter("scope", self.scope.as_deref()))
+        space.into_iter().flat_map(|space| space.schemes().map(|scheme| self.challenge(scheme, space)))
+    }
+
+    fn challenge(&self, scheme: Scheme, space: &ProtectionSpace) -> Challenge {
+        let appearance = self.kind().appearance();
+        let was_used = self.scheme.is_none_or(|used| used == scheme);
+        let mut challenge = Challenge::new(scheme.as_str()).parameter("realm", space.realm());
+        if let ErrorInChallenge::Error(error) = appearance.challenge
+            && was_used
+        {
+            challenge =
+                challenge.parameter("error", error).parameter("error_description", appearance.description);
+        }
+        challenge
+            .maybe_parameter("scope", self.scope.as_deref().filter(|_| was_used))
+            .maybe_parameter("algs", space.algorithms(scheme))
+    }
+
+    /// The nonce that the client should use in its next proofs: the value of the
+    /// answer's `DPoP-Nonce` field, where there is one (RFC 9449 section 9).
+    #[must_use]
+    pub fn dpop_nonce(&self) -> Option<&HeaderValue> {
+        self.dpop_nonce.as_ref()
     }
 
     /// The whole answer.
@@ -230,8 +280,11 @@ impl Rejection {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Some(challenge) = self.challenge() {
-            headers.insert(WWW_AUTHENTICATE, challenge.to_value());
+        for challenge in self.challenges() {
+            headers.append(WWW_AUTHENTICATE, challenge.to_value());
+        }
+        if let Some(nonce) = &self.dpop_nonce {
+            headers.insert(DPOP_NONCE, nonce.clone());
         }
         if self.kind() == RejectionKind::Unavailable {
             headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
@@ -290,10 +343,10 @@ impl DelegationContext {
                     tracing::error!(requirement = requirement.name(), "the requirement contradicts itself");
                 }
                 let names_scope = reason.kind() == RejectionKind::InsufficientScope;
+                let record = self.record();
                 Err(Rejection {
-                    reason,
-                    realm: Some(self.record().realm().clone()),
                     scope: requirement.challenge_scope().filter(|_| names_scope).map(Into::into),
+                    ..Rejection::new(reason, record.space().clone(), record.scheme())
                 })
             }
         }
@@ -305,7 +358,8 @@ mod tests {
     use super::*;
 
     fn answer(reason: DenialReason) -> Response<Bytes> {
-        Rejection::new(reason, "api".into()).to_response()
+        let space = Arc::new(ProtectionSpace::new("api", None));
+        Rejection::new(reason, space, Some(Scheme::Bearer)).to_response()
     }
 
     #[test]
@@ -354,6 +408,50 @@ mod tests {
             let status = answer(*reason).status();
             let ours = matches!(reason.kind(), RejectionKind::Unavailable | RejectionKind::Misconfigured);
             assert_eq!(status.is_server_error(), ours, "{reason}");
+        }
+    }
+
+    #[test]
+    fn each_scheme_has_its_challenge_and_the_one_used_has_the_error() {
+        use DenialReason as R;
+        let bearer = r#"Bearer realm="api""#;
+        let dpop = r#"DPoP realm="api", algs="ES256 EdDSA""#;
+        let space = Arc::new(ProtectionSpace::new("api", Some("ES256 EdDSA".to_owned())));
+        for (name, reason, scheme, error_in) in [
+            ("9449-7.1-4: nothing was sent", R::CredentialsMissing, None, [None, None]),
+            (
+                "9449-7.2-2: by Bearer",
+                R::DpopTokenAsBearer,
+                Some(Scheme::Bearer),
+                [Some("invalid_token"), None],
+            ),
+            ("9449-7.2-2: by DPoP", R::TokenExpired, Some(Scheme::Dpop), [None, Some("invalid_token")]),
+            (
+                "9449-4.3-6",
+                R::DpopProofSignatureInvalid,
+                Some(Scheme::Dpop),
+                [None, Some("invalid_dpop_proof")],
+            ),
+            ("9449-9-1", R::DpopNonceMissing, Some(Scheme::Dpop), [None, Some("use_dpop_nonce")]),
+            ("9449-7.2-2: by both", R::CredentialsMultiple, None, [Some("invalid_request"); 2]),
+            ("a denial that has no error", R::ClientNotAllowed, Some(Scheme::Dpop), [None, None]),
+        ] {
+            let response = Rejection::new(reason, space.clone(), scheme).to_response();
+            let fields = response.headers().get_all(WWW_AUTHENTICATE);
+            let fields: Vec<&str> = fields.iter().map(|field| field.to_str().unwrap()).collect();
+            assert_eq!(fields.len(), 2, "{name}");
+            for ((field, error), plain) in fields.iter().zip(error_in).zip([bearer, dpop]) {
+                match error {
+                    None => assert_eq!(*field, plain, "{name}"),
+                    Some(error) => {
+                        assert!(field.contains(&format!(r#", error="{error}", "#)), "{name}: {field}")
+                    }
+                }
+            }
+            assert!(fields[1].ends_with(r#", algs="ES256 EdDSA""#), "{name}");
+        }
+        for reason in [R::ReplayStoreFull, R::PeerInfoMissing] {
+            assert_eq!(Rejection::new(reason, space.clone(), None).challenges().count(), 0, "{reason}");
         }
     }
 }

@@ -223,26 +223,24 @@ pub(crate) fn date(
     round: fn(f64) -> f64,
 ) -> Result<Option<Timestamp>, DenialReason> {
     let Some(claim) = claim else { return Ok(None) };
-    let number = claim.get();
-    let seconds = number.parse().or_else(|_not_an_integer| whole_seconds(number, round))?;
-    if (0..=LAST_SECOND).contains(&seconds) {
-        Ok(Some(Timestamp::from_unix_seconds(seconds)))
-    } else {
-        Err(DenialReason::ClaimMalformed)
-    }
+    numeric_date(claim, round).map(Some).ok_or(DenialReason::ClaimMalformed)
 }
 
-fn whole_seconds(number: &str, round: fn(f64) -> f64) -> Result<i64, DenialReason> {
+/// The time that a `NumericDate` names.
+pub(crate) fn numeric_date(claim: &RawValue, round: fn(f64) -> f64) -> Option<Timestamp> {
+    let number = claim.get();
+    let seconds = number.parse().ok().or_else(|| whole_seconds(number, round))?;
+    (0..=LAST_SECOND).contains(&seconds).then(|| Timestamp::from_unix_seconds(seconds))
+}
+
+fn whole_seconds(number: &str, round: fn(f64) -> f64) -> Option<i64> {
     // JSON knows no NaN and no infinity; a string keeps its quotes and does not parse.
-    let seconds: f64 = number.parse().or(Err(DenialReason::ClaimMalformed))?;
+    let seconds: f64 = number.parse().ok()?;
     // Before it is rounded: a fraction below zero is a negative number too.
     #[expect(clippy::cast_precision_loss, reason = "the bound has 38 bits")]
-    if (0.0..=LAST_SECOND as f64).contains(&seconds) {
-        #[expect(clippy::cast_possible_truncation, reason = "checked to fit")]
-        Ok(round(seconds) as i64)
-    } else {
-        Err(DenialReason::ClaimMalformed)
-    }
+    let in_range = (0.0..=LAST_SECOND as f64).contains(&seconds);
+    #[expect(clippy::cast_possible_truncation, reason = "checked to fit")]
+    in_range.then(|| round(seconds) as i64)
 }
 
 #[cfg(test)]
@@ -332,7 +330,7 @@ mod tests {
             (r#"{"auth_time":"2020-01-01T00:00:00Z"}"#, ClaimMalformed),
             (r#"{"act":"bot"}"#, ActorMalformed),
             (r#"{"act":null}"#, ActorMalformed),
-            (r#"{"cnf":{"jkt":"x"}}"#, ConfirmationUnsupported),
+            (r#"{"cnf":{"kid":"x"}}"#, ConfirmationUnsupported),
             (r#"{"cnf":null}"#, ConfirmationMalformed),
             (r#"{"events":{}}"#, NotAnAccessToken),
         ] {

@@ -130,7 +130,7 @@ impl TokenType {
 
 /// Compares a `typ` or `cty`: case-insensitive, `application/` may be left out
 /// (RFC 7515 section 4.1.9).
-fn is_media_type(name: &str, subtype: &str) -> bool {
+pub(crate) fn is_media_type(name: &str, subtype: &str) -> bool {
     let bare = match name.split_once('/') {
         Some((kind, bare)) if kind.eq_ignore_ascii_case("application") => bare,
         _ => name,

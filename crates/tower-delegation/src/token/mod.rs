@@ -45,8 +45,10 @@ pub use self::{
 };
 pub(crate) use self::{
     cache::{Footprint, TextCache},
-    claims::{date, read_audience},
+    claims::{date, numeric_date, read_audience},
+    header::is_media_type,
     json::{Nested, read_object, string},
+    unverified::{CompactJws, decode},
     verifier::{Verification, Verifier},
 };
 use crate::{

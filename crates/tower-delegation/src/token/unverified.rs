@@ -40,10 +40,17 @@ const MAX_SIGNATURE_LEN: usize = 1024;
 /// # }
 /// ```
 pub struct UnverifiedToken<'a> {
-    signing_input: &'a str,
-    payload: &'a str,
-    signature: &'a str,
+    jws: CompactJws<'a>,
     header: Header,
+}
+
+/// The parts of a compact JWS, as they were sent (RFC 7515 section 3.1).
+#[derive(Clone, Copy)]
+pub(crate) struct CompactJws<'a> {
+    pub(crate) signing_input: &'a str,
+    pub(crate) header: &'a str,
+    pub(crate) payload: &'a str,
+    pub(crate) signature: &'a str,
 }
 
 impl<'a> UnverifiedToken<'a> {
@@ -67,17 +74,9 @@ impl<'a> UnverifiedToken<'a> {
         if token.len() > MAX_TOKEN_LEN {
             return Err(DenialReason::TokenTooLarge);
         }
-        let (signing_input, header, payload, signature) = split(token)?;
-        // Four characters carry three bytes: nothing longer is decoded.
-        if header.len() > MAX_HEADER_LEN.div_ceil(3) * 4 {
-            return Err(DenialReason::HeaderTooLarge);
-        }
-        let header = decode(header)?;
-        if header.len() > MAX_HEADER_LEN {
-            return Err(DenialReason::HeaderTooLarge);
-        }
-        let header = header_of(&header)?;
-        Ok(Self { signing_input, payload, signature, header })
+        let jws = CompactJws::split(token)?;
+        let header = header_of(&jws.header_json()?)?;
+        Ok(Self { jws, header })
     }
 
     /// The algorithm that the header names. Whether the issuer may use it is
@@ -100,15 +99,7 @@ impl<'a> UnverifiedToken<'a> {
     /// [`DenialReason::KeyMismatch`] if the key is not for the token's algorithm,
     /// [`DenialReason::SignatureInvalid`] if the signature does not verify.
     pub fn verify_signature(&self, key: &VerifyingKey) -> Result<(), DenialReason> {
-        if key.algorithm() != self.header.algorithm {
-            return Err(DenialReason::KeyMismatch);
-        }
-        let mut signature = [0; MAX_SIGNATURE_LEN];
-        let len = URL_SAFE_NO_PAD
-            .decode_slice(self.signature, &mut signature)
-            .or(Err(DenialReason::TokenMalformed))?;
-        let signature = signature.get(..len).unwrap_or_default();
-        key.verify(self.signing_input.as_bytes(), signature).or(Err(DenialReason::SignatureInvalid))
+        self.jws.verify_signature(self.header.algorithm, key)
     }
 
     /// The payload's bytes, not yet to be believed.
@@ -116,12 +107,12 @@ impl<'a> UnverifiedToken<'a> {
     /// # Errors
     /// [`DenialReason::TokenMalformed`] if they are not canonical base64url.
     pub fn payload(&self) -> Result<Vec<u8>, DenialReason> {
-        decode(self.payload)
+        decode(self.jws.payload)
     }
 
     /// What is signed: the token's text up to its last dot.
     pub(super) fn signing_input(&self) -> &'a str {
-        self.signing_input
+        self.jws.signing_input
     }
 
     pub(super) fn header(&self) -> &Header {
@@ -135,21 +126,49 @@ impl fmt::Debug for UnverifiedToken<'_> {
     }
 }
 
-/// `header.payload`, `header`, `payload`, `signature`.
-fn split(token: &str) -> Result<(&str, &str, &str, &str), DenialReason> {
-    let (signing_input, signature) = token.rsplit_once('.').ok_or(DenialReason::TokenMalformed)?;
-    let (header, payload) = signing_input.split_once('.').ok_or(DenialReason::TokenMalformed)?;
-    match payload.bytes().filter(|b| *b == b'.').count() {
-        0 => Ok((signing_input, header, payload, signature)),
-        // header.encrypted_key.iv.ciphertext.tag (RFC 7516 section 7.1)
-        2 => Err(DenialReason::TokenEncrypted),
-        _ => Err(DenialReason::TokenMalformed),
+impl<'a> CompactJws<'a> {
+    pub(crate) fn split(text: &'a str) -> Result<Self, DenialReason> {
+        let (signing_input, signature) = text.rsplit_once('.').ok_or(DenialReason::TokenMalformed)?;
+        let (header, payload) = signing_input.split_once('.').ok_or(DenialReason::TokenMalformed)?;
+        match payload.bytes().filter(|b| *b == b'.').count() {
+            0 => Ok(Self { signing_input, header, payload, signature }),
+            // header.encrypted_key.iv.ciphertext.tag (RFC 7516 section 7.1)
+            2 => Err(DenialReason::TokenEncrypted),
+            _ => Err(DenialReason::TokenMalformed),
+        }
+    }
+
+    /// The header's JSON, of at most [`MAX_HEADER_LEN`] bytes.
+    pub(crate) fn header_json(self) -> Result<Vec<u8>, DenialReason> {
+        // Four characters carry three bytes: nothing longer is decoded.
+        if self.header.len() > MAX_HEADER_LEN.div_ceil(3) * 4 {
+            return Err(DenialReason::HeaderTooLarge);
+        }
+        let header = decode(self.header)?;
+        if header.len() > MAX_HEADER_LEN { Err(DenialReason::HeaderTooLarge) } else { Ok(header) }
+    }
+
+    /// Checks the signature over the text exactly as it was received.
+    pub(crate) fn verify_signature(
+        self,
+        algorithm: SignatureAlgorithm,
+        key: &VerifyingKey,
+    ) -> Result<(), DenialReason> {
+        if key.algorithm() != algorithm {
+            return Err(DenialReason::KeyMismatch);
+        }
+        let mut signature = [0; MAX_SIGNATURE_LEN];
+        let len = URL_SAFE_NO_PAD
+            .decode_slice(self.signature, &mut signature)
+            .or(Err(DenialReason::TokenMalformed))?;
+        let signature = signature.get(..len).unwrap_or_default();
+        key.verify(self.signing_input.as_bytes(), signature).or(Err(DenialReason::SignatureInvalid))
     }
 }
 
 /// Decodes base64url without padding and with zero trailing bits: otherwise one
 /// token would have several spellings (RFC 7515 section 2, RFC 4648 section 3.5).
-fn decode(part: &str) -> Result<Vec<u8>, DenialReason> {
+pub(crate) fn decode(part: &str) -> Result<Vec<u8>, DenialReason> {
     URL_SAFE_NO_PAD.decode(part).or(Err(DenialReason::TokenMalformed))
 }
 

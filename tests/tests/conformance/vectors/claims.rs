@@ -145,7 +145,7 @@ async fn judge(
     let Err(rejection) = layer.authenticator().verify(&case.token(idp)).await else {
         return expectation.judge(&Ok::<_, ()>(()), case.policy());
     };
-    let challenge = rejection.challenge().map(|challenge| challenge.to_value());
+    let challenge = rejection.challenges().next().map(|challenge| challenge.to_value());
     let challenges = challenge.iter().flat_map(|value| Challenge::parse(value.to_str().unwrap_or_default()));
     let error = challenges.into_iter().find_map(|challenge| challenge.parameters.get("error").cloned());
     if !expectation.is_valid() {

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 use tower_delegation::{
     DenialReason,
-    jwks::{AlgorithmSet, KeySet},
+    jwks::{self, AlgorithmSet, KeySet},
     token::UnverifiedToken,
 };
 
@@ -176,4 +176,34 @@ fn published(case: &Published, expectation: &Expectation) -> Result<Verdict, Str
         return Ok(Verdict::ByPolicy(Policy::CurveUnsupported));
     }
     Ok(Verdict::Accepted)
+}
+
+#[derive(Deserialize)]
+struct Thumbprint {
+    jwk: Box<RawValue>,
+    hash: String,
+    thumbprint: Option<String>,
+}
+
+#[test]
+fn jwk_thumbprints() {
+    const FILE: &str = "jwk/thumbprints";
+    let Some(cases) = cases::<Thumbprint>(FILE) else { return };
+    let mut tally = Tally::of(FILE);
+    for (expectation, case) in cases {
+        let key: Value = serde_json::from_str(case.jwk.get()).unwrap();
+        let (outcome, policy) = match case.hash.as_str() {
+            "sha256" => {
+                let found = jwks::thumbprint(case.jwk.get()).map_err(|reason| reason.to_string());
+                let outcome = found.and_then(|found| match &case.thumbprint {
+                    Some(thumbprint) if found.to_string() == *thumbprint => Ok(()),
+                    expected => Err(format!("{found} instead of {expected:?}")),
+                });
+                (outcome, is_on_unsupported_curve(&key).then_some(Policy::CurveUnsupported))
+            }
+            other => (Err(format!("{other} is not computed")), Some(Policy::Sha256Only)),
+        };
+        tally.add(&expectation, expectation.judge(&outcome, policy));
+    }
+    tally.finish();
 }

@@ -233,7 +233,7 @@ async fn own_answer(site: &Site, status: u16, challenge: &Challenge) -> Result<(
             let scope = challenge.parameters.get("scope").map_or("orders:read", String::as_str);
             let demand = Requirement::new().scopes(scope.split(' '));
             let rejection = delegation.authorize(&demand, &RequestFacts::none()).unwrap_err();
-            let field = rejection.challenge().unwrap().to_value();
+            let field = rejection.challenges().next().unwrap().to_value();
             let parsed = Challenge::parse(field.to_str().unwrap()).remove(0);
             if parsed.parameters.get("scope").map(String::as_str) != Some(scope) {
                 return Err(format!("{parsed:?} does not name the scope {scope}"));

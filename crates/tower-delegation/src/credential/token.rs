@@ -1,7 +1,8 @@
-//! The bearer token in the head of a request.
+//! The token in the head of a request, and the scheme that it comes by.
 
 use http::{HeaderMap, Uri, header::AUTHORIZATION};
 
+use super::scheme::{ProtectionSpace, Scheme};
 use crate::reason::DenialReason;
 
 /// The longest token that is looked at, in bytes.
@@ -11,7 +12,18 @@ pub const MAX_TOKEN_LEN: usize = 16 * 1024;
 /// [`MAX_TOKEN_LEN`]; what it consists of is looked at when it is
 /// [read](Self::token).
 #[derive(Clone, Copy)]
-pub(crate) struct Credential<'a>(&'a [u8]);
+pub(crate) struct Credential<'a> {
+    scheme: Scheme,
+    token: &'a [u8],
+}
+
+/// What is wrong with the credentials of a request, and the scheme that they
+/// come by, where there is one such scheme.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CredentialError {
+    pub(crate) reason: DenialReason,
+    pub(crate) scheme: Option<Scheme>,
+}
 
 impl<'a> Credential<'a> {
     /// A token that came by other means than a request's head.
@@ -19,57 +31,71 @@ impl<'a> Credential<'a> {
         if token.len() > MAX_TOKEN_LEN {
             Err(DenialReason::TokenTooLarge)
         } else {
-            Ok(Self(token.as_bytes()))
+            Ok(Self { scheme: Scheme::Bearer, token: token.as_bytes() })
         }
     }
 
-    /// The credential exactly as it was sent.
+    /// The scheme that the token comes by.
+    pub(crate) fn scheme(self) -> Scheme {
+        self.scheme
+    }
+
+    /// The token exactly as it was sent.
     pub(crate) fn as_bytes(self) -> &'a [u8] {
-        self.0
+        self.token
     }
 
     /// The token, if the credential is one `b64token`.
     pub(crate) fn token(self) -> Result<&'a str, DenialReason> {
-        if !is_b64token(self.0) {
+        if !is_b64token(self.token) {
             return Err(DenialReason::CredentialsMalformed);
         }
-        str::from_utf8(self.0).or(Err(DenialReason::CredentialsMalformed))
+        str::from_utf8(self.token).or(Err(DenialReason::CredentialsMalformed))
     }
 }
 
 /// The one credential in the head of a request, or `None` if it carries none.
-pub(crate) fn bearer<'a>(headers: &'a HeaderMap, uri: &Uri) -> Result<Option<Credential<'a>>, DenialReason> {
+pub(crate) fn credential<'a>(
+    headers: &'a HeaderMap,
+    uri: &Uri,
+    space: &ProtectionSpace,
+) -> Result<Option<Credential<'a>>, CredentialError> {
     if uri.query().is_some_and(query_has_token) {
-        return Err(DenialReason::TokenInQuery);
+        // A method of the scheme `Bearer` (RFC 6750 section 2.3).
+        let scheme = Some(Scheme::Bearer);
+        return Err(CredentialError { reason: DenialReason::TokenInQuery, scheme });
     }
     let mut fields = headers.get_all(AUTHORIZATION).iter();
     let Some(field) = fields.next() else { return Ok(None) };
     if fields.next().is_some() {
-        return Err(DenialReason::CredentialsMultiple);
+        return Err(CredentialError { reason: DenialReason::CredentialsMultiple, scheme: None });
     }
-    from_field(field.as_bytes())
+    from_field(field.as_bytes(), space)
 }
 
-fn from_field(field: &[u8]) -> Result<Option<Credential<'_>>, DenialReason> {
+fn from_field<'a>(
+    field: &'a [u8],
+    space: &ProtectionSpace,
+) -> Result<Option<Credential<'a>>, CredentialError> {
     let scheme_len = field.iter().position(|b| !is_tchar(*b)).unwrap_or(field.len());
     let (scheme, rest) = field.split_at(scheme_len);
-    if scheme.eq_ignore_ascii_case(b"DPoP") {
-        return Err(DenialReason::SchemeUnsupported);
+    let Some(scheme) = Scheme::from_name(scheme) else { return Ok(None) };
+    if !space.offers(scheme) {
+        // No challenge is the scheme's, so all of them name the error.
+        return Err(CredentialError { reason: DenialReason::SchemeUnsupported, scheme: None });
     }
-    if !scheme.eq_ignore_ascii_case(b"Bearer") {
-        return Ok(None);
-    }
+    let refused = |reason| Err(CredentialError { reason, scheme: Some(scheme) });
     let token = skip_spaces(rest);
     if token.len() > MAX_TOKEN_LEN {
-        return Err(DenialReason::TokenTooLarge);
+        return refused(DenialReason::TokenTooLarge);
     }
     if token.is_empty() {
         return Ok(None);
     }
     if token.len() == rest.len() {
-        return Err(DenialReason::CredentialsMalformed);
+        return refused(DenialReason::CredentialsMalformed);
     }
-    Ok(Some(Credential(token)))
+    Ok(Some(Credential { scheme, token }))
 }
 
 /// Without leading `SP`; a tab is no separator (RFC 6750 section 2.1: `1*SP`).
@@ -118,27 +144,37 @@ mod tests {
     use super::*;
     use http::HeaderValue;
 
-    fn read(fields: &[&str], uri: &str) -> Result<Option<String>, DenialReason> {
+    type Read = Result<Option<(Scheme, String)>, DenialReason>;
+
+    fn read(fields: &[&str], uri: &str) -> Read {
+        read_at(&ProtectionSpace::new("api", Some("ES256".to_owned())), fields, uri)
+    }
+
+    fn read_at(space: &ProtectionSpace, fields: &[&str], uri: &str) -> Read {
         let mut headers = HeaderMap::new();
         for field in fields {
             headers.append(AUTHORIZATION, HeaderValue::from_bytes(field.as_bytes()).unwrap());
         }
-        let credential = bearer(&headers, &uri.parse().unwrap())?;
-        credential.map(|credential| credential.token().map(str::to_owned)).transpose()
+        let credential = credential(&headers, &uri.parse().unwrap(), space).map_err(|error| error.reason)?;
+        let Some(credential) = credential else { return Ok(None) };
+        credential.token().map(|token| Some((credential.scheme(), token.to_owned())))
     }
 
     #[test]
     fn accepted() {
-        for (name, field) in [
-            ("plain", "Bearer mF_9.B5f-4.1JqM"),
-            ("lower case", "bearer mF_9.B5f-4.1JqM"),
-            ("upper case", "BEARER mF_9.B5f-4.1JqM"),
-            ("two spaces", "Bearer  mF_9.B5f-4.1JqM"),
+        use Scheme::{Bearer, Dpop};
+        for (name, field, scheme) in [
+            ("plain", "Bearer mF_9.B5f-4.1JqM", Bearer),
+            ("lower case", "bearer mF_9.B5f-4.1JqM", Bearer),
+            ("upper case", "BEARER mF_9.B5f-4.1JqM", Bearer),
+            ("two spaces", "Bearer  mF_9.B5f-4.1JqM", Bearer),
+            ("DPoP", "DPoP mF_9.B5f-4.1JqM", Dpop),
+            ("DPoP in lower case", "dpop mF_9.B5f-4.1JqM", Dpop),
         ] {
-            assert_eq!(read(&[field], "/").unwrap().as_deref(), Some("mF_9.B5f-4.1JqM"), "{name}");
+            assert_eq!(read(&[field], "/"), Ok(Some((scheme, "mF_9.B5f-4.1JqM".to_owned()))), "{name}");
         }
-        assert_eq!(read(&["Bearer a=="], "/").unwrap().as_deref(), Some("a=="));
-        assert_eq!(read(&["Bearer a"], "/?q=access_token").unwrap().as_deref(), Some("a"));
+        assert_eq!(read(&["Bearer a=="], "/"), Ok(Some((Bearer, "a==".to_owned()))));
+        assert_eq!(read(&["Bearer a"], "/?q=access_token"), Ok(Some((Bearer, "a".to_owned()))));
     }
 
     #[test]
@@ -149,6 +185,7 @@ mod tests {
             ("scheme without a separator", &["Bearerabc"]),
             ("nothing behind the scheme", &["Bearer"]),
             ("only spaces behind the scheme", &["Bearer "]),
+            ("nothing behind DPoP", &["DPoP"]),
             ("empty", &[""]),
         ] {
             assert_eq!(read(fields, "/"), Ok(None), "{name}");
@@ -162,8 +199,11 @@ mod tests {
         for (name, fields, uri, reason) in [
             ("two fields", &["Bearer a", "Bearer b"][..], "/", R::CredentialsMultiple),
             ("two fields, one of another scheme", &["Bearer a", "Basic b"], "/", R::CredentialsMultiple),
+            ("two fields of both schemes", &["Bearer a", "DPoP b"], "/", R::CredentialsMultiple),
             ("two tokens", &["Bearer a b"], "/", R::CredentialsMalformed),
+            ("two tokens of DPoP", &["DPoP a b"], "/", R::CredentialsMalformed),
             ("a list", &["Bearer a, Bearer b"], "/", R::CredentialsMalformed),
+            ("a list of both schemes", &["DPoP a, Bearer b"], "/", R::CredentialsMalformed),
             ("tab", &["Bearer\ta"], "/", R::CredentialsMalformed),
             ("space and tab", &["Bearer \ta"], "/", R::CredentialsMalformed),
             ("bad character", &["Bearer abc!"], "/", R::CredentialsMalformed),
@@ -172,12 +212,20 @@ mod tests {
             ("not ASCII", &["Bearer a\u{e9}"], "/", R::CredentialsMalformed),
             ("trailing space", &["Bearer a "], "/", R::CredentialsMalformed),
             ("too long", &[long.as_str()], "/", R::TokenTooLarge),
-            ("DPoP", &["DPoP a"], "/", R::SchemeUnsupported),
             ("query", &[], "/?access_token=a", R::TokenInQuery),
             ("query beside the field", &["Bearer a"], "/?x=1&access_token=a", R::TokenInQuery),
             ("query, percent-encoded name", &[], "/?access%5Ftoken=a", R::TokenInQuery),
         ] {
             assert_eq!(read(fields, uri), Err(reason), "{name}");
         }
+    }
+
+    #[test]
+    fn a_scheme_that_is_not_offered_is_refused() {
+        let bearer_only = ProtectionSpace::new("api", None);
+        for field in ["DPoP a", "dpop a", "DPoP", "DPoP ", "DPoP a b"] {
+            assert_eq!(read_at(&bearer_only, &[field], "/"), Err(DenialReason::SchemeUnsupported), "{field}");
+        }
+        assert!(read_at(&bearer_only, &["Bearer a"], "/").unwrap().is_some());
     }
 }

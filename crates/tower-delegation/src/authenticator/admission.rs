@@ -1,0 +1,118 @@
+//! Who presents a token, and may they: from a verified token to the context.
+
+use std::{error::Error as _, sync::Arc};
+
+use http::HeaderValue;
+
+use super::{Authentication, Authenticator, Pending, revocation_query};
+use crate::{
+    application::{Evidence, Registration},
+    context::{DelegationContext, RequestRecord, SenderConstraint},
+    credential::{Credential, Scheme, WorkloadIdentity},
+    proof::{self, Presentation, PresentingRequest, SingleUse, Transport},
+    reason::DenialReason,
+    rejection::Rejection,
+    replay::{Remembering, ReplayStoreError, ReplayStoreErrorKind, Sighting},
+    token::VerifiedToken,
+};
+
+/// A good token whose presenter may present it, and what is known of the request.
+#[derive(Clone)]
+pub(crate) struct Admission {
+    token: VerifiedToken,
+    scheme: Scheme,
+    constraint: SenderConstraint,
+    workload: Option<WorkloadIdentity>,
+    registration: Option<Arc<Registration>>,
+    dpop_nonce: Option<HeaderValue>,
+}
+
+impl Authenticator {
+    /// Checks who presents the token: what it is bound to, the registry of
+    /// applications, and that nothing about it was revoked.
+    pub(super) fn prove(
+        &self,
+        token: Result<VerifiedToken, DenialReason>,
+        credential: Credential<'_>,
+        request: Option<PresentingRequest<'_>>,
+        transport: Transport,
+    ) -> Authentication {
+        let scheme = credential.scheme();
+        let presentation = Presentation { credential, transport: &transport, request };
+        let proved = token.and_then(|token| {
+            let confirmation = token.facts().confirmation.as_ref();
+            let now = || self.clock().now();
+            let proved = proof::check(confirmation, presentation, self.0.dpop.as_ref(), now)?;
+            let registration = self.check_presenter(&token, &transport, proved.constraint)?;
+            self.check_revocation(&token, &transport)?;
+            Ok((token, proved, registration))
+        });
+        let (token, proved, registration) = match proved {
+            Ok(proved) => proved,
+            Err(reason) => return Authentication::Done(Err(self.refusal(reason, scheme))),
+        };
+        let (constraint, dpop_nonce) = (proved.constraint, proved.dpop_nonce);
+        let workload = transport.workload();
+        let admission = Admission { token, scheme, constraint, workload, registration, dpop_nonce };
+        // After all else, so that nobody can burn the identifier of another's
+        // proof (RFC 9449 section 11.1).
+        match proved.single_use.map(SingleUse::remember) {
+            None => Authentication::Done(Ok(Some(self.admit(admission)))),
+            Some(Remembering::Ready(answer)) => {
+                Authentication::Done(self.admit_once(answer, admission).map(Some))
+            }
+            Some(Remembering::Pending(answer)) => {
+                Authentication::Pending(Pending::Replay { answer, admission })
+            }
+        }
+    }
+
+    fn check_presenter(
+        &self,
+        token: &VerifiedToken,
+        transport: &Transport,
+        constraint: SenderConstraint,
+    ) -> Result<Option<Arc<Registration>>, DenialReason> {
+        let Some(applications) = &self.0.applications else { return Ok(None) };
+        let facts = token.facts();
+        let evidence = Evidence {
+            clock: &**self.clock(),
+            workload: transport.as_workload(),
+            sender_constrained: constraint != SenderConstraint::None,
+        };
+        applications.admit(&facts.registration, &facts.presentation(), &evidence).map(Some)
+    }
+
+    fn check_revocation(&self, token: &VerifiedToken, transport: &Transport) -> Result<(), DenialReason> {
+        let Some(revocations) = &self.0.revocations else { return Ok(()) };
+        let query = revocation_query(token, self.clock().now()).presented_by(transport.as_workload());
+        revocations.check(&query).into_result()
+    }
+
+    /// Makes the context, unless the proof was used before.
+    pub(super) fn admit_once(
+        &self,
+        answer: Result<Sighting, ReplayStoreError>,
+        admission: Admission,
+    ) -> Result<DelegationContext, Rejection> {
+        let reason = match answer {
+            Ok(Sighting::First) => return Ok(self.admit(admission)),
+            Ok(Sighting::Again) => DenialReason::DpopProofReplayed,
+            Err(error) => {
+                let source = error.source().map(ToString::to_string);
+                tracing::warn!(%error, source = source.as_deref(), "a DPoP proof cannot be remembered");
+                match error.kind() {
+                    ReplayStoreErrorKind::Full => DenialReason::ReplayStoreFull,
+                    ReplayStoreErrorKind::Unavailable => DenialReason::ReplayStoreUnavailable,
+                }
+            }
+        };
+        Err(self.refusal(reason, admission.scheme))
+    }
+
+    fn admit(&self, admission: Admission) -> DelegationContext {
+        let Admission { token, scheme, constraint, workload, registration, dpop_nonce } = admission;
+        let record = RequestRecord::new(self.0.space.clone(), Some(scheme));
+        DelegationContext::assertion(token, constraint, workload, registration, dpop_nonce, record)
+    }
+}

@@ -1,0 +1,101 @@
+//! How far authentication came, and what it waits for.
+
+use std::task::{Context, Poll, ready};
+
+use http::{Extensions, HeaderMap, Method, Request, Uri, request::Parts};
+
+use super::{Authenticator, admission::Admission};
+use crate::{
+    context::DelegationContext,
+    credential::PeerInfo,
+    jwks::PendingKey,
+    proof::{PresentingRequest, Transport},
+    rejection::Rejection,
+    replay::RememberFuture,
+};
+
+/// The parts of a request's head that authentication looks at.
+#[derive(Clone, Copy)]
+pub(crate) struct Head<'a> {
+    pub(crate) method: &'a Method,
+    pub(crate) uri: &'a Uri,
+    pub(crate) headers: &'a HeaderMap,
+    #[cfg_attr(not(feature = "axum"), expect(dead_code, reason = "read for axum's extensions only"))]
+    pub(crate) extensions: &'a Extensions,
+}
+
+impl<'a> Head<'a> {
+    pub(crate) fn of<B>(request: &'a Request<B>) -> Self {
+        Self {
+            method: request.method(),
+            uri: request.uri(),
+            headers: request.headers(),
+            extensions: request.extensions(),
+        }
+    }
+
+    pub(super) fn of_parts(parts: &'a Parts) -> Self {
+        let Parts { method, uri, headers, extensions, .. } = parts;
+        Self { method, uri, headers, extensions }
+    }
+
+    /// The path that the client sent: routers that are nested, and layers inside
+    /// of them, see a shorter one.
+    fn client_path(self) -> &'a str {
+        #[cfg(feature = "axum")]
+        if let Some(axum::extract::OriginalUri(uri)) = self.extensions.get() {
+            return uri.path();
+        }
+        self.uri.path()
+    }
+
+    pub(super) fn presenting(self) -> PresentingRequest<'a> {
+        PresentingRequest { method: self.method, path: self.client_path(), headers: self.headers }
+    }
+}
+
+/// What the listener put into the request's extensions.
+pub(crate) fn peer_info(extensions: &Extensions) -> Option<&PeerInfo> {
+    #[cfg(feature = "axum")]
+    if let Some(axum::extract::ConnectInfo(peer)) = extensions.get() {
+        return Some(peer);
+    }
+    extensions.get()
+}
+
+/// How far authentication came without waiting.
+pub(crate) enum Authentication {
+    /// To the end: a context, or no credentials, or a refusal.
+    Done(Result<Option<DelegationContext>, Rejection>),
+    /// To something that has to be waited for.
+    Pending(Pending),
+}
+
+/// What authentication waits for, and what it goes on with.
+pub(crate) enum Pending {
+    /// The issuer's keys.
+    Key { key: PendingKey, transport: Transport },
+    /// The store of used proofs.
+    Replay { answer: RememberFuture, admission: Admission },
+}
+
+impl Pending {
+    /// Waits, and goes on with the same head.
+    pub(crate) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        authenticator: &Authenticator,
+        head: Head<'_>,
+    ) -> Poll<Authentication> {
+        Poll::Ready(match self {
+            Self::Key { key, transport } => {
+                let key = ready!(key.as_mut().poll(cx));
+                authenticator.resume(head, transport.clone(), key)
+            }
+            Self::Replay { answer, admission } => {
+                let answer = ready!(answer.as_mut().poll(cx));
+                Authentication::Done(authenticator.admit_once(answer, admission.clone()).map(Some))
+            }
+        })
+    }
+}

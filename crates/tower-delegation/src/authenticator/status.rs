@@ -1,0 +1,25 @@
+//! [`Status`]: what a readiness probe looks at.
+
+use crate::jwks::KeyStatus;
+
+/// How an [`Authenticator`](super::Authenticator) is doing, at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Status {
+    /// Each issuer's keys, in the order of the issuers' identifiers.
+    pub issuers: Vec<KeyStatus>,
+    /// How many header fields that speak for a client came from hops that are not
+    /// trusted, and were removed.
+    pub untrusted_identity_headers: u64,
+}
+
+impl Status {
+    /// Whether every issuer's tokens can be verified now.
+    ///
+    /// A service of several issuers whose tokens are of use one without the
+    /// other looks at [`issuers`](Self::issuers) instead.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.issuers.iter().all(|issuer| issuer.has_keys)
+    }
+}
