@@ -156,16 +156,6 @@ const commands = {
     return { code: await code.save(), redirect_uri: REDIRECT_URI };
   },
 
-  // A proof of a key made now, for the token endpoint (RFC 9449 section 4.2).
-  async prove({ url }) {
-    const { publicKey, privateKey } = await jose.generateKeyPair('ES256');
-    const proof = await new jose.SignJWT({ htm: 'POST', htu: url, jti: randomUUID() })
-      .setProtectedHeader({ typ: 'dpop+jwt', alg: 'ES256', jwk: await jose.exportJWK(publicKey) })
-      .setIssuedAt()
-      .sign(privateKey);
-    return { proof };
-  },
-
   // Any payload under any header, signed with the provider's own key: what its API never issues.
   async sign({ key, header, payload }) {
     const jwk = keys.find(({ kid }) => kid === key);

@@ -2,13 +2,11 @@
 
 use axum::{Router, routing::get};
 use integration_tests::{Answer, AuditLog};
-use reqwest::Client;
+use reqwest::{Client, RequestBuilder};
 use tokio::task::JoinHandle;
 use tower_delegation::{DelegationContext, DelegationLayer, requires};
 use tower_delegation_rustls::{Pem, TlsConfig, TlsListener, serve};
 use tower_delegation_testing::TestPki;
-
-use crate::assert_refusal;
 
 /// Served until it is dropped.
 pub(crate) struct TlsSite {
@@ -39,20 +37,26 @@ impl TlsSite {
         path: &str,
         token: Option<&str>,
     ) -> Result<String, String> {
-        let mut request = client.get(format!("{}{path}", self.base));
+        let mut request = self.get(client, path);
         if let Some(token) = token {
             request = request.bearer_auth(token);
         }
+        Self::judge_request(audit, request).await
+    }
+
+    /// A request without credentials.
+    pub(crate) fn get(&self, client: &Client, path: &str) -> RequestBuilder {
+        client.get(format!("{}{path}", self.base))
+    }
+
+    /// As [`judge`](Self::judge), of a request as it is.
+    pub(crate) async fn judge_request(audit: &AuditLog, request: RequestBuilder) -> Result<String, String> {
         let answer = Answer::of(request).await;
         let event = audit.one();
         if answer.status == 200 {
             return Ok(answer.body);
         }
-        if token.is_some() {
-            assert_refusal(&answer);
-        } else {
-            assert_eq!(answer.status, 401);
-        }
+        assert_eq!(answer.status, 401, "{}", answer.body);
         Err(event.field("reason").to_owned())
     }
 }

@@ -11,6 +11,8 @@ use tower_delegation::{
     clock::{Clock as _, SystemClock},
 };
 
+use tower_delegation_testing::DpopKey;
+
 use super::{ALGORITHMS, Provider, claims_of, script, text};
 use crate::{Gate, process::Process, tampered};
 
@@ -113,7 +115,7 @@ async fn oauth4webapi_accepts_every_token_that_we_accept() {
     }
     let user = provider.user_tokens("alice").await;
     let elsewhere = provider.token_for("https://stock.example.com/ES256").await;
-    let bound = provider.key_bound_token().await;
+    let bound = provider.key_bound_token(&DpopKey::generate()).await;
     let opaque = provider.token("opaque").await;
 
     let mut forge = Forge { claims: claims_of(&real), provider: &mut provider };

@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 use tower_delegation::{
     DelegationLayer, TrustedIssuer, http_client::HttpClient, layer::DelegationLayerBuilder,
 };
-use tower_delegation_testing::{MtlsClient, TestIdentity, TestPki};
+use tower_delegation_testing::{DpopKey, MtlsClient, TestIdentity, TestPki};
 
 use crate::process::Process;
 
@@ -86,12 +86,20 @@ impl Provider {
         UserTokens { access: text(&answer["access_token"]), id: text(&answer["id_token"]) }
     }
 
-    /// A token that is bound to a key by DPoP.
-    pub(crate) async fn key_bound_token(&mut self) -> String {
-        let url = format!("{}/token", self.issuer);
-        let proof = text(&self.process.ask(&json!({ "command": "prove", "url": url }))["proof"]);
-        let form = [("grant_type", "client_credentials"), ("resource", &resource("ES256"))];
-        access_token(self.token_request("wallet").header("dpop", proof).form(&form)).await
+    /// A token that is bound to `key` (RFC 9449 section 5).
+    pub(crate) async fn key_bound_token(&self, key: &DpopKey) -> String {
+        let proof = key.proof("POST", format!("{}/token", self.issuer)).sign();
+        let answer = answer(self.ask_for_key_bound(Some(&proof))).await;
+        assert_eq!(answer["token_type"], "DPoP");
+        text(&answer["access_token"])
+    }
+
+    /// The request for one, with this proof.
+    fn ask_for_key_bound(&self, proof: Option<&str>) -> RequestBuilder {
+        let resource = resource("ES256");
+        let form = [("grant_type", "client_credentials"), ("resource", &resource), ("scope", "orders:read")];
+        let request = self.token_request("wallet").form(&form);
+        proof.into_iter().fold(request, |request, proof| request.header("dpop", proof))
     }
 
     /// A token that is bound to the certificate of `identity` (RFC 8705 section 3).

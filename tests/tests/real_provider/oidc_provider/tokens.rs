@@ -2,6 +2,7 @@
 
 use serde_json::json;
 use tower_delegation::DenialReason as R;
+use tower_delegation_testing::DpopKey;
 
 use super::{ALGORITHMS, Provider};
 use crate::{Gate, tampered};
@@ -33,7 +34,7 @@ async fn a_user_is_told_from_the_application() {
 
 #[tokio::test]
 async fn refused() {
-    let Some(mut provider) = Provider::start() else { return };
+    let Some(provider) = Provider::start() else { return };
     let gate = Gate::behind(provider.layer().build().unwrap()).await;
     let (good, other) = (provider.token("ES256").await, provider.token("ES256").await);
     let (signing_input, _) = good.rsplit_once('.').unwrap();
@@ -42,7 +43,7 @@ async fn refused() {
     for (name, token, reason) in [
         ("for another API", elsewhere, R::AudienceMismatch),
         ("opaque", provider.token("opaque").await, R::TokenMalformed),
-        ("bound to a key", provider.key_bound_token().await, R::ConfirmationUnsupported),
+        ("bound to a key", provider.key_bound_token(&DpopKey::generate()).await, R::ConfirmationUnsupported),
         ("signature of another", format!("{signing_input}.{signature_of_other}"), R::SignatureInvalid),
         ("without a signature", format!("{signing_input}."), R::SignatureInvalid),
     ] {
