@@ -6,17 +6,24 @@ use axum::{
     routing::{get, post},
 };
 use tower_delegation::{
-    Authorized, DelegationContext, DelegationLayer, Requirement, Requires, TrustedIssuer, error::ConfigError,
-    requires, requires_scope,
+    Applications, Authorized, ClientIdentity, DelegationContext, DelegationLayer, Requirement, Requires,
+    TrustedIssuer, error::ConfigError, requires, requires_scope,
 };
 
 /// The identifier of this API: the `aud` of every token that it accepts.
 pub(crate) const AUDIENCE: &str = "https://orders.example.com";
 
+/// The registry. A service would name its file: `Applications::from_toml_file`.
+pub(crate) fn applications(issuer: &str) -> Result<Applications, ConfigError> {
+    Applications::from_toml(&include_str!("../applications.toml").replace("https://idp.example.com", issuer))
+}
+
 /// The router, wrapped.
 pub(crate) fn router(issuer: &str) -> Result<Router, ConfigError> {
     let delegation = DelegationLayer::builder()
         .issuer(TrustedIssuer::discover(issuer)?.audience(AUDIENCE))
+        .client_identity(ClientIdentity::from_tls())
+        .applications(applications(issuer)?)
         .realm("orders")
         .allow_anonymous()
         .build()?;

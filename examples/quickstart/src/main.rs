@@ -1,5 +1,6 @@
-//! A tour of tower-delegation over real HTTP: a mock identity provider, an
-//! orders API, and calls that are served or refused.
+//! A tour of tower-delegation over real mutual TLS: a mock identity provider,
+//! an orders API with a registry of applications, and calls of services that
+//! are known by their SPIFFE IDs.
 //!
 //! `cargo run -p quickstart` plays the tour and exits 0 only if every outcome
 //! is the expected one; `cargo run -p quickstart -- --serve` keeps both servers
@@ -10,17 +11,19 @@ mod api;
 mod audit;
 mod idp_client;
 mod tour;
+mod workloads;
 
-use std::{process::ExitCode, time::Duration};
+use std::{future, path::Path, process::ExitCode, time::Duration};
 
 use clap::Parser;
 use serde_json::Value;
+use tower_delegation_rustls::TlsListener;
 use tower_delegation_testing::MockIdp;
 use tracing_subscriber::layer::SubscriberExt as _;
 
-use crate::{api::AUDIENCE, audit::LastOutcome, idp_client::SECRET, tour::Call};
+use crate::{api::AUDIENCE, audit::LastOutcome, idp_client::SECRET, tour::Call, workloads::Workloads};
 
-/// A tour of tower-delegation over real HTTP.
+/// A tour of tower-delegation over real mutual TLS.
 #[derive(Parser)]
 struct Arguments {
     /// Keep the services up and print curl lines with live tokens.
@@ -39,21 +42,24 @@ async fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
     for client in ["warehouse-sync", "copilot"] {
         idp.register_client(client, SECRET);
     }
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
-    let base = format!("http://{}", listener.local_addr()?);
+    let workloads = Workloads::new();
+    let listener = TlsListener::bind("127.0.0.1:0", workloads.server()?).await?;
+    let base = format!("https://{}", listener.local_addr()?);
     let router = api::router(idp.issuer())?;
-    let server = tokio::spawn(async move { axum::serve(listener, router).await });
+    let server = tokio::spawn(tower_delegation_rustls::serve(listener, router, future::pending()));
 
     println!("identity provider  {}", idp.issuer());
     println!("orders API         {base}\n");
-    let calls = tour::calls(&idp).await?;
+    let calls = tour::calls(&idp, &workloads).await?;
     if arguments.serve {
-        print_curl_lines(&base, &calls);
+        let folder = tempfile::tempdir()?;
+        workloads.write_to(folder.path())?;
+        print_curl_lines(&base, &calls, folder.path());
         println!("\nControl-C ends it. Tokens live for one hour.");
         tokio::signal::ctrl_c().await?;
         return Ok(ExitCode::SUCCESS);
     }
-    let surprises = play(&base, &calls, &outcomes).await?;
+    let surprises = play(&base, &calls, &workloads, &outcomes).await?;
     server.abort();
     if surprises > 0 {
         println!("\n{surprises} calls did not end as expected.");
@@ -65,22 +71,28 @@ async fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
 }
 
 /// Makes every call and prints one line each; counts the unexpected outcomes.
-async fn play(base: &str, calls: &[Call], outcomes: &LastOutcome) -> Result<usize, reqwest::Error> {
-    let client = reqwest::Client::default();
+async fn play(
+    base: &str,
+    calls: &[Call],
+    workloads: &Workloads,
+    outcomes: &LastOutcome,
+) -> Result<usize, reqwest::Error> {
     let mut surprises = 0;
-    let line = |cells: [&str; 6]| {
-        let [who, application, call, status, code, why] = cells;
-        println!("{who:<15} {application:<42} {call:<27} {status:<4} {code:<20} {why}");
+    let line = |cells: [&str; 7]| {
+        let [who, application, workload, call, status, code, why] = cells;
+        println!("{who:<15} {application:<42} {workload:<22} {call:<27} {status:<4} {code:<20} {why}");
     };
     line([
         "who",
         "through which application",
+        "from which workload",
         "call",
         "",
         "what the client reads",
         "what the operator reads",
     ]);
     for call in calls {
+        let client = workloads.client(call.workload);
         let mut request = client.request(call.method.clone(), format!("{base}{}", call.path));
         if let Some(token) = &call.token {
             request = request.bearer_auth(token);
@@ -103,6 +115,7 @@ async fn play(base: &str, calls: &[Call], outcomes: &LastOutcome) -> Result<usiz
         line([
             call.who,
             call.application,
+            call.workload.unwrap_or("-"),
             &format!("{} {}", call.method, call.path),
             status.as_str(),
             code.as_deref().unwrap_or("-"),
@@ -112,10 +125,21 @@ async fn play(base: &str, calls: &[Call], outcomes: &LastOutcome) -> Result<usiz
     Ok(surprises)
 }
 
-fn print_curl_lines(base: &str, calls: &[Call]) {
+fn print_curl_lines(base: &str, calls: &[Call], folder: &Path) {
+    println!("certificates       {}\n", folder.display());
     for call in calls {
-        println!("# {} through {}: {}", call.who, call.application, call.expected.status);
+        let workload = call.workload.unwrap_or("no certificate");
+        println!("# {} through {}, {workload}: {}", call.who, call.application, call.expected.status);
         let token = call.token.as_ref().map(|token| format!(" -H 'Authorization: Bearer {token}'"));
-        println!("curl -i -X {} '{base}{}'{}\n", call.method, call.path, token.unwrap_or_default());
+        let certificate =
+            call.workload.map(|path| format!(" -E '{}'", Workloads::file(folder, path).display()));
+        println!(
+            "curl -i --cacert '{}'{} -X {} '{base}{}'{}\n",
+            folder.join("ca.pem").display(),
+            certificate.unwrap_or_default(),
+            call.method,
+            call.path,
+            token.unwrap_or_default()
+        );
     }
 }
