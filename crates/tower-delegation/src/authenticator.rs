@@ -24,7 +24,7 @@ pub use self::status::Status;
 use crate::{
     application::Applications,
     clock::{Clock, SystemClock, Timestamp},
-    context::{Anonymous, DelegationContext},
+    context::{Anonymous, DelegationContext, RiskSignal, RiskSignals},
     credential::{
         ClientCertHeader, Credential, ForwardedIdentity, IdentityHeaders, PeerInfo, ProtectionSpace, Scheme,
         TlsPeer, TrustedHop, Vouched, WorkloadIdentity, WorkloadIdentitySource, WorkloadRequest, credential,
@@ -66,6 +66,8 @@ struct Inner {
     space: Arc<ProtectionSpace>,
     applications: Option<Applications>,
     identity_headers: IdentityHeaders,
+    leeway: Duration,
+    risk: Option<Arc<RiskSignals>>,
 }
 
 /// Where the identity of the workload at the other end of the connection comes
@@ -474,6 +476,7 @@ pub struct AuthenticatorBuilder {
     applications: Option<Applications>,
     more_identity_headers: Vec<Box<str>>,
     refuses_untrusted_identity_headers: bool,
+    risk: Vec<(Box<str>, Arc<dyn RiskSignal>)>,
     #[cfg(feature = "discovery")]
     http_client: Option<crate::http_client::HttpClient>,
 }
@@ -494,6 +497,7 @@ impl Default for AuthenticatorBuilder {
             applications: None,
             more_identity_headers: Vec::new(),
             refuses_untrusted_identity_headers: false,
+            risk: Vec::new(),
             #[cfg(feature = "discovery")]
             http_client: None,
         }
@@ -591,6 +595,12 @@ impl AuthenticatorBuilder {
         self
     }
 
+    /// Registers a risk signal under the name that requirements call it by.
+    pub fn risk_signal(mut self, name: &str, signal: impl RiskSignal) -> Self {
+        self.risk.push((name.into(), Arc::new(signal)));
+        self
+    }
+
     /// How many verified tokens are kept, so that their signature is checked
     /// once. Default 50,000 tokens, 64 MiB.
     pub fn token_cache(mut self, token_cache: TokenCache) -> Self {
@@ -645,6 +655,12 @@ impl AuthenticatorBuilder {
         let dpop = self.dpop.map(Dpop::build).transpose()?;
         let algorithms = dpop.as_ref().map(DpopVerifier::algorithm_names);
         let space = Arc::new(ProtectionSpace::new(&self.realm, algorithms));
+        let is_known = |at, name: &str| self.risk.iter().take(at).any(|(known, _)| **known == *name);
+        for (at, (name, _)) in self.risk.iter().enumerate() {
+            if name.is_empty() || is_known(at, name) {
+                return Err(ConfigError::InvalidRiskSignal { name: name.to_string() });
+            }
+        }
         let context = BuildContext::new(self.clock.clone());
         #[cfg(feature = "discovery")]
         let context = match self.http_client {
@@ -671,6 +687,8 @@ impl AuthenticatorBuilder {
             space,
             applications: self.applications,
             identity_headers,
+            leeway: self.leeway,
+            risk: (!self.risk.is_empty()).then(|| Arc::new(RiskSignals::new(self.risk))),
         });
         if let Some(revocations) = &inner.revocations {
             let listener: Weak<Inner> = Arc::downgrade(&inner);

@@ -7,15 +7,25 @@
 //! A context says who asks and through which application. Whether they may is
 //! decided by a [`Requirement`](crate::requirement::Requirement).
 
+mod facts;
+mod risk;
+
 use std::{
     borrow::Cow,
     fmt,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
-use http::{HeaderMap, HeaderValue, Method, Uri};
+use http::HeaderValue;
 use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 
+pub(crate) use self::risk::RiskSignals;
+pub use self::{
+    facts::{PathParameters, RequestFacts},
+    risk::{RiskRequest, RiskSignal},
+};
 use crate::{
     application::Registration,
     clock::Timestamp,
@@ -48,7 +58,17 @@ struct Inner {
     /// With the registry of applications, where there is one.
     registration: Option<Arc<Registration>>,
     dpop_nonce: Option<HeaderValue>,
+    circumstances: Circumstances,
     record: RequestRecord,
+}
+
+/// What holds for this one request, beside its credentials.
+pub(crate) struct Circumstances {
+    /// When it was authenticated.
+    pub(crate) at: Timestamp,
+    /// How far clocks may differ.
+    pub(crate) leeway: Duration,
+    pub(crate) risk: Option<Arc<RiskSignals>>,
 }
 
 impl DelegationContext {
@@ -59,9 +79,25 @@ impl DelegationContext {
         workload: Option<WorkloadIdentity>,
         registration: Option<Arc<Registration>>,
         dpop_nonce: Option<HeaderValue>,
+        circumstances: Circumstances,
         record: RequestRecord,
     ) -> Self {
-        Self(Arc::new(Inner { token, sender_constraint, workload, registration, dpop_nonce, record }))
+        Self(Arc::new(Inner {
+            token,
+            sender_constraint,
+            workload,
+            registration,
+            dpop_nonce,
+            circumstances,
+            record,
+        }))
+    }
+
+    /// When this request was authenticated: the time that requirements go by,
+    /// however long the request takes.
+    #[must_use]
+    pub fn authenticated_at(&self) -> Timestamp {
+        self.0.circumstances.at
     }
 
     /// The party that the request is made for.
@@ -277,6 +313,15 @@ impl DelegationContext {
         self.0.token.claim(name)
     }
 
+    /// A claim's JSON, read from the payload on each call.
+    pub(crate) fn raw_claim<'p>(&self, path: impl IntoIterator<Item = &'p str>) -> Option<&RawValue> {
+        self.0.token.raw_claim(path)
+    }
+
+    pub(crate) fn circumstances(&self) -> &Circumstances {
+        &self.0.circumstances
+    }
+
     pub(crate) fn record(&self) -> &RequestRecord {
         &self.0.record
     }
@@ -361,52 +406,5 @@ impl Anonymous {
 
     pub(crate) fn record(&self) -> &RequestRecord {
         &self.0
-    }
-}
-
-/// The facts of a request that a requirement may look at beside the context.
-///
-/// What is not known stays out: a check that needs it then denies.
-#[derive(Clone, Copy, Debug, Default)]
-#[non_exhaustive]
-pub struct RequestFacts<'a> {
-    /// The method.
-    pub method: Option<&'a Method>,
-    /// The target as the client sent it.
-    pub uri: Option<&'a Uri>,
-    /// The header fields.
-    pub headers: Option<&'a HeaderMap>,
-    /// The template of the route that matched, such as `/orders/{id}`.
-    pub route: Option<&'a str>,
-}
-
-impl<'a> RequestFacts<'a> {
-    /// No request at hand: inside a job, a resolver, a tool.
-    #[must_use]
-    pub fn none() -> Self {
-        Self::default()
-    }
-
-    /// The facts in a request's head. The route's template is the framework's
-    /// to know: set [`route`](Self::route) where it does.
-    #[must_use]
-    pub fn of<B>(request: &'a http::Request<B>) -> Self {
-        Self {
-            method: Some(request.method()),
-            uri: Some(request.uri()),
-            headers: Some(request.headers()),
-            route: None,
-        }
-    }
-
-    /// The facts in a request's head that has been split off.
-    #[must_use]
-    pub fn of_parts(parts: &'a http::request::Parts) -> Self {
-        Self {
-            method: Some(&parts.method),
-            uri: Some(&parts.uri),
-            headers: Some(&parts.headers),
-            route: None,
-        }
     }
 }

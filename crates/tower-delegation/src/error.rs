@@ -170,6 +170,27 @@ pub enum ConfigError {
         /// What is wrong with it, and what would be right.
         problem: &'static str,
     },
+    /// A demand that no request can meet, that every request meets, or that
+    /// cannot be read.
+    #[error("requirement {requirement:?} is not usable: {problem}")]
+    InvalidRequirement {
+        /// The requirement's name.
+        requirement: String,
+        /// What is wrong with it, and what would be right.
+        problem: &'static str,
+    },
+    /// A day of the week that is not known.
+    #[error("{name:?} is not a day of the week: use its English name in lower case, such as \"monday\"")]
+    InvalidWeekday {
+        /// The name as given.
+        name: String,
+    },
+    /// Two risk signals bear one name, or one bears none.
+    #[error("risk signal {name:?} cannot be told from another: give each a name of its own")]
+    InvalidRiskSignal {
+        /// The name as given.
+        name: String,
+    },
     /// A pattern over SPIFFE IDs means no workload, or leaves open which trust domain.
     #[error("{pattern:?} is not a pattern over SPIFFE IDs: {problem}")]
     InvalidSpiffePattern {

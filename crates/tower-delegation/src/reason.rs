@@ -25,6 +25,9 @@ pub enum RejectionKind {
     /// The DPoP proof lacks a nonce that this service gave out lately: 401 with
     /// one in `DPoP-Nonce` (RFC 9449 section 9).
     UseDpopNonce,
+    /// The token is good, and the user's authentication is too weak or too old
+    /// for the route: 401 that names what is needed (RFC 9470 section 3).
+    InsufficientUserAuthentication,
     /// The token is good, and a broader scope would open the route: 403 that
     /// names the scopes needed.
     InsufficientScope,
@@ -321,6 +324,62 @@ reasons! {
     /// token would help.
     ScopeBeyondApplication = "scope_beyond_application" => Forbidden,
 
+    /// The token's tenant is not one that the route admits, or not known.
+    TenantMismatch = "tenant_mismatch" => Forbidden,
+    /// The token is meant for more audiences than the route tolerates.
+    AudienceTooBroad = "audience_too_broad" => Forbidden,
+    /// The token has more scopes than the route tolerates.
+    ScopeTooBroad = "scope_too_broad" => Forbidden,
+    /// The token lives longer than the route tolerates.
+    TokenLifetimeNotAllowed = "token_lifetime_not_allowed" => Forbidden,
+    /// The token is older than the route tolerates; a new one would do.
+    TokenAgeNotAllowed = "token_age_not_allowed" => InvalidToken,
+    /// The token is bound to its presenter in another way than the route demands.
+    SenderConstraintNotAllowed = "sender_constraint_not_allowed" => InvalidToken,
+    /// The route refuses applications that act for a user, and those of which
+    /// it is not known.
+    OnBehalfOfUserForbidden = "on_behalf_of_user_forbidden" => Forbidden,
+    /// The token names more actors than the route tolerates.
+    ActorChainNotAllowed = "actor_chain_not_allowed" => Forbidden,
+    /// An actor, current or earlier, is one that the route shuts out.
+    ActorDenied = "actor_denied" => Forbidden,
+    /// The request comes outside of the route's hours.
+    OutsideTimeWindow = "outside_time_window" => Forbidden,
+    /// The risk is not known.
+    RiskUnknown = "risk_unknown" => Forbidden,
+    /// The risk is as high as the route's bound, or higher.
+    RiskTooHigh = "risk_too_high" => Forbidden,
+    /// A claim does not say what the route demands, or is absent.
+    ClaimNotAllowed = "claim_not_allowed" => Forbidden,
+    /// The token does not say what the path of the request says.
+    PathParameterMismatch = "path_parameter_mismatch" => Forbidden,
+    /// The token does not say what a header field of the request says.
+    HeaderMismatch = "header_mismatch" => Forbidden,
+    /// The token was not issued for the purpose that the route demands.
+    PurposeNotAllowed = "purpose_not_allowed" => Forbidden,
+    /// The token lacks a role that the route demands.
+    RoleMissing = "role_missing" => Forbidden,
+    /// The token lacks a permission that the route demands.
+    PermissionMissing = "permission_missing" => Forbidden,
+    /// The subject is not in a group that the route demands.
+    GroupMissing = "group_missing" => Forbidden,
+    /// The route demands a group, and the subject's groups are not known.
+    GroupsUnknown = "groups_unknown" => Forbidden,
+    /// No single object of `authorization_details` grants what the route
+    /// demands (RFC 9396 section 2).
+    AuthorizationDetailMissing = "authorization_detail_missing" => Forbidden,
+    /// `authorization_details` is not an array of objects that each have a
+    /// `type` (RFC 9396 section 2).
+    AuthorizationDetailsMalformed = "authorization_details_malformed" => Forbidden,
+    /// What the route excludes is the case, or it is not known that it is not.
+    Excluded = "excluded" => Forbidden,
+    /// The user's authentication is of none of the classes that the route
+    /// demands, `acr` (RFC 9470 section 5).
+    AuthenticationTooWeak = "authentication_too_weak" => InsufficientUserAuthentication,
+    /// The user's authentication is older than the route tolerates, or its
+    /// time is not known (RFC 9470 section 5).
+    AuthenticationTooOld = "authentication_too_old" => InsufficientUserAuthentication,
+
     /// The issuer's keys cannot be had right now.
     KeysUnavailable = "keys_unavailable" => Unavailable,
     /// What is known of revocations is too old to decide by.
@@ -338,6 +397,8 @@ reasons! {
     /// Workload identity is configured to come from the TLS listener, and the
     /// request says nothing of its connection.
     PeerInfoMissing = "peer_info_missing" => Misconfigured,
+    /// A requirement names a risk signal that is not registered.
+    RiskSignalMissing = "risk_signal_missing" => Misconfigured,
     /// A requirement contradicts itself.
     RequirementContradictory = "requirement_contradictory" => Misconfigured,
 }

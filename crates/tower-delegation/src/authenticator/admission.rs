@@ -7,7 +7,7 @@ use http::HeaderValue;
 use super::{Authentication, Authenticator, Pending, revocation_query};
 use crate::{
     application::{Evidence, Registration},
-    context::{DelegationContext, RequestRecord, SenderConstraint},
+    context::{Circumstances, DelegationContext, RequestRecord, SenderConstraint},
     credential::{Credential, Scheme, WorkloadIdentity},
     proof::{self, Presentation, PresentingRequest, SingleUse, Transport},
     reason::DenialReason,
@@ -113,6 +113,16 @@ impl Authenticator {
     fn admit(&self, admission: Admission) -> DelegationContext {
         let Admission { token, scheme, constraint, workload, registration, dpop_nonce } = admission;
         let record = RequestRecord::new(self.0.space.clone(), Some(scheme));
-        DelegationContext::assertion(token, constraint, workload, registration, dpop_nonce, record)
+        let circumstances =
+            Circumstances { at: self.clock().now(), leeway: self.0.leeway, risk: self.0.risk.clone() };
+        DelegationContext::assertion(
+            token,
+            constraint,
+            workload,
+            registration,
+            dpop_nonce,
+            circumstances,
+            record,
+        )
     }
 }

@@ -4,7 +4,8 @@
 //! 2. `Option<DelegationContext>`: `None` only where the layer ran, allows
 //!    anonymous requests, and the request carried no credentials.
 //! 3. [`Authorized<R>`]: a verified token that meets the requirement `R`, else
-//!    401 or 403 with a challenge that names what `R` needs.
+//!    401 or 403 with a challenge that names what `R` needs. Where `R` is in
+//!    shadow mode or has an exception, a verified token is enough.
 //! 4. Without a [`DelegationLayer`](crate::layer::DelegationLayer) each of them
 //!    answers 500: nobody has verified anything.
 //!
@@ -40,14 +41,14 @@ use std::{fmt, marker::PhantomData, ops::Deref};
 
 use axum::{
     body::Body,
-    extract::{FromRequestParts, MatchedPath, OptionalFromRequestParts},
+    extract::{FromRequestParts, MatchedPath, OptionalFromRequestParts, RawPathParams},
     response::{IntoResponse, Response},
 };
 use http::request::Parts;
 
 pub use self::revocations::revocation_routes;
 use crate::{
-    context::{Anonymous, DelegationContext, RequestFacts},
+    context::{Anonymous, DelegationContext, PathParameters, RequestFacts},
     rejection::Rejection,
     requirement::{Requirement, Requires},
 };
@@ -58,7 +59,9 @@ use crate::{
 #[expect(clippy::exhaustive_structs, reason = "made to be taken apart in a handler's arguments")]
 pub struct Authorized<R: Requires>(pub Permit<R>);
 
-/// Proof that the requirement `R` allowed this request. Reads like the
+/// Proof that the requirement `R` let this request through: that it allowed it,
+/// or is in [shadow mode](Requirement::shadow), or has an
+/// [exception](Requirement::exception). Reads like the
 /// [`DelegationContext`] that was judged.
 pub struct Permit<R: Requires> {
     delegation: DelegationContext,
@@ -104,7 +107,13 @@ impl<S: Sync, R: Requires> FromRequestParts<S> for Authorized<R> {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Rejection> {
         let requirement = Requirement::of::<R>();
         let delegation = context(parts, Some(requirement))?;
+        let parameters = if requirement.reads_path() {
+            RawPathParams::from_request_parts(parts, &()).await.ok()
+        } else {
+            None
+        };
         let mut facts = RequestFacts::of_parts(parts);
+        facts.path_parameters = parameters.as_ref().map(|parameters| -> &dyn PathParameters { parameters });
         facts.route = parts.extensions.get().map(MatchedPath::as_str);
         delegation.authorize(requirement, &facts)?;
         Ok(Self(Permit::assertion(delegation)))

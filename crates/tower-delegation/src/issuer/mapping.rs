@@ -1,5 +1,7 @@
 //! How one provider spells the claims of its access tokens.
 
+use std::fmt;
+
 use super::{ClaimTest, KindCheck};
 use crate::names::{ClientId, SubjectKind};
 
@@ -17,12 +19,19 @@ impl ClaimPath {
         self.0.iter().map(|segment| &**segment)
     }
 
-    fn is_sound(&self) -> bool {
+    pub(crate) fn is_sound(&self) -> bool {
         !self.0.is_empty() && self.0.iter().all(|segment| !segment.is_empty())
     }
 
     fn is(&self, name: &str) -> bool {
         matches!(&*self.0, [only] if **only == *name)
+    }
+}
+
+/// The member names with dots between them, for people to read.
+impl fmt::Display for ClaimPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("."))
     }
 }
 

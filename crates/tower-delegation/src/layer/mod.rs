@@ -64,6 +64,7 @@ use crate::{
     application::Applications,
     authenticator::{Authenticator, AuthenticatorBuilder, ClientIdentity, Status},
     clock::Clock,
+    context::RiskSignal,
     error::ConfigError,
     issuer::{IssuerResolver, TrustedIssuer},
     jwks::KeySourceError,
@@ -216,6 +217,11 @@ impl DelegationLayerBuilder {
     /// request goes on.
     pub fn refuse_untrusted_identity_headers(self) -> Self {
         self.map(AuthenticatorBuilder::refuse_untrusted_identity_headers)
+    }
+
+    /// Registers a risk signal under the name that requirements call it by.
+    pub fn risk_signal(self, name: &str, signal: impl RiskSignal) -> Self {
+        self.map(|authenticator| authenticator.risk_signal(name, signal))
     }
 
     /// How many verified tokens are kept, so that their signature is checked

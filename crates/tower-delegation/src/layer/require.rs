@@ -15,7 +15,7 @@ use tower_service::Service;
 
 use super::DelegationBody;
 use crate::{
-    context::{Anonymous, DelegationContext, RequestFacts},
+    context::{Anonymous, DelegationContext, PathParameters, RequestFacts},
     error::ConfigError,
     rejection::Rejection,
     requirement::{Requirement, Requires},
@@ -25,6 +25,11 @@ use crate::{
 ///
 /// Goes inside of a [`DelegationLayer`](super::DelegationLayer); without one
 /// every request is answered with 500, because then nobody has verified anything.
+/// A request without credentials is answered with 401, also where the
+/// requirement is in [shadow mode](Requirement::shadow).
+///
+/// Under axum it knows the parameters of the path where the path was matched
+/// before: on routes and in `route_layer`, not around the whole router.
 #[derive(Clone, Debug)]
 pub struct RequireLayer {
     requirement: Arc<Requirement>,
@@ -34,7 +39,7 @@ impl RequireLayer {
     /// Checks the requirement and makes the layer.
     ///
     /// # Errors
-    /// [`ConfigError::InvalidScope`] and [`ConfigError::ContradictoryRequirement`].
+    /// Those of [`Requirement::checked`].
     pub fn new(requirement: Requirement) -> Result<Self, ConfigError> {
         Ok(Self { requirement: Arc::new(requirement.checked()?) })
     }
@@ -42,7 +47,7 @@ impl RequireLayer {
     /// The layer of a type's requirement.
     ///
     /// # Errors
-    /// [`ConfigError::InvalidScope`] and [`ConfigError::ContradictoryRequirement`].
+    /// Those of [`Requirement::checked`].
     pub fn of<R: Requires>() -> Result<Self, ConfigError> {
         Self::new(Requirement::of::<R>().clone())
     }
@@ -79,10 +84,20 @@ impl<S> Require<S> {
         self.inner
     }
 
-    fn check<B>(&self, request: &Request<B>) -> Result<(), Rejection> {
+    fn check<B>(
+        &self,
+        request: &Request<B>,
+        path_parameters: Option<&dyn PathParameters>,
+    ) -> Result<(), Rejection> {
         let extensions = request.extensions();
         if let Some(delegation) = extensions.get::<DelegationContext>() {
-            return delegation.authorize(&self.requirement, &RequestFacts::of(request));
+            let mut facts = RequestFacts::of(request);
+            facts.path_parameters = path_parameters;
+            #[cfg(feature = "axum")]
+            {
+                facts.route = extensions.get().map(axum::extract::MatchedPath::as_str);
+            }
+            return delegation.authorize(&self.requirement, &facts);
         }
         match extensions.get::<Anonymous>() {
             Some(anonymous) => {
@@ -108,11 +123,36 @@ where
     }
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
-        match self.check(&request) {
+        #[cfg(feature = "axum")]
+        let (request, parameters) =
+            if self.requirement.reads_path() { path_parameters(request) } else { (request, None) };
+        #[cfg(feature = "axum")]
+        let parameters = parameters.as_ref().map(|parameters| -> &dyn PathParameters { parameters });
+        #[cfg(not(feature = "axum"))]
+        let parameters = None;
+        match self.check(&request, parameters) {
             Ok(()) => RequireFuture { state: State::Allowed { future: self.inner.call(request) } },
             Err(rejection) => RequireFuture { state: State::Denied { rejection } },
         }
     }
+}
+
+/// The parameters that axum found in the path; none without axum's router, and
+/// none where one of them is no UTF-8.
+#[cfg(feature = "axum")]
+fn path_parameters<B>(request: Request<B>) -> (Request<B>, Option<axum::extract::RawPathParams>) {
+    use axum::extract::{FromRequestParts as _, RawPathParams};
+
+    let (mut parts, body) = request.into_parts();
+    let parameters = {
+        // It looks into the extensions and never waits; if it did, there would be none.
+        let read = std::pin::pin!(RawPathParams::from_request_parts(&mut parts, &()));
+        match read.poll(&mut Context::from_waker(std::task::Waker::noop())) {
+            Poll::Ready(parameters) => parameters.ok(),
+            Poll::Pending => None,
+        }
+    };
+    (Request::from_parts(parts, body), parameters)
 }
 
 pin_project! {

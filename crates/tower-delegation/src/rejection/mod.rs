@@ -9,6 +9,7 @@
 //! | invalid token | 401 | `invalid_token` | `invalid_token` |
 //! | invalid DPoP proof | 401 | `invalid_dpop_proof` | `invalid_dpop_proof` |
 //! | use DPoP nonce | 401 + `DPoP-Nonce` | `use_dpop_nonce` | `use_dpop_nonce` |
+//! | insufficient user authentication | 401 | `insufficient_user_authentication`, with `acr_values` and `max_age` (RFC 9470 section 3) | `insufficient_user_authentication` |
 //! | insufficient scope | 403 | `insufficient_scope`, with the scopes needed | `insufficient_scope` |
 //! | forbidden | 403 | none: more scope would not help | `forbidden` |
 //! | invalid identity header | 400 | no challenge | `invalid_identity_header` |
@@ -42,7 +43,7 @@ use crate::{
     context::{DelegationContext, Effect, Evaluation, RequestFacts, RequestRecord},
     credential::{ProtectionSpace, Scheme},
     reason::DenialReason,
-    requirement::{Decision, Requirement},
+    requirement::{Decision, Evidence, Needs, Requirement},
 };
 
 /// How long a client should wait before it asks again, in seconds: the time in
@@ -63,7 +64,7 @@ pub struct Rejection {
     space: Option<Arc<ProtectionSpace>>,
     /// The one scheme that the request used.
     scheme: Option<Scheme>,
-    scope: Option<Box<str>>,
+    needs: Option<Box<Needs>>,
     dpop_nonce: Option<HeaderValue>,
 }
 
@@ -122,6 +123,13 @@ impl RejectionKind {
                 description: "Put the value of the DPoP-Nonce field into the DPoP proof",
                 challenge: Error("use_dpop_nonce"),
             },
+            Self::InsufficientUserAuthentication => Appearance {
+                status: StatusCode::UNAUTHORIZED,
+                code: "insufficient_user_authentication",
+                title: "The user must authenticate again",
+                description: "The request needs a stronger or a more recent authentication of the user",
+                challenge: Error("insufficient_user_authentication"),
+            },
             Self::InsufficientScope => Appearance {
                 status: StatusCode::FORBIDDEN,
                 code: "insufficient_scope",
@@ -178,7 +186,7 @@ impl RejectionKind {
 impl Rejection {
     /// A refusal of a request that used `scheme`, if it used one.
     pub(crate) fn new(reason: DenialReason, space: Arc<ProtectionSpace>, scheme: Option<Scheme>) -> Self {
-        Self { reason, space: Some(space), scheme, scope: None, dpop_nonce: None }
+        Self { reason, space: Some(space), scheme, needs: None, dpop_nonce: None }
     }
 
     /// The same with a nonce for the client's next proofs.
@@ -195,16 +203,16 @@ impl Rejection {
              wrap the router with `.layer(delegation)`"
         );
         let reason = DenialReason::LayerMissing;
-        Self { reason, space: None, scheme: None, scope: None, dpop_nonce: None }
+        Self { reason, space: None, scheme: None, needs: None, dpop_nonce: None }
     }
 
     /// No credentials where `requirement` demands some.
     pub(crate) fn missing_credentials(requirement: Option<&Requirement>, record: &RequestRecord) -> Self {
-        let scope = requirement.and_then(Requirement::challenge_scope).map(Into::into);
+        let needs = requirement.and_then(Requirement::needs);
         let name = requirement.map_or("credentials", Requirement::name).to_owned();
         let reason = DenialReason::CredentialsMissing;
         record.add(Evaluation { requirement: name.into(), denial: Some(reason), effect: Effect::Enforced });
-        Self { scope, ..Self::new(reason, record.space().clone(), None) }
+        Self { needs, ..Self::new(reason, record.space().clone(), None) }
     }
 
     /// What the client may know.
@@ -252,8 +260,10 @@ impl Rejection {
             challenge =
                 challenge.parameter("error", error).parameter("error_description", appearance.description);
         }
+        if let (Some(needs), true) = (&self.needs, was_used) {
+            challenge = with_needs(challenge, needs);
+        }
         challenge
-            .maybe_parameter("scope", self.scope.as_deref().filter(|_| was_used))
             .maybe_parameter("algs", space.algorithms(scheme))
     }
 
@@ -314,7 +324,8 @@ impl DelegationContext {
     /// layer, and leaves the same record.
     ///
     /// # Errors
-    /// The [`Rejection`] to answer with, if a demand does not hold.
+    /// The [`Rejection`] to answer with, if a demand does not hold and the
+    /// requirement is enforced: neither in shadow mode nor under an exception.
     ///
     /// ```
     /// use tower_delegation::{context::{DelegationContext, RequestFacts}, rejection::Rejection, requirement::Requirement};
@@ -326,31 +337,40 @@ impl DelegationContext {
     /// }
     /// ```
     pub fn authorize(&self, requirement: &Requirement, facts: &RequestFacts<'_>) -> Result<(), Rejection> {
-        let decision = requirement.evaluate(self, facts);
-        let denial = match &decision {
-            Decision::Allow => None,
-            Decision::Deny(denial) => Some(denial.reason()),
+        let Decision::Deny(denial) = requirement.evaluate(self, facts) else {
+            self.record_evaluation(requirement, None, Effect::Enforced);
+            return Ok(());
         };
-        self.record().add(Evaluation {
-            requirement: requirement.shared_name(),
-            denial,
-            effect: Effect::Enforced,
-        });
-        match denial {
-            None => Ok(()),
-            Some(reason) => {
-                if reason == DenialReason::RequirementContradictory {
-                    tracing::error!(requirement = requirement.name(), "the requirement contradicts itself");
-                }
-                let names_scope = reason.kind() == RejectionKind::InsufficientScope;
-                let record = self.record();
-                Err(Rejection {
-                    scope: requirement.challenge_scope().filter(|_| names_scope).map(Into::into),
-                    ..Rejection::new(reason, record.space().clone(), record.scheme())
-                })
-            }
+        let reason = denial.reason();
+        let effect = requirement.effect(reason, self.authenticated_at());
+        let is_enforced = effect == Effect::Enforced;
+        self.record_evaluation(requirement, Some(reason), effect);
+        if !is_enforced {
+            return Ok(());
         }
+        if reason.kind() == RejectionKind::Misconfigured {
+            tracing::error!(requirement = requirement.name(), %reason, "the requirement cannot be judged");
+        }
+        let record = self.record();
+        Err(Rejection {
+            needs: requirement.needs_of(reason, Evidence::new(self, facts)),
+            ..Rejection::new(reason, record.space().clone(), record.scheme())
+        })
     }
+
+    fn record_evaluation(&self, requirement: &Requirement, denial: Option<DenialReason>, effect: Effect) {
+        self.record().add(Evaluation { requirement: requirement.shared_name(), denial, effect });
+    }
+}
+
+/// Adds what the client needs to the challenge (RFC 6750 section 3, RFC 9470 section 3).
+fn with_needs(challenge: Challenge, needs: &Needs) -> Challenge {
+    let max_age = needs.max_age.map(|age| age.as_secs().to_string());
+    let given = |text: &'_ str| !text.is_empty();
+    challenge
+        .maybe_parameter("acr_values", Some(needs.acr_values.as_str()).filter(|acr| given(acr)))
+        .maybe_parameter("max_age", max_age.as_deref())
+        .maybe_parameter("scope", Some(needs.scope.as_str()).filter(|scope| given(scope)))
 }
 
 #[cfg(test)]
@@ -382,6 +402,14 @@ mod tests {
                     r#"Bearer realm="api", error="invalid_token", error_description="The access token is expired, revoked, malformed or not valid here""#,
                 ),
                 "invalid_token",
+            ),
+            (
+                R::AuthenticationTooOld,
+                401,
+                Some(
+                    r#"Bearer realm="api", error="insufficient_user_authentication", error_description="The request needs a stronger or a more recent authentication of the user""#,
+                ),
+                "insufficient_user_authentication",
             ),
             (R::ClientNotAllowed, 403, Some(r#"Bearer realm="api""#), "forbidden"),
             (R::IdentityHeaderMalformed, 400, None, "invalid_identity_header"),

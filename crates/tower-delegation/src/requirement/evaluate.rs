@@ -1,11 +1,10 @@
 //! The evaluation: a pure, synchronous function of requirement, context and
 //! request facts. No I/O, no allocation.
 
-use super::{Delegation, Requirement};
+use super::Requirement;
 use crate::{
-    context::{DelegationContext, RequestFacts, SenderConstraint, WorkloadIdentity},
-    reason::DenialReason,
-    scope::Scope,
+    context::{DelegationContext, RequestFacts},
+    reason::{DenialReason, RejectionKind},
 };
 
 /// What an evaluation says. There is no default: nothing is allowed by omission.
@@ -33,75 +32,96 @@ impl Denial {
     }
 }
 
+/// What a demand is held against.
+#[derive(Clone, Copy)]
+pub(crate) struct Evidence<'e> {
+    pub(super) delegation: &'e DelegationContext,
+    pub(super) facts: &'e RequestFacts<'e>,
+}
+
+impl<'e> Evidence<'e> {
+    pub(crate) fn new(delegation: &'e DelegationContext, facts: &'e RequestFacts<'e>) -> Self {
+        Self { delegation, facts }
+    }
+}
+
+/// A demand that does not hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Failure {
+    pub(super) reason: DenialReason,
+    /// Is it known to be so, or only not known to be otherwise? Both deny. What
+    /// is excluded is admitted only where it is certain not to be the case.
+    pub(super) is_certain: bool,
+}
+
+pub(super) type Outcome = Result<(), Failure>;
+
+impl Failure {
+    /// The demand is known not to hold.
+    pub(super) fn certain(reason: DenialReason) -> Self {
+        Self { reason, is_certain: true }
+    }
+
+    /// What the demand looks at is absent or malformed.
+    pub(super) fn unknown(reason: DenialReason) -> Self {
+        Self { reason, is_certain: false }
+    }
+
+    /// Which of several failures a client hears of: first what nothing cures,
+    /// then what the user's log-in cures, then what more scope cures.
+    pub(super) fn rank(self) -> u8 {
+        match self.reason.kind() {
+            RejectionKind::InsufficientScope => 2,
+            RejectionKind::InsufficientUserAuthentication => 1,
+            _ => 0,
+        }
+    }
+
+    /// Can the client mend it by another authorization request?
+    pub(super) fn is_curable(self) -> bool {
+        self.rank() > 0
+    }
+}
+
+/// A certain failure unless `holds`.
+pub(super) fn ensure(holds: bool, reason: DenialReason) -> Outcome {
+    if holds { Ok(()) } else { Err(Failure::certain(reason)) }
+}
+
 impl Requirement {
     /// Evaluates this requirement and keeps no record of it: for tests and
     /// tools. Requests go through [`DelegationContext::authorize`], which
     /// leaves its mark in the audit trail.
     ///
-    /// No demand of this version looks at the request's facts.
-    pub fn evaluate(&self, delegation: &DelegationContext, _facts: &RequestFacts<'_>) -> Decision {
-        match self.first_failure(delegation) {
-            None => Decision::Allow,
-            Some(reason) => Decision::Deny(Denial { reason }),
+    /// [`shadow`](Self::shadow) and [`exception`](Self::exception) change what
+    /// comes of a denial, not the decision.
+    pub fn evaluate(&self, delegation: &DelegationContext, facts: &RequestFacts<'_>) -> Decision {
+        match self.judge(&Evidence::new(delegation, facts)) {
+            Ok(()) => Decision::Allow,
+            Err(failure) => Decision::Deny(Denial { reason: failure.reason }),
         }
     }
 
-    fn first_failure(&self, delegation: &DelegationContext) -> Option<DenialReason> {
+    pub(super) fn judge(&self, evidence: &Evidence<'_>) -> Outcome {
         if self.mistake.is_some() {
-            return Some(DenialReason::RequirementContradictory);
+            return Err(Failure::unknown(DenialReason::RequirementContradictory));
         }
-        let subject = delegation.subject();
-        if !self.issuers.is_empty() && !self.issuers.contains(subject.issuer()) {
-            return Some(DenialReason::IssuerNotAllowed);
+        self.origin.check(evidence)?;
+        self.sender.check(evidence)?;
+        self.parties.check(evidence)?;
+        self.circumstances.check(evidence)?;
+        self.comparisons.check(evidence)?;
+        self.grants.check(evidence)?;
+        let composed = self.composition.check(evidence);
+        if composed.is_err_and(|failure| !failure.is_curable()) {
+            return composed;
         }
-        let audience = delegation.audience();
-        if !self.audiences.is_empty() && !self.audiences.iter().any(|one| audience.contains(one)) {
-            return Some(DenialReason::AudienceNotAllowed);
-        }
-        if self.sender_constrained && delegation.sender_constraint() == SenderConstraint::None {
-            return Some(DenialReason::SenderConstraintMissing);
-        }
-        if !self.workloads.is_empty() {
-            let id = delegation.workload().and_then(WorkloadIdentity::spiffe_id);
-            if !id.is_some_and(|id| self.workloads.iter().any(|pattern| pattern.matches(id))) {
-                return Some(DenialReason::WorkloadNotAllowed);
-            }
-        }
-        if !self.subject_kinds.is_empty() && !self.subject_kinds.contains(&subject.kind()) {
-            return Some(DenialReason::SubjectKindNotAllowed);
-        }
-        if self.on_behalf_of_user && !delegation.is_on_behalf_of_user() {
-            return Some(DenialReason::NotOnBehalfOfUser);
-        }
-        match self.delegation {
-            Delegation::Required if !delegation.is_delegated() => {
-                return Some(DenialReason::DelegationRequired);
-            }
-            Delegation::Forbidden if delegation.is_delegated() => {
-                return Some(DenialReason::DelegationForbidden);
-            }
-            Delegation::Required | Delegation::Forbidden | Delegation::Either => {}
-        }
-        if !self.actors.is_empty() {
-            let Some(actor) = delegation.actor() else { return Some(DenialReason::DelegationRequired) };
-            if actor.issuer() != subject.issuer() || !self.actors.contains(actor.id()) {
-                return Some(DenialReason::ActorNotAllowed);
-            }
-        }
-        let is_admitted = |client| self.clients.contains(client);
-        if !self.clients.is_empty() && !delegation.client().is_some_and(is_admitted) {
-            return Some(DenialReason::ClientNotAllowed);
-        }
-        let scopes = delegation.scopes();
-        let all = self.scopes.iter().all(|scope| scopes.contains(scope.as_str()));
-        let any =
-            self.any_scopes.iter().all(|group| group.iter().any(|scope| scopes.contains(scope.as_str())));
-        if all && any {
-            return None;
-        }
-        let within_reach = |scope: &Scope| delegation.may_ever_use(scope.as_str());
-        let curable = self.scopes.iter().all(within_reach)
-            && self.any_scopes.iter().all(|group| group.iter().any(within_reach));
-        Some(if curable { DenialReason::ScopeMissing } else { DenialReason::ScopeBeyondApplication })
+        // What a client can mend comes last and together (RFC 9470 section 3):
+        // both go into one challenge, and the lack of authentication names it.
+        [self.authentication.check(evidence), composed, self.scopes.check(evidence)]
+            .into_iter()
+            .filter_map(Result::err)
+            .min_by_key(|failure| failure.rank())
+            .map_or(Ok(()), Err)
     }
 }

@@ -2,13 +2,31 @@
 //! extractor, the layer and the call.
 //!
 //! 1. Every demand of a requirement must hold. What it names and the token
-//!    lacks is a denial.
+//!    lacks is a denial. So is what is malformed.
 //! 2. Demands are checked in one fixed order, and the denial names the first
-//!    that fails: issuer, audience, sender constraint, workload, subject kind,
-//!    on behalf of a user, delegation, actor, client, scopes. Scopes come last, so that a client
-//!    hears `insufficient_scope` only where more scope would really help.
+//!    that fails:
+//!
+//!    | | demands |
+//!    |---|---|
+//!    | the token | issuer, tenant, audience, audiences and scopes within bounds, lifetime, age |
+//!    | its sender | sender constraint, workload |
+//!    | the parties | subject kind, on behalf of a user, delegation, number of actors, denied actors, actor, client |
+//!    | the circumstances | time windows, risk |
+//!    | comparisons | claims, path, header fields, purpose |
+//!    | grants | roles, permissions, groups, authorization details |
+//!    | compositions | all of, any of, not |
+//!    | what a client can mend | authentication, then scopes |
+//!
+//!    What a client can mend comes last, so that it hears of it only where it
+//!    would really help. If authentication and scopes are both insufficient,
+//!    one challenge names both (RFC 9470 section 3).
 //! 3. A requirement that contradicts itself denies with 500 `misconfigured`;
 //!    [`Requirement::check`] finds it before any request does.
+//! 4. The time is the request's: when it was authenticated.
+//!
+//! An evaluation allocates nothing and waits for nothing. Demands on claims
+//! that are not facts of the context read the payload's JSON, each by itself;
+//! others do not.
 //!
 //! # Deployment caveat
 //!
@@ -18,32 +36,58 @@
 //! # Example
 //!
 //! ```
+//! use std::time::Duration;
 //! use tower_delegation::requirement::{Requirement, Requires};
 //!
 //! struct RefundOrder;
 //!
 //! impl Requires for RefundOrder {
 //!     fn requirement() -> Requirement {
-//!         Requirement::named("RefundOrder").scope("orders:refund").on_behalf_of_user()
+//!         Requirement::named("RefundOrder")
+//!             .scope("orders:refund")
+//!             .on_behalf_of_user()
+//!             .tenant_matches_path("tenant")
+//!             .max_token_age(Duration::from_secs(300))
+//!             .acr("urn:example:mfa")
 //!     }
 //! }
 //!
 //! assert!(Requirement::check::<RefundOrder>().is_ok());
 //! ```
 
+mod authentication;
+mod circumstances;
+mod comparison;
+mod composition;
+mod describe;
+mod details;
 mod evaluate;
+mod grants;
+mod leniency;
+mod needs;
+mod origin;
+mod parties;
 mod per_type;
+mod scopes;
+mod sender;
+#[cfg(test)]
+mod tests;
+mod window;
 
 use std::borrow::Cow;
 
-pub use self::evaluate::{Decision, Denial};
-use crate::{
-    context::SubjectKind,
-    error::ConfigError,
-    names::{Audience, ClientId, IssuerUrl, SubjectId},
-    scope::Scope,
-    spiffe::SpiffePattern,
+use self::{
+    authentication::Authentication, circumstances::Circumstances, comparison::Comparisons,
+    composition::Composition, describe::Description, grants::Grants, leniency::Leniency, origin::Origin, parties::Parties,
+    scopes::Scopes, sender::Sender,
 };
+pub use self::{
+    details::AuthorizationDetail,
+    evaluate::{Decision, Denial},
+    window::{TimeWindow, Weekday},
+};
+pub(crate) use self::{evaluate::Evidence, needs::Needs};
+use crate::{error::ConfigError, scope::Scope, spiffe::SpiffePattern};
 
 /// A type that stands for a requirement: the `R` of `Authorized<R>`.
 pub trait Requires: 'static {
@@ -59,32 +103,37 @@ pub trait Requires: 'static {
 /// other) is kept and reported by [`check`](Self::check),
 /// [`RequireLayer::new`](crate::layer::RequireLayer::new) and, at the latest,
 /// by the first request.
+///
+/// `Display` says it in one line, `Serialize` as one JSON object:
+///
+/// ```
+/// use tower_delegation::Requirement;
+///
+/// let requirement = Requirement::named("RefundOrder").scope("orders:refund").on_behalf_of_user();
+/// assert_eq!(requirement.to_string(), r#"RefundOrder: on_behalf_of_user; scope [ "orders:refund" ]"#);
+/// assert_eq!(
+///     serde_json::to_string(&requirement)?,
+///     r#"{"name":"RefundOrder","on_behalf_of_user":true,"scope":["orders:refund"]}"#
+/// );
+/// # Ok::<_, serde_json::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Requirement {
     name: Cow<'static, str>,
-    scopes: Vec<Scope>,
-    any_scopes: Vec<Vec<Scope>>,
-    audiences: Vec<Audience>,
-    issuers: Vec<IssuerUrl>,
-    subject_kinds: Vec<SubjectKind>,
-    on_behalf_of_user: bool,
-    delegation: Delegation,
-    actors: Vec<SubjectId>,
-    clients: Vec<ClientId>,
-    sender_constrained: bool,
-    workloads: Vec<SpiffePattern>,
-    /// The scopes that a challenge names, space-delimited.
-    challenge_scope: String,
+    origin: Origin,
+    sender: Sender,
+    parties: Parties,
+    circumstances: Circumstances,
+    comparisons: Comparisons,
+    grants: Grants,
+    composition: Composition,
+    authentication: Authentication,
+    scopes: Scopes,
+    leniency: Option<Leniency>,
+    /// Does any demand look at the parameters of the path?
+    reads_path: bool,
     /// The first mistake.
     mistake: Option<Mistake>,
-}
-
-/// May, must or must not the token carry an actor?
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Delegation {
-    Either,
-    Required,
-    Forbidden,
 }
 
 /// A mistake in the making of a requirement.
@@ -93,6 +142,7 @@ enum Mistake {
     Scope(String),
     Workload(String),
     Contradiction(&'static str),
+    Problem(&'static str),
 }
 
 impl Requirement {
@@ -108,18 +158,17 @@ impl Requirement {
     pub fn named(name: impl Into<Cow<'static, str>>) -> Self {
         Self {
             name: name.into(),
-            scopes: Vec::new(),
-            any_scopes: Vec::new(),
-            audiences: Vec::new(),
-            issuers: Vec::new(),
-            subject_kinds: Vec::new(),
-            on_behalf_of_user: false,
-            delegation: Delegation::Either,
-            actors: Vec::new(),
-            clients: Vec::new(),
-            sender_constrained: false,
-            workloads: Vec::new(),
-            challenge_scope: String::new(),
+            origin: Origin::default(),
+            sender: Sender::default(),
+            parties: Parties::default(),
+            circumstances: Circumstances::default(),
+            comparisons: Comparisons::default(),
+            grants: Grants::default(),
+            composition: Composition::default(),
+            authentication: Authentication::default(),
+            scopes: Scopes::default(),
+            leniency: None,
+            reads_path: false,
             mistake: None,
         }
     }
@@ -130,119 +179,10 @@ impl Requirement {
         &self.name
     }
 
-    /// Demands this scope, beside those demanded before.
-    #[must_use]
-    pub fn scope(mut self, scope: &str) -> Self {
-        if let Some(scope) = self.read_scope(scope) {
-            self.add_challenge_scope(scope.as_str());
-            self.scopes.push(scope);
-        }
-        self
-    }
-
-    /// Demands each of these scopes.
-    #[must_use]
-    pub fn scopes<'s>(self, scopes: impl IntoIterator<Item = &'s str>) -> Self {
-        scopes.into_iter().fold(self, Self::scope)
-    }
-
-    /// Demands at least one of these scopes. A challenge names the first.
-    #[must_use]
-    pub fn any_scope<'s>(mut self, scopes: impl IntoIterator<Item = &'s str>) -> Self {
-        let mut group = Vec::new();
-        for scope in scopes {
-            group.extend(self.read_scope(scope));
-        }
-        match group.first() {
-            Some(first) => self.add_challenge_scope(&first.to_string()),
-            None => self.add_mistake(Mistake::Contradiction("one of no scopes is demanded")),
-        }
-        self.any_scopes.push(group);
-        self
-    }
-
-    /// Demands that the token is meant for this audience, or for another one
-    /// demanded here. The issuer's audiences are checked in any case; this
-    /// tells apart several that one service answers to.
-    #[must_use]
-    pub fn audience(mut self, audience: impl Into<Audience>) -> Self {
-        self.audiences.push(audience.into());
-        self
-    }
-
-    /// Demands this issuer, or another one demanded here.
-    #[must_use]
-    pub fn issuer(mut self, issuer: impl Into<IssuerUrl>) -> Self {
-        self.issuers.push(issuer.into());
-        self
-    }
-
-    /// Demands a subject of this kind, or of another one demanded here.
-    #[must_use]
-    pub fn subject_kind(mut self, kind: SubjectKind) -> Self {
-        self.subject_kinds.push(kind);
-        self.find_contradiction()
-    }
-
-    /// Demands that an application acts for a user: the subject is a user
-    /// (unknown is not enough) and the client is another party.
-    #[must_use]
-    pub fn on_behalf_of_user(mut self) -> Self {
-        self.on_behalf_of_user = true;
-        self.find_contradiction()
-    }
-
-    /// Demands a delegated token: one with an actor (RFC 8693 section 4.1).
-    #[must_use]
-    pub fn delegated(self) -> Self {
-        self.set_delegation(Delegation::Required)
-    }
-
-    /// Demands a token without an actor.
-    #[must_use]
-    pub fn not_delegated(self) -> Self {
-        self.set_delegation(Delegation::Forbidden)
-    }
-
-    /// Demands this current actor, or another one demanded here, vouched for by
-    /// the token's own issuer. Earlier actors never count (RFC 8693 section 4.1).
-    #[must_use]
-    pub fn actor(mut self, actor: impl Into<SubjectId>) -> Self {
-        self.actors.push(actor.into());
-        self.find_contradiction()
-    }
-
-    /// Demands this client, or another one demanded here.
-    #[must_use]
-    pub fn client(mut self, client: impl Into<ClientId>) -> Self {
-        self.clients.push(client.into());
-        self
-    }
-
-    /// Demands a token that is bound to its presenter, so that a stolen one is
-    /// of no use (RFC 8705 section 3).
-    #[must_use]
-    pub fn sender_constrained(mut self) -> Self {
-        self.sender_constrained = true;
-        self
-    }
-
-    /// Demands that the workload at the other end of the connection has a SPIFFE
-    /// ID of this [pattern](SpiffePattern::new), or of another one demanded
-    /// here, from a certificate that chains to a trust anchor.
-    #[must_use]
-    pub fn workload(mut self, pattern: &str) -> Self {
-        match SpiffePattern::new(pattern) {
-            Ok(pattern) => self.workloads.push(pattern),
-            Err(_) => self.add_mistake(Mistake::Workload(pattern.to_owned())),
-        }
-        self
-    }
-
     /// Is the requirement of `R` free of mistakes? For a test or for start-up.
     ///
     /// # Errors
-    /// [`ConfigError::InvalidScope`] and [`ConfigError::ContradictoryRequirement`].
+    /// Those of [`checked`](Self::checked).
     pub fn check<R: Requires>() -> Result<(), ConfigError> {
         Self::of::<R>().clone().checked().map(drop)
     }
@@ -250,7 +190,8 @@ impl Requirement {
     /// This requirement, if it is free of mistakes.
     ///
     /// # Errors
-    /// [`ConfigError::InvalidScope`] and [`ConfigError::ContradictoryRequirement`].
+    /// [`ConfigError::InvalidScope`], [`ConfigError::InvalidSpiffePattern`],
+    /// [`ConfigError::InvalidRequirement`] and [`ConfigError::ContradictoryRequirement`].
     pub fn checked(self) -> Result<Self, ConfigError> {
         match &self.mistake {
             None => Ok(self),
@@ -260,6 +201,9 @@ impl Requirement {
                 requirement: self.name.into_owned(),
                 problem: (*problem).to_owned(),
             }),
+            Some(Mistake::Problem(problem)) => {
+                Err(ConfigError::InvalidRequirement { requirement: self.name.into_owned(), problem })
+            }
         }
     }
 
@@ -267,28 +211,27 @@ impl Requirement {
         self.name.clone()
     }
 
-    /// The scopes that a challenge names (RFC 6750 section 3).
-    pub(crate) fn challenge_scope(&self) -> Option<&str> {
-        (!self.challenge_scope.is_empty()).then_some(self.challenge_scope.as_str())
+    /// Must the facts hold the parameters of the path?
+    pub(crate) fn reads_path(&self) -> bool {
+        self.reads_path
     }
 
-    fn set_delegation(mut self, delegation: Delegation) -> Self {
-        if self.delegation != Delegation::Either && self.delegation != delegation {
-            self.add_mistake(Mistake::Contradiction("delegation is both required and forbidden"));
-        }
-        self.delegation = delegation;
-        self.find_contradiction()
+    /// Does it demand nothing beyond a verified token?
+    fn is_empty(&self) -> bool {
+        Description::of(self).is_empty()
     }
 
-    fn find_contradiction(mut self) -> Self {
-        if self.delegation == Delegation::Forbidden && !self.actors.is_empty() {
-            self.add_mistake(Mistake::Contradiction("an actor is demanded and delegation forbidden"));
-        }
-        let kinds = &self.subject_kinds;
-        if self.on_behalf_of_user && !kinds.is_empty() && !kinds.contains(&SubjectKind::User) {
-            self.add_mistake(Mistake::Contradiction(
-                "acting for a user is demanded and the subject's kind must be another",
-            ));
+    /// Looks for demands that exclude each other.
+    fn settle(mut self) -> Self {
+        let bound = self.origin.scopes_within.as_deref();
+        let found = self
+            .parties
+            .contradiction()
+            .or_else(|| self.origin.contradiction())
+            .or_else(|| self.comparisons.contradiction())
+            .or_else(|| self.scopes.contradiction(bound?));
+        if let Some(problem) = found {
+            self.add_contradiction(problem);
         }
         self
     }
@@ -303,11 +246,12 @@ impl Requirement {
         }
     }
 
-    fn add_challenge_scope(&mut self, scope: &str) {
-        if !self.challenge_scope.is_empty() {
-            self.challenge_scope.push(' ');
-        }
-        self.challenge_scope.push_str(scope);
+    fn add_contradiction(&mut self, problem: &'static str) {
+        self.add_mistake(Mistake::Contradiction(problem));
+    }
+
+    fn add_problem(&mut self, problem: &'static str) {
+        self.add_mistake(Mistake::Problem(problem));
     }
 
     fn add_mistake(&mut self, mistake: Mistake) {
@@ -318,51 +262,5 @@ impl Requirement {
 impl Default for Requirement {
     fn default() -> Self {
         Self::new()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn mistakes_are_found() {
-        let new = Requirement::new;
-        for (name, requirement) in [
-            ("empty scope", new().scope("")),
-            ("no workload pattern", new().workload("orders")),
-            ("a pattern without a trust domain", new().workload("spiffe://*/orders")),
-            ("two scopes in one", new().scope("a b")),
-            ("quote", new().any_scope(["a\""])),
-            ("one of none", new().any_scope([])),
-            ("both ways", new().delegated().not_delegated()),
-            ("both ways, turned", new().not_delegated().delegated()),
-            ("an actor without delegation", new().not_delegated().actor("bot")),
-            ("an actor without delegation, turned", new().actor("bot").not_delegated()),
-            ("a service as a user", new().on_behalf_of_user().subject_kind(SubjectKind::Service)),
-            ("a service as a user, turned", new().subject_kind(SubjectKind::Service).on_behalf_of_user()),
-        ] {
-            assert!(requirement.checked().is_err(), "{name}");
-        }
-    }
-
-    #[test]
-    fn consistent_requirements_pass() {
-        let new = Requirement::new;
-        for (name, requirement) in [
-            ("nothing", new()),
-            ("an actor", new().delegated().actor("bot")),
-            ("a user", new().on_behalf_of_user().subject_kind(SubjectKind::User)),
-            ("the same twice", new().delegated().delegated()),
-        ] {
-            assert!(requirement.checked().is_ok(), "{name}");
-        }
-    }
-
-    #[test]
-    fn a_challenge_names_what_is_needed() {
-        let requirement = Requirement::new().scopes(["a", "b"]).any_scope(["c", "d"]);
-        assert_eq!(requirement.challenge_scope(), Some("a b c"));
-        assert_eq!(Requirement::new().challenge_scope(), None);
     }
 }

@@ -45,16 +45,57 @@ pub(crate) enum Nested {
     Unchecked,
 }
 
-/// The value of a member of an object that was read before.
-pub(super) fn find<'de>(json: &'de str, name: &str) -> Option<&'de RawValue> {
+/// The value of a member of an object that was read strictly before: its first
+/// occurrence is its only one. Copies and keeps nothing.
+pub(crate) fn find<'de>(json: &'de str, name: &str) -> Option<&'de RawValue> {
     let mut found = None;
-    let read = read_object(json, DenialReason::TokenMalformed, |member, value| {
+    let read = each_member(json, |member, value| {
         if member == name {
             found = Some(value);
         }
-        Ok(Nested::Unchecked)
     });
-    read.is_ok().then_some(found).flatten()
+    read.then_some(found).flatten()
+}
+
+/// Calls `member` for each member of an object that was read strictly before;
+/// `false` if `json` is no object.
+pub(crate) fn each_member<'de>(json: &'de str, member: impl FnMut(&str, &'de RawValue)) -> bool {
+    struct Members<F>(F);
+    impl<'de, F: FnMut(&str, &'de RawValue)> Visitor<'de> for Members<F> {
+        type Value = ();
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
+            while let Some(Name(name)) = map.next_key()? {
+                (self.0)(&name, map.next_value()?);
+            }
+            Ok(())
+        }
+    }
+    serde_json::Deserializer::from_str(json).deserialize_map(Members(member)).is_ok()
+}
+
+/// Calls `entry` for each entry of an array; `false` if `value` is no array.
+pub(crate) fn each_entry<'de>(value: &'de RawValue, entry: impl FnMut(&'de RawValue)) -> bool {
+    struct Entries<F>(F);
+    impl<'de, F: FnMut(&'de RawValue)> Visitor<'de> for Entries<F> {
+        type Value = ();
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an array")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<(), A::Error> {
+            while let Some(entry) = seq.next_element()? {
+                (self.0)(entry);
+            }
+            Ok(())
+        }
+    }
+    serde_json::Deserializer::from_str(value.get()).deserialize_seq(Entries(entry)).is_ok()
 }
 
 /// The text of a JSON string, borrowed where it holds no escapes; `None` for

@@ -35,8 +35,8 @@ mod verifier;
 use std::{fmt, sync::Arc, time::Duration};
 
 use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 
-use self::json::find;
 pub use self::{
     actor::{Actor, Subject},
     cache::TokenCache,
@@ -47,7 +47,7 @@ pub(crate) use self::{
     cache::{Footprint, TextCache},
     claims::{date, numeric_date, read_audience},
     header::is_media_type,
-    json::{Nested, read_object, string},
+    json::{Nested, each_entry, each_member, find, read_object, string},
     unverified::{CompactJws, decode},
     verifier::{Verification, Verifier},
 };
@@ -183,6 +183,14 @@ impl VerifiedToken {
     pub(crate) fn claim<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, ClaimError> {
         let value = find(&self.0.payload, name);
         value.map(|value| serde_json::from_str(value.get())).transpose().map_err(ClaimError)
+    }
+
+    /// A claim's JSON: the member that each name leads to, from the outermost
+    /// on. Read from the payload, nothing kept.
+    pub(crate) fn raw_claim<'p>(&self, path: impl IntoIterator<Item = &'p str>) -> Option<&RawValue> {
+        let mut segments = path.into_iter();
+        let outermost = find(&self.0.payload, segments.next()?)?;
+        segments.try_fold(outermost, |object, name| find(object.get(), name))
     }
 }
 

@@ -1,0 +1,223 @@
+//! [`AuthorizationDetail`]: what one object of `authorization_details` must
+//! grant (RFC 9396).
+
+use serde_json::value::RawValue;
+
+use super::{
+    describe::Said,
+    evaluate::{Evidence, Failure, Outcome, ensure},
+};
+use crate::{
+    context::PathParameters,
+    reason::DenialReason,
+    token::{each_entry, each_member, string},
+};
+
+const CLAIM: &str = "authorization_details";
+
+/// What one object of the claim `authorization_details` must grant, all of it
+/// (RFC 9396 section 2.2). Members of two objects are never added up.
+///
+/// 1. `type` is exactly this one. A type that nobody demands grants nothing.
+/// 2. Each action, location, datatype and privilege named here is in the
+///    object's list of that name; the identifier is the object's.
+/// 3. A list or an identifier that the object has and that is not named here
+///    limits the object to something that nobody has checked: such an object
+///    grants nothing.
+/// 4. An object with a member of the wrong JSON type grants nothing
+///    (RFC 9396 section 2.2). Members beyond these are the handler's to judge.
+/// 5. A claim that is no array of objects with a `type` each is a denial,
+///    whatever else stands in it.
+///
+/// ```
+/// use tower_delegation::requirement::{AuthorizationDetail, Requirement};
+///
+/// let payment = AuthorizationDetail::of_type("payment_initiation")
+///     .action("initiate")
+///     .location("https://bank.example.com/payments");
+/// let requirement = Requirement::named("pay").authorization_detail(payment);
+/// # assert!(requirement.checked().is_ok());
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use = "a detail does nothing until a requirement demands it"]
+pub struct AuthorizationDetail {
+    kind: Box<str>,
+    actions: Vec<Box<str>>,
+    locations: Vec<Box<str>>,
+    datatypes: Vec<Box<str>>,
+    privileges: Vec<Box<str>>,
+    identifier: Option<Identifier>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Identifier {
+    Text(Box<str>),
+    PathParameter(Box<str>),
+}
+
+impl AuthorizationDetail {
+    /// An object of this type.
+    pub fn of_type(kind: &str) -> Self {
+        Self {
+            kind: kind.into(),
+            actions: Vec::new(),
+            locations: Vec::new(),
+            datatypes: Vec::new(),
+            privileges: Vec::new(),
+            identifier: None,
+        }
+    }
+
+    /// With this action, beside those named before.
+    pub fn action(mut self, action: &str) -> Self {
+        self.actions.push(action.into());
+        self
+    }
+
+    /// For this location, beside those named before: usually this service's
+    /// own identifier (RFC 9396 section 9).
+    pub fn location(mut self, location: &str) -> Self {
+        self.locations.push(location.into());
+        self
+    }
+
+    /// For this kind of data, beside those named before.
+    pub fn datatype(mut self, datatype: &str) -> Self {
+        self.datatypes.push(datatype.into());
+        self
+    }
+
+    /// With this privilege, beside those named before.
+    pub fn privilege(mut self, privilege: &str) -> Self {
+        self.privileges.push(privilege.into());
+        self
+    }
+
+    /// For this very resource.
+    pub fn identifier(mut self, identifier: &str) -> Self {
+        self.identifier = Some(Identifier::Text(identifier.into()));
+        self
+    }
+
+    /// For the resource that this parameter of the request's path names.
+    pub fn identifier_matches_path(mut self, parameter: &str) -> Self {
+        self.identifier = Some(Identifier::PathParameter(parameter.into()));
+        self
+    }
+
+    pub(super) fn reads_path(&self) -> bool {
+        matches!(self.identifier, Some(Identifier::PathParameter(_)))
+    }
+
+    pub(super) fn mistake(&self) -> Option<&'static str> {
+        let lists = [&self.actions, &self.locations, &self.datatypes, &self.privileges];
+        let identifier = match &self.identifier {
+            Some(Identifier::Text(text) | Identifier::PathParameter(text)) => text.is_empty(),
+            None => false,
+        };
+        let has_empty = self.kind.is_empty() || lists.into_iter().flatten().any(|text| text.is_empty());
+        (has_empty || identifier).then_some("an authorization detail with an empty type or member is demanded")
+    }
+
+    pub(super) fn describe(&self) -> Said<'_> {
+        let mut members = vec![("type", Said::text(&self.kind))];
+        for (name, list) in [
+            ("actions", &self.actions),
+            ("locations", &self.locations),
+            ("datatypes", &self.datatypes),
+            ("privileges", &self.privileges),
+        ] {
+            if !list.is_empty() {
+                members.push((name, Said::texts(list)));
+            }
+        }
+        members.extend(self.identifier.as_ref().map(|identifier| match identifier {
+            Identifier::Text(text) => ("identifier", Said::text(text)),
+            Identifier::PathParameter(name) => ("identifier_matches_path", Said::text(name)),
+        }));
+        Said::Members(members)
+    }
+
+    /// Does this one object grant all of it?
+    fn is_granted_by(&self, object: &Object<'_>, path: Option<&dyn PathParameters>) -> bool {
+        let identifier = match (&self.identifier, object.identifier.map(string)) {
+            (None, None) => true,
+            (Some(Identifier::Text(demanded)), Some(Some(identifier))) => **demanded == *identifier,
+            (Some(Identifier::PathParameter(name)), Some(Some(identifier))) => {
+                path.and_then(|path| path.get(name)).is_some_and(|value| !value.is_empty() && *value == *identifier)
+            }
+            (None, Some(_)) | (Some(_), None | Some(None)) => false,
+        };
+        identifier
+            && object.kind.and_then(string).is_some_and(|kind| *kind == *self.kind)
+            && covers(object.actions, &self.actions)
+            && covers(object.locations, &self.locations)
+            && covers(object.datatypes, &self.datatypes)
+            && covers(object.privileges, &self.privileges)
+    }
+}
+
+/// One object of the claim, as it stands there.
+#[derive(Default)]
+struct Object<'a> {
+    kind: Option<&'a RawValue>,
+    actions: Option<&'a RawValue>,
+    locations: Option<&'a RawValue>,
+    datatypes: Option<&'a RawValue>,
+    privileges: Option<&'a RawValue>,
+    identifier: Option<&'a RawValue>,
+}
+
+impl<'a> Object<'a> {
+    /// `None`: no object, or one without a `type` that is a string.
+    fn read(entry: &'a RawValue) -> Option<Self> {
+        let mut object = Self::default();
+        let is_object = each_member(entry.get(), |name, value| {
+            let slot = match name {
+                "type" => &mut object.kind,
+                "actions" => &mut object.actions,
+                "locations" => &mut object.locations,
+                "datatypes" => &mut object.datatypes,
+                "privileges" => &mut object.privileges,
+                "identifier" => &mut object.identifier,
+                _ => return,
+            };
+            *slot = Some(value);
+        });
+        (is_object && object.kind.and_then(string).is_some()).then_some(object)
+    }
+}
+
+/// Is the list there exactly where something is demanded, an array of strings,
+/// and all that is demanded in it?
+fn covers(list: Option<&RawValue>, demanded: &[Box<str>]) -> bool {
+    let Some(list) = list else { return demanded.is_empty() };
+    let mut are_strings = true;
+    let is_array = each_entry(list, |entry| are_strings &= string(entry).is_some());
+    let contains = |wanted: &str| {
+        let mut found = false;
+        each_entry(list, |entry| found |= string(entry).is_some_and(|text| *text == *wanted));
+        found
+    };
+    is_array && are_strings && !demanded.is_empty() && demanded.iter().all(|wanted| contains(wanted))
+}
+
+pub(super) fn check(demanded: &[AuthorizationDetail], evidence: &Evidence<'_>) -> Outcome {
+    if demanded.is_empty() {
+        return Ok(());
+    }
+    let claim = evidence.delegation.raw_claim([CLAIM]);
+    let claim = claim.ok_or(Failure::unknown(DenialReason::AuthorizationDetailMissing))?;
+    for detail in demanded {
+        let (mut is_granted, mut is_sound) = (false, true);
+        let is_array = each_entry(claim, |entry| match Object::read(entry) {
+            Some(object) => is_granted |= detail.is_granted_by(&object, evidence.facts.path_parameters),
+            None => is_sound = false,
+        });
+        if !(is_array && is_sound) {
+            return Err(Failure::unknown(DenialReason::AuthorizationDetailsMalformed));
+        }
+        ensure(is_granted, DenialReason::AuthorizationDetailMissing)?;
+    }
+    Ok(())
+}

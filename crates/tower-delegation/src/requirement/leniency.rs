@@ -1,0 +1,74 @@
+//! What comes of a denial, where it is not a refusal.
+
+use std::borrow::Cow;
+
+use super::{Requirement, describe::Description};
+use crate::{
+    clock::Timestamp,
+    context::Effect,
+    reason::{DenialReason, RejectionKind},
+};
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Leniency {
+    Shadow,
+    Exception { reason: Cow<'static, str>, until: Timestamp },
+}
+
+impl Requirement {
+    /// Decides and records, and refuses nobody: to try a requirement out before
+    /// it is enforced. The audit event names each denial.
+    ///
+    /// Two things stay as they are. A request without credentials has no
+    /// context and is refused: that a token was verified is not what is tried
+    /// out. And a requirement that cannot be judged, because it contradicts
+    /// itself or names a risk signal that nobody registered, is a 500.
+    #[must_use]
+    pub fn shadow(mut self) -> Self {
+        if matches!(self.leniency, Some(Leniency::Exception { .. })) {
+            self.add_contradiction("a requirement in shadow mode refuses nobody, so it needs no exception");
+        }
+        self.leniency = Some(Leniency::Shadow);
+        self
+    }
+
+    /// Lets requests through that this requirement denies, until `until`, for
+    /// this reason, which stands in the audit event of each of them. From then
+    /// on the requirement is enforced, without a change to the service.
+    ///
+    /// Requests without credentials and requirements that cannot be judged are
+    /// refused all the same, as in [`shadow`](Self::shadow).
+    #[must_use]
+    pub fn exception(mut self, reason: impl Into<Cow<'static, str>>, until: Timestamp) -> Self {
+        let reason = reason.into();
+        if reason.trim().is_empty() {
+            self.add_problem("an exception needs a reason");
+        }
+        if self.leniency.is_some() {
+            self.add_contradiction("a requirement has one exception or is in shadow mode, not both and not two");
+        }
+        self.leniency = Some(Leniency::Exception { reason, until });
+        self
+    }
+
+    /// What comes of a denial at this time.
+    pub(crate) fn effect(&self, denial: DenialReason, now: Timestamp) -> Effect {
+        let is_ours = matches!(denial.kind(), RejectionKind::Misconfigured | RejectionKind::Unavailable);
+        match &self.leniency {
+            Some(Leniency::Shadow) if !is_ours => Effect::Shadowed,
+            Some(Leniency::Exception { reason, until }) if !is_ours && now < *until => {
+                Effect::Excepted(reason.clone())
+            }
+            Some(_) | None => Effect::Enforced,
+        }
+    }
+}
+
+impl Leniency {
+    pub(super) fn describe<'r>(&'r self, to: &mut Description<'r>) {
+        match self {
+            Self::Shadow => to.flag("shadow", true),
+            Self::Exception { reason, until } => to.exception(reason, *until),
+        }
+    }
+}

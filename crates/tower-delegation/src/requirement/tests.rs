@@ -1,0 +1,173 @@
+use std::time::Duration;
+
+use super::*;
+use crate::{clock::Timestamp, context::SubjectKind};
+
+const MINUTE: Duration = Duration::from_secs(60);
+const LATER: Timestamp = Timestamp::from_unix_seconds(2_000_000_000);
+
+#[test]
+fn mistakes_are_found() {
+    let new = Requirement::new;
+    let window = TimeWindow::daily;
+    for (name, requirement) in [
+        ("empty scope", new().scope("")),
+        ("no workload pattern", new().workload("orders")),
+        ("a pattern without a trust domain", new().workload("spiffe://*/orders")),
+        ("two scopes in one", new().scope("a b")),
+        ("quote", new().any_scope(["a\""])),
+        ("one of none", new().any_scope([])),
+        ("both ways", new().delegated().not_delegated()),
+        ("both ways, turned", new().not_delegated().delegated()),
+        ("an actor without delegation", new().not_delegated().actor("bot")),
+        ("an actor without delegation, turned", new().actor("bot").not_delegated()),
+        ("an actor of an issuer without delegation", new().not_delegated().actor_of("https://idp", "bot")),
+        ("an actor among none", new().actor("bot").max_actors(0)),
+        ("delegation without actors", new().max_actors(0).delegated()),
+        ("an actor demanded and denied", new().actor("bot").deny_actor("bot")),
+        ("a service as a user", new().on_behalf_of_user().subject_kind(SubjectKind::Service)),
+        ("a service as a user, turned", new().subject_kind(SubjectKind::Service).on_behalf_of_user()),
+        ("for a user and not", new().on_behalf_of_user().not_on_behalf_of_user()),
+        ("for a user and not, turned", new().not_on_behalf_of_user().on_behalf_of_user()),
+        ("a scope beyond", new().scope("a").scopes_within(["b"])),
+        ("a scope beyond, turned", new().scopes_within(["b"]).scope("a")),
+        ("a choice beyond", new().scopes_within(["c"]).any_scope(["a", "b"])),
+        ("a bound that is no scope", new().scopes_within(["a b"])),
+        ("an audience beyond", new().audience("a").audiences_within(["b"])),
+        ("no audience at all", new().audiences_within([""; 0])),
+        ("no lifetime", new().max_token_lifetime(Duration::ZERO)),
+        ("no age", new().max_token_age(Duration::ZERO)),
+        ("an empty class", new().acr("")),
+        ("two classes in one", new().acr("a b")),
+        ("a class that breaks the challenge", new().acr("a\"")),
+        ("an empty role", new().role("")),
+        ("one of no groups", new().any_group([])),
+        ("one of empty permissions", new().any_permission(["a", ""])),
+        ("a detail without type", new().authorization_detail(AuthorizationDetail::of_type(""))),
+        ("a detail with an empty action", new().authorization_detail(AuthorizationDetail::of_type("a").action(""))),
+        ("a claim without name", new().claim_equals("", "a")),
+        ("a claim without value", new().claim_equals("a", "")),
+        ("a claim of no values", new().claim_one_of("a", [])),
+        ("a claim of two values", new().claim_equals("a", "1").claim_equals("a", "2")),
+        ("a claim of other choices", new().claim_one_of("a", ["1", "2"]).claim_one_of("a", ["3"])),
+        ("a parameter without name", new().claim_matches_path("a", "")),
+        ("no header field", new().tenant_matches_header("a b")),
+        ("an empty purpose", new().purpose("purpose", "")),
+        ("purposes of two claims", new().purpose("a", "x").purpose("b", "x")),
+        ("no risk is low enough", new().risk_below("device", 0)),
+        ("a risk without a name", new().risk_below("", 50)),
+        ("a window of no time", new().time_window(window((8, 0), (8, 0)))),
+        ("all of nothing", new().all_of([])),
+        ("any of nothing", new().any_of([])),
+        ("a part that demands nothing", new().any_of([new().scope("a"), new()])),
+        ("not of nothing", new().not(new())),
+        ("a mistake in a part", new().all_of([new().any_of([new().scope("a b")])])),
+        ("a contradiction in a part", new().not(new().delegated().not_delegated())),
+        ("a part in shadow mode", new().all_of([new().scope("a").shadow()])),
+        ("a part with an exception", new().any_of([new().scope("a").exception("because", LATER)])),
+        ("an exception without a reason", new().exception(" ", LATER)),
+        ("an exception in shadow mode", new().shadow().exception("because", LATER)),
+        ("shadow mode under an exception", new().exception("because", LATER).shadow()),
+        ("two exceptions", new().exception("because", LATER).exception("because", LATER)),
+    ] {
+        assert!(requirement.checked().is_err(), "{name}");
+    }
+}
+
+#[test]
+fn consistent_requirements_pass() {
+    let new = Requirement::new;
+    for (name, requirement) in [
+        ("nothing", new()),
+        ("an actor", new().delegated().actor("bot")),
+        ("a user", new().on_behalf_of_user().subject_kind(SubjectKind::User)),
+        ("the same twice", new().delegated().delegated()),
+        ("one of two actors denied", new().actor("a").actor("b").deny_actor("a")),
+        ("a scope within", new().scopes_within(["a", "b"]).scope("a").any_scope(["b", "c"])),
+        ("no scope at all", new().scopes_within([])),
+        ("choices that meet", new().claim_one_of("a", ["1", "2"]).claim_one_of("a", ["2", "3"])),
+        ("one claim, another claim", new().claim_equals("a", "1").claim_equals("b", "2")),
+        ("no actors", new().max_actors(0).not_delegated()),
+        ("authenticated right now", new().max_authentication_age(Duration::ZERO)),
+        ("shadow mode", new().scope("a").shadow()),
+    ] {
+        assert!(requirement.checked().is_ok(), "{name}");
+    }
+}
+
+#[test]
+fn a_challenge_names_what_is_needed() {
+    let new = Requirement::new;
+    let scope = |requirement: &Requirement| requirement.needs().map(|needs| needs.scope);
+    let requirement = new().scopes(["a", "b"]).any_scope(["c", "d"]);
+    assert_eq!(scope(&requirement).as_deref(), Some("a b c"));
+    let composed = requirement
+        .all_of([new().scope("e"), new().scope("a")])
+        .any_of([new().scope("f"), new().scope("g")])
+        .not(new().scope("h"));
+    assert_eq!(scope(&composed).as_deref(), Some("a b c e f"));
+    assert_eq!(new().acr("mfa").max_authentication_age(MINUTE).needs(), None, "not before the token is good");
+}
+
+#[test]
+fn it_describes_itself_in_the_order_of_its_checks() {
+    let detail = AuthorizationDetail::of_type("payment").action("initiate").identifier_matches_path("account");
+    let requirement = Requirement::named("everything")
+        .scope("a")
+        .any_scope(["b", "c"])
+        .acr("mfa")
+        .max_authentication_age(MINUTE)
+        .any_of([Requirement::named("one").client("shop"), Requirement::named("two").mutual_tls()])
+        .not(Requirement::named("no").deny_actor("bot"))
+        .authorization_detail(detail)
+        .role("admin")
+        .any_group(["x", "y"])
+        .purpose("purpose", "treatment")
+        .claim_equals(["realm", "name"], "acme")
+        .claim_matches_path("account", "id")
+        .tenant_matches_header("X-Tenant")
+        .subject_matches_path("user")
+        .risk_below("device", 70)
+        .time_window(TimeWindow::daily((8, 0), (18, 0)).on([Weekday::Friday]).utc_offset_minutes(-60))
+        .subject_kind(SubjectKind::User)
+        .on_behalf_of_user()
+        .max_actors(2)
+        .actor_of("https://idp", "agent")
+        .sender_constrained()
+        .workload("spiffe://prod/shop/*")
+        .issuer("https://idp")
+        .audiences_within(["api"])
+        .scopes_within([])
+        .any_scope([""; 0])
+        .max_token_age(MINUTE)
+        .exception("migration \"42\"", LATER);
+    let json = serde_json::to_string(&requirement).unwrap();
+    assert_eq!(
+        json,
+        concat!(
+            r#"{"name":"everything","issuer":["https://idp"],"audiences_within":["api"],"scopes_within":[],"#,
+            r#""max_token_age":60,"sender_constrained":true,"workload":["spiffe://prod/shop/*"],"#,
+            r#""subject_kind":["user"],"on_behalf_of_user":true,"max_actors":2,"#,
+            r#""actor_of":[{"issuer":"https://idp","actor":"agent"}],"#,
+            r#""time_window":[{"start":"08:00","end":"18:00","utc_offset_minutes":-60,"days":["friday"]}],"#,
+            r#""risk_below":[{"signal":"device","level":70}],"#,
+            r#""claim_one_of":[{"claim":["realm","name"],"one_of":["acme"]}],"#,
+            r#""claim_matches_path":[{"claim":"account","parameter":"id"}],"#,
+            r#""tenant_matches_header":["x-tenant"],"subject_matches_path":["user"],"#,
+            r#""purpose":[{"claim":"purpose","one_of":["treatment"]}],"#,
+            r#""role":["admin"],"any_group":[["x","y"]],"#,
+            r#""authorization_detail":[{"type":"payment","actions":["initiate"],"identifier_matches_path":"account"}],"#,
+            r#""any_of":[[{"name":"one","client":["shop"]},{"name":"two","mutual_tls":true}]],"#,
+            r#""not":[{"name":"no","deny_actor":["bot"]}],"#,
+            r#""acr":["mfa"],"max_authentication_age":60,"scope":["a"],"any_scope":[["b","c"],[]],"#,
+            r#""exception":{"reason":"migration \"42\"","until":2000000000}}"#,
+        )
+    );
+    let _: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let line = Requirement::named("a\nb").role("x\u{1b}").client("shop").any_scope(["a", "b"]).shadow().to_string();
+    assert_eq!(
+        line,
+        r#"a\nb: client [ "shop" ]; role [ "x\u{1b}" ]; any_scope [ [ "a", "b" ] ]; shadow"#
+    );
+    assert_eq!(Requirement::named("open").to_string(), "open: a verified token");
+}
