@@ -43,6 +43,7 @@
 mod arguments;
 mod expand;
 mod handler;
+mod key;
 mod requirement;
 
 use proc_macro::TokenStream;
@@ -92,23 +93,49 @@ pub fn requires_audience(arguments: TokenStream, item: TokenStream) -> TokenStre
 /// |---|---|---|
 /// | `scope = "orders:refund"` | this scope | all of them |
 /// | `any_scope("a", "b")` | one of these scopes | one of each |
+/// | `scopes_within("a", "b")` | no scope beyond these | all of them count |
 /// | `audience = "https://orders.example.com"` | this entry of `aud` | any of them |
+/// | `audiences_within("a", "b")` | no entry of `aud` beyond these | all of them count |
 /// | `issuer = "https://idp.example.com"` | a token of this issuer | any of them |
+/// | `tenant = "acme"` | a token of this tenant | any of them |
+/// | `max_token_lifetime = 900` | a token issued for this many seconds at most | |
+/// | `max_token_age = 300` | a token issued this many seconds ago at most | |
+/// | `sender_constrained` | a token bound to its presenter | |
+/// | `mutual_tls` | a token bound to the client certificate | |
+/// | `workload = "spiffe://prod/ns/*/web"` | a workload with a SPIFFE ID of this pattern | any of them |
 /// | `subject_kind = user`, `subject_kind = service` | a subject of this kind | any of them |
 /// | `on_behalf_of_user` | a user's token, used by an application | |
+/// | `not_on_behalf_of_user` | none such | |
 /// | `delegated` | an actor (`act`) | |
 /// | `not_delegated` | no actor | |
-/// | `actor = "agent"` | this current actor | any of them |
+/// | `max_actors = 2` | a chain of this many actors at most | |
+/// | `deny_actor = "bot"` | a chain without this actor | without any of them |
+/// | `actor = "agent"` | this current actor, of the token's issuer | any of them |
+/// | `actor_of("https://idp.example.com", "agent")` | this current actor, of this issuer | any of them |
 /// | `client = "web"` | a token issued to this client | any of them |
-/// | `sender_constrained` | a token bound to its presenter | |
-/// | `workload = "spiffe://prod/ns/*/web"` | a workload with a SPIFFE ID of this pattern | any of them |
+/// | `risk_below("device", 70)` | less risk than this, by this signal | all of them |
+/// | `claim_equals("plan", "gold")` | a claim with this text | all of them |
+/// | `claim_matches_path("account", "account_id")` | a claim with the text of this parameter of the path | all of them |
+/// | `claim_matches_header("account", "x-account")` | a claim with the text of this header field | all of them |
+/// | `tenant_matches_path = "tenant"`, `tenant_matches_header = "x-tenant"` | the same of the tenant | all of them |
+/// | `subject_matches_path = "user_id"` | the same of the subject | all of them |
+/// | `purpose("purpose", "treatment")` | this purpose, in this claim | any of them |
+/// | `role = "a"`, `permission = "a"`, `group = "a"` | this role, permission, group | all of them |
+/// | `any_role("a", "b")`, `any_permission(..)`, `any_group(..)` | one of these | one of each |
+/// | `acr = "mfa"` | this class of authentication | any of them |
+/// | `max_authentication_age = 300` | a user who authenticated this many seconds ago at most | |
+/// | `shadow` | nothing yet: denials are recorded, and the request goes on | |
 ///
-/// All demands with different names must be met. Values are string literals,
-/// but for the two kinds, which are bare words.
+/// All demands with different names must be met. Values are literals, but for
+/// the two kinds, which are bare words. A key bears the name of the method of
+/// `Requirement`, which says more; what is no literal (time windows,
+/// authorization details, compositions, exceptions) is written as a type.
 ///
 /// Refused at compile time, besides what the other two attributes refuse: an
-/// unknown name, `delegated` or `actor` together with `not_delegated`, and
-/// `on_behalf_of_user` where `subject_kind` leaves no user.
+/// unknown name; what excludes each other, such as `delegated` or `actor`
+/// together with `not_delegated`, `on_behalf_of_user` where `subject_kind`
+/// leaves no user, an actor that is denied, a scope beyond `scopes_within`, one
+/// claim with two values; `shadow` alone.
 #[proc_macro_attribute]
 pub fn requires(arguments: TokenStream, item: TokenStream) -> TokenStream {
     expand::attribute(Attribute::Requires, arguments.into(), &item.into()).into()

@@ -10,7 +10,7 @@
 //! | `reason` | [`DenialReason::code`], where there was a denial |
 //! | `status` | the response's status, where there was a response |
 //! | `method`, `route` | the route's template (feature `axum`), never the raw path |
-//! | `requirements` | the names of the requirements evaluated, in order |
+//! | `requirements` | the names of the requirements evaluated, in order; `deny (shadow)` or `deny (exception: …)` behind one whose denial was let through |
 //! | `issuer`, `subject`, `subject_kind`, `client`, `actor`, `earlier_actors`, `scopes`, `token_id` | from the verified token; `scopes` are the effective ones |
 //! | `application`, `application_kind` | the registered application of the client, and its kind: `application`, `service`, `agent` |
 //! | `presenter` | the registered application that presents the token: the current actor's, else the client's |
@@ -29,7 +29,7 @@ use http::{Method, StatusCode};
 use tracing::Level;
 
 use crate::{
-    context::{Actor, DelegationContext, Evaluation, RequestRecord, WorkloadIdentity},
+    context::{Actor, DelegationContext, Effect, Evaluation, RequestRecord, WorkloadIdentity},
     reason::{DenialReason, RejectionKind},
 };
 
@@ -67,7 +67,7 @@ impl AuditEvent<'_> {
             None if evaluations.is_empty() => "none",
             None => "allow",
         };
-        let names: Vec<&str> = evaluations.iter().map(|evaluation| &*evaluation.requirement).collect();
+        let names: Vec<String> = evaluations.iter().map(named).collect();
         let delegation = self.delegation;
         let subject = delegation.map(DelegationContext::subject);
         let application = delegation.and_then(DelegationContext::application);
@@ -106,6 +106,16 @@ impl AuditEvent<'_> {
             Some(RejectionKind::Unavailable) => event!(Level::WARN),
             Some(_) | None => event!(Level::INFO),
         }
+    }
+}
+
+/// A requirement's name, and what came of its denial where that is no refusal.
+fn named(evaluation: &Evaluation) -> String {
+    let name = &evaluation.requirement;
+    match (evaluation.denial, &evaluation.effect) {
+        (Some(_), Effect::Shadowed) => format!("{name}: deny (shadow)"),
+        (Some(_), Effect::Excepted(reason)) => format!("{name}: deny (exception: {reason})"),
+        _ => name.to_string(),
     }
 }
 

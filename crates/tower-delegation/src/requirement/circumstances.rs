@@ -37,8 +37,8 @@ impl Requirement {
     /// because the service is wired wrongly.
     #[must_use]
     pub fn risk_below(mut self, signal: &str, level: u8) -> Self {
-        if level == 0 || signal.is_empty() {
-            self.add_problem("a risk below zero, or of a signal without a name, is demanded");
+        if !(1..=100).contains(&level) || signal.is_empty() {
+            self.add_problem("a risk is demanded to be below a level from 1 to 100, of a signal with a name");
         }
         self.circumstances.risks.push(RiskBound { signal: signal.into(), below: level });
         self

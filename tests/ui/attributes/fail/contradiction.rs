@@ -9,4 +9,22 @@ async fn actor_without_delegation() {}
 #[requires(on_behalf_of_user, subject_kind = service)]
 async fn a_service_is_no_user() {}
 
+#[requires(on_behalf_of_user, not_on_behalf_of_user)]
+async fn for_a_user_or_not() {}
+
+#[requires(actor = "agent", deny_actor = "agent")]
+async fn demanded_and_denied() {}
+
+#[requires(max_actors = 0, delegated)]
+async fn delegated_by_nobody() {}
+
+#[requires(scopes_within("a"), scope = "b", any_scope("c", "d"))]
+async fn beyond_the_bound() {}
+
+#[requires(claim_equals("plan", "gold"), claim_equals("plan", "silver"))]
+async fn two_values() {}
+
+#[requires(shadow)]
+async fn a_trial_of_nothing() {}
+
 fn main() {}

@@ -45,6 +45,38 @@ async fn everything() {}
 #[requires(not_delegated)]
 async fn only_a_flag() {}
 
+#[requires(
+    scopes_within("orders:read", "orders:refund"),
+    audiences_within("https://orders.example.com"),
+    tenant = "acme",
+    max_token_lifetime = 900,
+    max_token_age = 300,
+    mutual_tls,
+    not_on_behalf_of_user,
+    max_actors = 2,
+    deny_actor = "bot",
+    actor_of("https://idp.example.com", "agent"),
+    risk_below("device", 70),
+    claim_equals("plan", "gold"),
+    claim_matches_path("account", "account_id"),
+    claim_matches_header("account", "x-account"),
+    tenant_matches_path = "tenant",
+    tenant_matches_header = "x-tenant",
+    subject_matches_path = "user_id",
+    purpose("purpose", "treatment"),
+    role = "clinician",
+    any_role("a", "b"),
+    permission = "charts:read",
+    any_permission("a", "b"),
+    group = "ward-7",
+    any_group("a", "b"),
+    acr = "urn:example:mfa",
+    acr = "phr",
+    max_authentication_age = 0,
+    shadow
+)]
+async fn everything_else() {}
+
 fn main() {
     let _: Router = Router::new()
         .route("/1", get(one_scope))
@@ -54,5 +86,6 @@ fn main() {
         .route("/5", get(one_audience))
         .route("/6", get(one_of_two_audiences))
         .route("/7", get(everything))
-        .route("/8", get(only_a_flag));
+        .route("/8", get(only_a_flag))
+        .route("/9", get(everything_else));
 }
