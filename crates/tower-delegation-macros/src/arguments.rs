@@ -213,7 +213,9 @@ fn acr_mistake(acr: &str) -> Option<String> {
         return Some("is empty: name it".to_owned());
     }
     let bad = acr.chars().find(|c| !matches!(c, '\x21' | '\x23'..='\x5B' | '\x5D'..='\x7E'))?;
-    Some(format!("contains {bad:?}: only printable ASCII without space, `\"` and `\\` can stand in a challenge"))
+    Some(format!(
+        "contains {bad:?}: only printable ASCII without space, `\"` and `\\` can stand in a challenge"
+    ))
 }
 
 /// `token`, RFC 9110 section 5.6.2.
@@ -292,14 +294,20 @@ mod tests {
             ),
             (Attribute::Requires, "not_delegated"),
             (Attribute::Requires, r#"scopes_within("a",), audiences_within("b", "c"), tenant = "d""#),
-            (Attribute::Requires, "max_token_lifetime = 900, max_token_age = 3_600, max_authentication_age = 0"),
+            (
+                Attribute::Requires,
+                "max_token_lifetime = 900, max_token_age = 3_600, max_authentication_age = 0",
+            ),
             (Attribute::Requires, r#"mutual_tls, not_on_behalf_of_user, max_actors = 2, deny_actor = "a""#),
             (Attribute::Requires, r#"actor_of("https://idp", "a"), actor_of("https://idp", "b",)"#),
             (Attribute::Requires, r#"risk_below("device", 70), claim_equals("a", "b")"#),
             (Attribute::Requires, r#"claim_matches_path("a", "b"), claim_matches_header("a", "X-B")"#),
             (Attribute::Requires, r#"tenant_matches_path = "a", tenant_matches_header = "x-a""#),
             (Attribute::Requires, r#"subject_matches_path = "a", purpose("a", "b"), purpose("a", "c")"#),
-            (Attribute::Requires, r#"role = "a", any_role("b", "c"), permission = "d", any_permission("e", "f")"#),
+            (
+                Attribute::Requires,
+                r#"role = "a", any_role("b", "c"), permission = "d", any_permission("e", "f")"#,
+            ),
             (Attribute::Requires, r#"group = "a", any_group("b", "c"), acr = "mfa", acr = "urn:x", shadow"#),
         ] {
             assert_eq!(messages(attribute, arguments), [""; 0], "{attribute:?} {arguments}");
@@ -349,18 +357,34 @@ mod tests {
             (Requires, "max_token_age = 5m, max_actors = -1", &["a plain number", "a plain number"]),
             (Requires, "max_token_age = 0, max_token_lifetime = 0", &["no time at all", "no time at all"]),
             (Requires, "max_actors = 99999999999", &["a plain number"]),
-            (Requires, "scopes_within(), audiences_within()", &["nothing is tolerated", "nothing is tolerated"]),
+            (
+                Requires,
+                "scopes_within(), audiences_within()",
+                &["nothing is tolerated", "nothing is tolerated"],
+            ),
             (Requires, r#"scopes_within("a b"), any_role("a")"#, &["contains a space", "two roles at least"]),
-            (Requires, r#"any_group("a", "a"), any_role = "a""#, &["in the choice already", "write `any_role"]),
+            (
+                Requires,
+                r#"any_group("a", "a"), any_role = "a""#,
+                &["in the choice already", "write `any_role"],
+            ),
             (
                 Requires,
                 r#"claim_equals("a"), claim_equals = "a", claim_equals("a", 1), purpose("a", "b", "c")"#,
                 &["write `claim_equals", "write `claim_equals", "write `claim_equals", "write `purpose"],
             ),
             (Requires, r#"claim_equals("", " b")"#, &["claim is empty", "white space"]),
-            (Requires, r#"claim_matches_header("a", "x y"), tenant_matches_header = """#, &["' '", "is empty"]),
+            (
+                Requires,
+                r#"claim_matches_header("a", "x y"), tenant_matches_header = """#,
+                &["' '", "is empty"],
+            ),
             (Requires, r#"acr = "a b", acr = """#, &["' '", "authentication class is empty"]),
-            (Requires, r#"risk_below("a"), risk_below("a", 0), risk_below("a", 101)"#, &["write `risk_below", "1 to 100", "1 to 100"]),
+            (
+                Requires,
+                r#"risk_below("a"), risk_below("a", 0), risk_below("a", 101)"#,
+                &["write `risk_below", "1 to 100", "1 to 100"],
+            ),
             (Requires, r#"r#scope = "a""#, &["unknown requirement"]),
             (Requires, "scope", &["write `scope = \"..\"`"]),
             (Requires, r#"scope("a")"#, &["write `scope = \"..\"`"]),

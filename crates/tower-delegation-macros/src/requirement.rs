@@ -226,9 +226,14 @@ impl RequirementSpec {
         if let Some(none) = self.0.iter().find(is_zero)
             && [Key::Delegated, Key::Actor, Key::ActorOf].into_iter().any(|key| self.span(key).is_some())
         {
-            errors.at(none.span, "`max_actors = 0` forbids every actor, and one is demanded: remove one of the two");
+            errors.at(
+                none.span,
+                "`max_actors = 0` forbids every actor, and one is demanded: remove one of the two",
+            );
         }
-        for denied in self.texts(Key::DenyActor).filter(|denied| self.texts(Key::Actor).any(|actor| actor == *denied)) {
+        for denied in
+            self.texts(Key::DenyActor).filter(|denied| self.texts(Key::Actor).any(|actor| actor == *denied))
+        {
             errors.at(denied.literal.span(), "this actor is demanded and denied: remove one of the two");
         }
         self.check_bounds(errors);
@@ -247,13 +252,16 @@ impl RequirementSpec {
         for scope in self.texts(Key::Scope).filter(|scope| is_beyond(&scopes, scope)) {
             errors.at(scope.literal.span(), message);
         }
-        for choice in self.lists(Key::AnyScope).filter(|choice| choice.iter().all(|one| is_beyond(&scopes, one))) {
+        for choice in
+            self.lists(Key::AnyScope).filter(|choice| choice.iter().all(|one| is_beyond(&scopes, one)))
+        {
             if let Some(first) = choice.first() {
                 errors.at(first.literal.span(), message);
             }
         }
         let demanded: Vec<&Text> = self.texts(Key::Audience).collect();
-        if let (true, Some(first)) = (demanded.iter().all(|one| is_beyond(&audiences, one)), demanded.first()) {
+        if let (true, Some(first)) = (demanded.iter().all(|one| is_beyond(&audiences, one)), demanded.first())
+        {
             errors.at(first.literal.span(), message);
         }
     }
@@ -273,7 +281,10 @@ impl RequirementSpec {
         }
         for (claim, _) in pairs(Key::Purpose) {
             if pairs(Key::Purpose).next().is_some_and(|(first, _)| first != claim) {
-                errors.at(claim.literal.span(), "the purpose is demanded of another claim too: use `claim_equals` for one of them");
+                errors.at(
+                    claim.literal.span(),
+                    "the purpose is demanded of another claim too: use `claim_equals` for one of them",
+                );
             }
         }
     }
@@ -326,8 +337,16 @@ mod tests {
             ("an actor denied", r#"actor = "a", deny_actor = "a""#, Some("demanded and denied")),
             ("a role that is one of two", r#"role = "a", any_role("a", "b")"#, Some("always met")),
             ("a scope beyond", r#"scopes_within("a"), scope = "b""#, Some("beyond what is tolerated")),
-            ("a choice beyond", r#"any_scope("b", "c"), scopes_within("a")"#, Some("beyond what is tolerated")),
-            ("an audience beyond", r#"audience = "b", audiences_within("a")"#, Some("beyond what is tolerated")),
+            (
+                "a choice beyond",
+                r#"any_scope("b", "c"), scopes_within("a")"#,
+                Some("beyond what is tolerated"),
+            ),
+            (
+                "an audience beyond",
+                r#"audience = "b", audiences_within("a")"#,
+                Some("beyond what is tolerated"),
+            ),
             ("two values", r#"claim_equals("c", "a"), claim_equals("c", "b")"#, Some("two values at once")),
             ("two claims", r#"purpose("c", "a"), purpose("d", "a")"#, Some("another claim")),
             ("the same pair", r#"purpose("c", "a"), purpose("c", "a")"#, Some("demanded already")),

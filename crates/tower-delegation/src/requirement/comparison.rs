@@ -111,8 +111,7 @@ impl Requirement {
         if !claim.is_sound() || purpose.is_empty() {
             self.add_problem("a purpose, or the claim that names it, is empty");
         }
-        let (known, purposes) =
-            self.comparisons.purpose.get_or_insert_with(|| (claim.clone(), Vec::new()));
+        let (known, purposes) = self.comparisons.purpose.get_or_insert_with(|| (claim.clone(), Vec::new()));
         purposes.push(purpose.into());
         if *known != claim {
             self.add_problem("the purpose is demanded of two claims: use `claim_equals` for one of them");
@@ -179,7 +178,10 @@ impl Comparisons {
             ("claim_matches_path", Kind::Path),
             ("claim_matches_header", Kind::Header),
         ] {
-            to.several(key, self.all.iter().filter(|one| one.kind() == wanted).filter_map(Comparison::of_claim));
+            to.several(
+                key,
+                self.all.iter().filter(|one| one.kind() == wanted).filter_map(Comparison::of_claim),
+            );
         }
         for (key, fact, wanted) in [
             ("tenant_matches_path", Fact::Tenant, Kind::Path),

@@ -58,7 +58,9 @@ impl Requirement {
                 self.add_mistake(mistake.clone());
             }
             if part.leniency.is_some() {
-                self.add_problem("only a whole requirement can be in shadow mode or have an exception, no part");
+                self.add_problem(
+                    "only a whole requirement can be in shadow mode or have an exception, no part",
+                );
             }
             if part.is_empty() {
                 self.add_mistake(Mistake::Problem("a part of a composition demands nothing"));
@@ -107,13 +109,19 @@ impl Composition {
 
     pub(super) fn describe<'r>(&'r self, to: &mut Description<'r>) {
         to.several("all_of", self.all.iter().map(Said::Part));
-        to.several("any_of", self.any.iter().map(|parts| Said::Several(parts.iter().map(Said::Part).collect())));
+        to.several(
+            "any_of",
+            self.any.iter().map(|parts| Said::Several(parts.iter().map(Said::Part).collect())),
+        );
         to.several("not", self.none.iter().map(Said::Part));
     }
 }
 
 /// The first alternative that holds; or else the one that the client hears of.
-fn choose<'r>(alternatives: &'r [Requirement], evidence: &Evidence<'_>) -> (Option<&'r Requirement>, Outcome) {
+fn choose<'r>(
+    alternatives: &'r [Requirement],
+    evidence: &Evidence<'_>,
+) -> (Option<&'r Requirement>, Outcome) {
     let nothing = (None, Err(Failure::unknown(DenialReason::RequirementContradictory)));
     let mut blamed: Option<(&Requirement, Failure)> = None;
     let mut is_certain = true;
@@ -125,5 +133,6 @@ fn choose<'r>(alternatives: &'r [Requirement], evidence: &Evidence<'_>) -> (Opti
         }
     }
     // None of them holds for certain only if that is certain of each.
-    blamed.map_or(nothing, |(alternative, failure)| (Some(alternative), Err(Failure { is_certain, ..failure })))
+    blamed
+        .map_or(nothing, |(alternative, failure)| (Some(alternative), Err(Failure { is_certain, ..failure })))
 }

@@ -116,7 +116,8 @@ impl AuthorizationDetail {
             None => false,
         };
         let has_empty = self.kind.is_empty() || lists.into_iter().flatten().any(|text| text.is_empty());
-        (has_empty || identifier).then_some("an authorization detail with an empty type or member is demanded")
+        (has_empty || identifier)
+            .then_some("an authorization detail with an empty type or member is demanded")
     }
 
     pub(super) fn describe(&self) -> Said<'_> {
@@ -143,9 +144,9 @@ impl AuthorizationDetail {
         let identifier = match (&self.identifier, object.identifier.map(string)) {
             (None, None) => true,
             (Some(Identifier::Text(demanded)), Some(Some(identifier))) => **demanded == *identifier,
-            (Some(Identifier::PathParameter(name)), Some(Some(identifier))) => {
-                path.and_then(|path| path.get(name)).is_some_and(|value| !value.is_empty() && *value == *identifier)
-            }
+            (Some(Identifier::PathParameter(name)), Some(Some(identifier))) => path
+                .and_then(|path| path.get(name))
+                .is_some_and(|value| !value.is_empty() && *value == *identifier),
             (None, Some(_)) | (Some(_), None | Some(None)) => false,
         };
         identifier

@@ -45,7 +45,9 @@ impl Requirement {
             self.add_problem("an exception needs a reason");
         }
         if self.leniency.is_some() {
-            self.add_contradiction("a requirement has one exception or is in shadow mode, not both and not two");
+            self.add_contradiction(
+                "a requirement has one exception or is in shadow mode, not both and not two",
+            );
         }
         self.leniency = Some(Leniency::Exception { reason, until });
         self

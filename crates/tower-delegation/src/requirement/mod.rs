@@ -74,12 +74,16 @@ mod sender;
 mod tests;
 mod window;
 
+#[cfg(feature = "axum")]
+#[doc = include_str!("../../../../docs/scenarios.md")]
+pub mod scenarios {}
+
 use std::borrow::Cow;
 
 use self::{
     authentication::Authentication, circumstances::Circumstances, comparison::Comparisons,
-    composition::Composition, describe::Description, grants::Grants, leniency::Leniency, origin::Origin, parties::Parties,
-    scopes::Scopes, sender::Sender,
+    composition::Composition, describe::Description, grants::Grants, leniency::Leniency, origin::Origin,
+    parties::Parties, scopes::Scopes, sender::Sender,
 };
 pub use self::{
     details::AuthorizationDetail,

@@ -51,11 +51,8 @@ impl Requirement {
     #[must_use]
     pub fn on_behalf_of_user(mut self) -> Self {
         let mistake = "acting for a user is both required and forbidden";
-        self.parties.on_behalf_of_user = self.presence(
-            self.parties.on_behalf_of_user,
-            Presence::Required,
-            mistake,
-        );
+        self.parties.on_behalf_of_user =
+            self.presence(self.parties.on_behalf_of_user, Presence::Required, mistake);
         self.settle()
     }
 
@@ -64,11 +61,8 @@ impl Requirement {
     #[must_use]
     pub fn not_on_behalf_of_user(mut self) -> Self {
         let mistake = "acting for a user is both required and forbidden";
-        self.parties.on_behalf_of_user = self.presence(
-            self.parties.on_behalf_of_user,
-            Presence::Forbidden,
-            mistake,
-        );
+        self.parties.on_behalf_of_user =
+            self.presence(self.parties.on_behalf_of_user, Presence::Forbidden, mistake);
         self.settle()
     }
 

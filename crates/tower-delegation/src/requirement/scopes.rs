@@ -69,8 +69,8 @@ impl Scopes {
 
     pub(super) fn contradiction(&self, bound: &[Scope]) -> Option<&'static str> {
         let is_beyond = |scope: &Scope| !bound.contains(scope);
-        let beyond = self.all.iter().any(is_beyond)
-            || self.any.iter().any(|group| group.iter().all(is_beyond));
+        let beyond =
+            self.all.iter().any(is_beyond) || self.any.iter().any(|group| group.iter().all(is_beyond));
         beyond.then_some("a scope is demanded that lies beyond those tolerated")
     }
 

@@ -63,10 +63,7 @@ impl Sender {
         }
         let id = evidence.delegation.workload().and_then(WorkloadIdentity::spiffe_id);
         let id = id.ok_or(Failure::unknown(DenialReason::WorkloadNotAllowed))?;
-        ensure(
-            self.workloads.iter().any(|pattern| pattern.matches(id)),
-            DenialReason::WorkloadNotAllowed,
-        )
+        ensure(self.workloads.iter().any(|pattern| pattern.matches(id)), DenialReason::WorkloadNotAllowed)
     }
 
     pub(super) fn describe<'r>(&'r self, to: &mut Description<'r>) {

@@ -44,7 +44,10 @@ fn mistakes_are_found() {
         ("one of no groups", new().any_group([])),
         ("one of empty permissions", new().any_permission(["a", ""])),
         ("a detail without type", new().authorization_detail(AuthorizationDetail::of_type(""))),
-        ("a detail with an empty action", new().authorization_detail(AuthorizationDetail::of_type("a").action(""))),
+        (
+            "a detail with an empty action",
+            new().authorization_detail(AuthorizationDetail::of_type("a").action("")),
+        ),
         ("a claim without name", new().claim_equals("", "a")),
         ("a claim without value", new().claim_equals("a", "")),
         ("a claim of no values", new().claim_one_of("a", [])),
@@ -111,7 +114,8 @@ fn a_challenge_names_what_is_needed() {
 
 #[test]
 fn it_describes_itself_in_the_order_of_its_checks() {
-    let detail = AuthorizationDetail::of_type("payment").action("initiate").identifier_matches_path("account");
+    let detail =
+        AuthorizationDetail::of_type("payment").action("initiate").identifier_matches_path("account");
     let requirement = Requirement::named("everything")
         .scope("a")
         .any_scope(["b", "c"])
@@ -164,10 +168,8 @@ fn it_describes_itself_in_the_order_of_its_checks() {
         )
     );
     let _: serde_json::Value = serde_json::from_str(&json).unwrap();
-    let line = Requirement::named("a\nb").role("x\u{1b}").client("shop").any_scope(["a", "b"]).shadow().to_string();
-    assert_eq!(
-        line,
-        r#"a\nb: client [ "shop" ]; role [ "x\u{1b}" ]; any_scope [ [ "a", "b" ] ]; shadow"#
-    );
+    let line =
+        Requirement::named("a\nb").role("x\u{1b}").client("shop").any_scope(["a", "b"]).shadow().to_string();
+    assert_eq!(line, r#"a\nb: client [ "shop" ]; role [ "x\u{1b}" ]; any_scope [ [ "a", "b" ] ]; shadow"#);
     assert_eq!(Requirement::named("open").to_string(), "open: a verified token");
 }

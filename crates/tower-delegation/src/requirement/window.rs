@@ -188,7 +188,12 @@ mod tests {
             ("after midnight", night, at(1, 5, 59), true),
             ("Saturday there already", ahead, at(0, 18, 30), true),
             ("Thursday there still", behind, at(0, 4, 59), true),
-            ("before 1970, a Wednesday", office.on([Weekday::Wednesday]), Timestamp::from_unix_seconds(-3600 * 12), true),
+            (
+                "before 1970, a Wednesday",
+                office.on([Weekday::Wednesday]),
+                Timestamp::from_unix_seconds(-3600 * 12),
+                true,
+            ),
         ] {
             assert_eq!(window.contains(time), expected, "{name}");
         }

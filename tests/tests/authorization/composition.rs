@@ -1,0 +1,121 @@
+//! Requirements made of requirements.
+
+use serde_json::json;
+use tower_delegation::{DenialReason as R, Requirement, SubjectKind};
+
+use crate::{Change, Row, World};
+
+#[tokio::test]
+async fn parts_alternatives_and_exclusions() {
+    let world = World::new().await;
+    let new = Requirement::new;
+    let same: Change = |t| t;
+    let read = || new().scope("orders:read");
+    let web = || new().client("shop-web");
+    let admin = || new().role("admin");
+    let excluded = Some(R::Excluded);
+    let rows: Vec<Row> = vec![
+        ("one part fails", new().all_of([web(), new().scope("x")]), same, Some(R::ScopeMissing)),
+        (
+            "both parts fail: what nothing cures",
+            new().all_of([new().scope("x"), admin()]),
+            same,
+            Some(R::RoleMissing),
+        ),
+        ("own demand first", new().tenant("x").all_of([new().issuer("x")]), same, Some(R::TenantMismatch)),
+        ("no alternative: the first", new().any_of([admin(), new().client("x")]), same, Some(R::RoleMissing)),
+        (
+            "no alternative: the curable",
+            new().any_of([admin(), new().scope("x")]),
+            same,
+            Some(R::ScopeMissing),
+        ),
+        (
+            "no alternative: the first curable",
+            new().any_of([admin(), new().acr("x"), new().scope("x")]),
+            same,
+            Some(R::AuthenticationTooWeak),
+        ),
+        (
+            "two choices",
+            new().any_of([web(), admin()]).any_of([admin(), new().client("x")]),
+            same,
+            Some(R::RoleMissing),
+        ),
+        ("a choice in a choice", new().any_of([new().any_of([admin()])]), same, Some(R::RoleMissing)),
+        ("the case", new().not(web()), same, excluded),
+        ("the case, in all", new().not(web().scope("orders:read")), same, excluded),
+        (
+            "one of two is the case",
+            new().not(admin()).not(web()),
+            |t| t.claim("roles", json!(["x"])),
+            excluded,
+        ),
+        ("one alternative is the case", new().not(new().any_of([admin(), web()])), same, excluded),
+        ("not not", new().not(new().not(new().client("x"))), same, excluded),
+        // What is absent or not known may be the case all the same.
+        ("roles not known", new().not(admin()), same, excluded),
+        ("groups not known", new().not(new().group("contractors")), same, excluded),
+        ("permissions not known", new().not(new().permission("all")), same, excluded),
+        ("claim absent", new().not(new().claim_equals("region", "us")), same, excluded),
+        (
+            "claim malformed",
+            new().not(new().claim_equals("region", "us")),
+            |t| t.claim("region", json!(["us"])),
+            excluded,
+        ),
+        (
+            "parameter not known",
+            new().not(new().claim_matches_path("account", "id")),
+            |t| t.claim("account", "x"),
+            excluded,
+        ),
+        ("header absent", new().not(new().tenant_matches_header("x-tenant")), same, excluded),
+        ("class absent", new().not(new().acr("pwd")), same, excluded),
+        ("tenant absent", new().not(new().tenant("globex")), |t| t.without("tenant"), excluded),
+        ("workload not known", new().not(new().workload("spiffe://prod/x")), same, excluded),
+        ("details absent", new().not(new().authorization_detail(detail())), same, excluded),
+        (
+            "details malformed",
+            new().not(new().authorization_detail(detail())),
+            |t| t.claim("authorization_details", "x"),
+            excluded,
+        ),
+        ("purpose absent", new().not(new().purpose("purpose", "x")), same, excluded),
+        ("not known, twice turned", new().not(new().not(new().group("x"))), same, excluded),
+        (
+            "an alternative not known",
+            new().not(new().any_of([new().client("x"), new().group("x")])),
+            same,
+            excluded,
+        ),
+        ("a part not known", new().not(new().all_of([new().group("x")])), same, excluded),
+        ("all parts", new().all_of([web(), read()]), same, None),
+        ("an alternative", new().any_of([admin(), read()]), same, None),
+        (
+            "parts of alternatives",
+            new().all_of([new().any_of([admin(), web()]), new().any_of([read(), admin()])]),
+            same,
+            None,
+        ),
+        ("not the case", new().not(new().client("x")), same, None),
+        ("one part is not the case", new().not(web().scope("x")), same, None),
+        (
+            "neither alternative is",
+            new().not(new().any_of([new().client("x"), new().tenant("x")])),
+            same,
+            None,
+        ),
+        ("not not the case", new().not(new().not(web())), same, None),
+        ("another role", new().not(admin()), |t| t.claim("roles", json!(["staff"])), None),
+        ("another group", new().not(new().group("x")), |t| t.claim("groups", json!([])), None),
+        ("another claim", new().not(new().claim_equals("region", "us")), |t| t.claim("region", "eu"), None),
+        ("no actor is no bot", new().not(new().actor("bot")), same, None),
+        ("a user is no service", new().not(new().subject_kind(SubjectKind::Service)), same, None),
+    ];
+    world.check(rows).await;
+}
+
+fn detail() -> tower_delegation::requirement::AuthorizationDetail {
+    tower_delegation::requirement::AuthorizationDetail::of_type("x")
+}

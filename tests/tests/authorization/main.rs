@@ -1,0 +1,120 @@
+//! The whole vocabulary of a requirement, through real requests: what each
+//! demand refuses, and what it lets in.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod attributes;
+mod challenges;
+mod comparisons;
+mod composition;
+mod details;
+mod grants;
+mod leniency;
+mod parties;
+mod scenarios;
+mod token;
+
+use std::time::Duration;
+
+use axum::{Router, routing::get};
+use integration_tests::{AUDIENCE, Answer, AuditLog, Served};
+use reqwest::{Method, RequestBuilder};
+use tower_delegation::{
+    DelegationLayer, DenialReason as R, RequireLayer, Requirement, TrustedIssuer, issuer::ClaimMapping,
+    layer::DelegationLayerBuilder, reason::RejectionKind,
+};
+use tower_delegation_testing::{MockIdp, TestClock, TokenBuilder};
+
+/// Where requests go unless a row says otherwise: tenant, then account.
+const PATH: &str = "/acme/accounts/alice";
+
+type Change = fn(TokenBuilder) -> TokenBuilder;
+
+/// One demand, one token. `None`: let in.
+type Row = (&'static str, Requirement, Change, Option<R>);
+
+/// A provider, and a clock that it shares with the service.
+struct World {
+    clock: TestClock,
+    idp: MockIdp,
+}
+
+impl World {
+    async fn new() -> Self {
+        let clock = TestClock::new();
+        let idp = MockIdp::builder().clock(clock.clone()).audience(AUDIENCE).start().await;
+        Self { clock, idp }
+    }
+
+    fn layer(&self) -> DelegationLayerBuilder {
+        let mapping = ClaimMapping::rfc9068()
+            .tenant("tenant")
+            .add_roles("roles")
+            .add_permissions("permissions")
+            .add_groups("groups")
+            .groups_elsewhere("has_groups");
+        let issuer = TrustedIssuer::discover(self.idp.issuer()).unwrap().audience(AUDIENCE);
+        DelegationLayer::builder().issuer(issuer.claim_mapping(mapping)).clock(self.clock.clone())
+    }
+
+    /// A good token: alice of acme, through shop-web, may read orders.
+    fn token(&self) -> TokenBuilder {
+        let token = self.idp.token().subject("alice").client("shop-web").scopes(["orders:read"]);
+        token.claim("tenant", "acme").expires_in(Duration::from_secs(3600))
+    }
+
+    /// `GET /{tenant}/accounts/{account}` behind this requirement.
+    async fn guard(&self, requirement: Requirement) -> Served {
+        self.serve(self.layer(), requirement).await
+    }
+
+    async fn serve(&self, layer: DelegationLayerBuilder, requirement: Requirement) -> Served {
+        let guard = RequireLayer::new(requirement).unwrap();
+        let router =
+            Router::new().route("/{tenant}/accounts/{account}", get(async || "in").route_layer(guard));
+        Served::start(router.layer(layer.build().unwrap())).await
+    }
+
+    /// Sends each row's token, and reads answer and audit event.
+    async fn check(&self, rows: Vec<Row>) {
+        let audit = AuditLog::listen();
+        for (name, requirement, change, expected) in rows {
+            let service = self.guard(requirement).await;
+            let request = service.request(Method::GET, PATH).bearer_auth(change(self.token()).sign());
+            judge(name, request, expected, &audit).await;
+        }
+    }
+}
+
+/// Is the answer the one that this denial has, or a success?
+async fn judge(name: &str, request: RequestBuilder, expected: Option<R>, audit: &AuditLog) {
+    let answer = Answer::of(request).await;
+    assert_eq!(audit.one().field("reason"), expected.map_or("", R::code), "{name}");
+    let (status, error) = match expected.map(R::kind) {
+        None => (200, None),
+        Some(RejectionKind::InvalidToken) => (401, Some("invalid_token")),
+        Some(RejectionKind::InsufficientUserAuthentication) => {
+            (401, Some("insufficient_user_authentication"))
+        }
+        Some(RejectionKind::InsufficientScope) => (403, Some("insufficient_scope")),
+        Some(RejectionKind::Misconfigured) => (500, None),
+        Some(_) => (403, None),
+    };
+    assert_eq!(answer.status, status, "{name}: {}", answer.body);
+    if status == 200 || status == 500 {
+        assert_eq!(answer.challenges, [""; 0], "{name}");
+    } else {
+        assert_eq!(parameter(answer.challenge(), "error").as_deref(), error, "{name}");
+    }
+}
+
+/// The challenge read by a parser that is not ours: one `Bearer` challenge, and
+/// this parameter of it.
+fn parameter(challenge: &str, name: &str) -> Option<String> {
+    let parsed = http_auth::parse_challenges(challenge).unwrap();
+    let [bearer] = parsed.as_slice() else { panic!("{challenge}") };
+    assert_eq!(bearer.scheme, "Bearer");
+    let mut named = bearer.params.iter().filter(|(known, _)| *known == name);
+    let value = named.next().map(|(_, value)| value.to_unescaped());
+    assert!(named.next().is_none(), "{name} is given twice: {challenge}");
+    value
+}
