@@ -12,7 +12,6 @@ const US: &str = "https://bank.example.com/payments";
 #[tokio::test]
 async fn one_object_grants_all_of_it() {
     let world = World::new().await;
-    let audit = AuditLog::listen();
     let pay = || AuthorizationDetail::of_type("payment").action("initiate").location(US);
     let type_alone = || AuthorizationDetail::of_type("payment");
     let own = || AuthorizationDetail::of_type("account").action("read").identifier_matches_path("account");
@@ -102,14 +101,13 @@ async fn one_object_grants_all_of_it() {
             None,
         ),
     ];
-    for (name, detail, claim, expected) in rows {
-        let service = world.guard(Requirement::new().authorization_detail(detail)).await;
+    let guarded = |detail| Requirement::new().authorization_detail(detail);
+    let mut requests = vec![("no claim", guarded(pay()), world.token().sign(), PATH, missing)];
+    requests.extend(rows.into_iter().map(|(name, detail, claim, expected)| {
         let token = world.token().claim("authorization_details", claim).sign();
-        judge(name, service.request(Method::GET, PATH).bearer_auth(token), expected, &audit).await;
-    }
-    let service = world.guard(Requirement::new().authorization_detail(pay())).await;
-    let request = service.request(Method::GET, PATH).bearer_auth(world.token().sign());
-    judge("no claim", request, missing, &audit).await;
+        (name, guarded(detail), token, PATH, expected)
+    }));
+    world.check_requests(requests).await;
 }
 
 /// 9396-3-1: scopes and details are grants of their own; the route says which it demands.
