@@ -24,7 +24,7 @@ pub use self::status::Status;
 use crate::{
     application::Applications,
     clock::{Clock, SystemClock, Timestamp},
-    context::{Anonymous, DelegationContext, RiskSignal, RiskSignals},
+    context::{Anonymous, DelegationContext, NamedSignal, RiskSignal, RiskSignals},
     credential::{
         ClientCertHeader, Credential, ForwardedIdentity, IdentityHeaders, PeerInfo, ProtectionSpace, Scheme,
         TlsPeer, TrustedHop, Vouched, WorkloadIdentity, WorkloadIdentitySource, WorkloadRequest, credential,
@@ -476,7 +476,7 @@ pub struct AuthenticatorBuilder {
     applications: Option<Applications>,
     more_identity_headers: Vec<Box<str>>,
     refuses_untrusted_identity_headers: bool,
-    risk: Vec<(Box<str>, Arc<dyn RiskSignal>)>,
+    risk: Vec<NamedSignal>,
     #[cfg(feature = "discovery")]
     http_client: Option<crate::http_client::HttpClient>,
 }

@@ -21,7 +21,7 @@ use http::HeaderValue;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-pub(crate) use self::risk::RiskSignals;
+pub(crate) use self::risk::{NamedSignal, RiskSignals};
 pub use self::{
     facts::{PathParameters, RequestFacts},
     risk::{RiskRequest, RiskSignal},

@@ -53,10 +53,12 @@ impl<'a> RiskRequest<'a> {
 
 /// The registered signals; a handful, so they are searched one by one.
 #[derive(Debug)]
-pub(crate) struct RiskSignals(Box<[(Box<str>, Arc<dyn RiskSignal>)]>);
+pub(crate) struct RiskSignals(Box<[NamedSignal]>);
+
+pub(crate) type NamedSignal = (Box<str>, Arc<dyn RiskSignal>);
 
 impl RiskSignals {
-    pub(crate) fn new(signals: Vec<(Box<str>, Arc<dyn RiskSignal>)>) -> Self {
+    pub(crate) fn new(signals: Vec<NamedSignal>) -> Self {
         Self(signals.into())
     }
 

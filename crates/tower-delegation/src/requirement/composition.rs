@@ -40,7 +40,6 @@ impl Requirement {
     /// without a client, `not(group("contractors"))` one whose groups are not
     /// known, `not(role("trainee"))` one that names no role at all.
     #[must_use]
-    #[expect(clippy::should_implement_trait, reason = "it takes what is excluded, and negates nothing else")]
     pub fn not(mut self, excluded: Self) -> Self {
         let excluded = self.adopt([excluded]);
         self.composition.none.extend(excluded);

@@ -17,18 +17,18 @@ pub(super) enum Said<'r> {
     Number(u64),
     Signed(i64),
     Text(String),
-    Several(Vec<Said<'r>>),
-    Members(Vec<(&'static str, Said<'r>)>),
+    Several(Vec<Self>),
+    Members(Vec<(&'static str, Self)>),
     Part(&'r Requirement),
 }
 
 impl Said<'_> {
-    pub(super) fn text(text: impl ToString) -> Self {
+    pub(super) fn text(text: &(impl ToString + ?Sized)) -> Self {
         Self::Text(text.to_string())
     }
 
     pub(super) fn texts(texts: impl IntoIterator<Item: ToString>) -> Self {
-        Self::Several(texts.into_iter().map(Self::text).collect())
+        Self::Several(texts.into_iter().map(|text| Self::text(&text)).collect())
     }
 
     /// One name as text, several as a list: a dot may be part of a name.
@@ -81,7 +81,7 @@ impl<'r> Description<'r> {
 
     /// A list, left out where it is empty.
     pub(super) fn texts(&mut self, name: &'static str, texts: impl IntoIterator<Item: ToString>) {
-        self.several(name, texts.into_iter().map(Said::text));
+        self.several(name, texts.into_iter().map(|text| Said::text(&text)));
     }
 
     /// A list that says something when it is empty, too.
