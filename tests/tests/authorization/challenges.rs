@@ -150,15 +150,17 @@ async fn a_challenge_is_composed_of_the_parts() {
             .not(new().scope("forbidden"))
     };
     let now = world.clock.now();
-    let rows: [(&str, Vec<&str>, Option<&str>, u16, Option<&str>, Option<&str>, Option<&str>); 4] = [
+    type Needs<'n> = (Option<&'n str>, Option<&'n str>, Option<&'n str>);
+    type Row<'n> = (&'n str, Vec<&'n str>, Option<&'n str>, u16, Needs<'n>);
+    let rows: [Row<'_>; 4] = [
         // The first alternative that can be met by another token is the one that is named.
-        ("nothing", vec![], None, 401, Some("mfa phr"), Some("60"), Some("own part second")),
-        ("a strong log-in", vec![], Some("mfa"), 401, Some("mfa phr"), Some("60"), Some("own part second")),
-        ("an alternative", vec!["third"], Some("mfa"), 403, None, None, Some("own part third")),
-        ("what is forbidden", vec!["forbidden"], Some("mfa"), 403, None, None, None),
+        ("nothing", vec![], None, 401, (Some("mfa phr"), Some("60"), Some("own part second"))),
+        ("a strong log-in", vec![], Some("mfa"), 401, (Some("mfa phr"), Some("60"), Some("own part second"))),
+        ("an alternative", vec!["third"], Some("mfa"), 403, (None, None, Some("own part third"))),
+        ("what is forbidden", vec!["forbidden"], Some("mfa"), 403, (None, None, None)),
     ];
     let service = world.guard(parts()).await;
-    for (name, scopes, acr, status, acr_values, max_age, scope) in rows {
+    for (name, scopes, acr, status, (acr_values, max_age, scope)) in rows {
         let token = world.token().scopes(scopes).auth_time(now);
         let token = acr.into_iter().fold(token, TokenBuilder::acr);
         let answer = service.get(PATH, &token.sign()).await;

@@ -55,7 +55,8 @@ async fn a_header_field_says_what_the_token_says() {
     let mismatch = Some(R::HeaderMismatch);
     let tenant = || Requirement::new().tenant_matches_header("X-Tenant");
     let region = || Requirement::new().claim_matches_header("region", "x-region");
-    let rows: [(&str, Requirement, Change, &[(&str, &str)], Option<R>); 9] = [
+    type Row<'n> = (&'n str, Requirement, Change, &'n [(&'n str, &'n str)], Option<R>);
+    let rows: [Row<'_>; 9] = [
         ("no field", tenant(), |t| t, &[], mismatch),
         ("another tenant", tenant(), |t| t, &[("x-tenant", "globex")], mismatch),
         ("two fields", tenant(), |t| t, &[("x-tenant", "acme"), ("x-tenant", "globex")], mismatch),

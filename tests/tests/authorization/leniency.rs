@@ -142,7 +142,17 @@ async fn what_cannot_be_judged_is_refused_in_every_mode() {
     let world = World::new().await;
     let until = world.clock.now().saturating_add(HOUR);
     let risky = || Requirement::new().risk_below("nobody registered this", 50);
-    for requirement in [risky(), risky().shadow(), risky().exception("because", until)] {
+    let new = Requirement::new;
+    let alternatives = || [new().client("x"), risky(), new().scope("x")];
+    for requirement in [
+        risky(),
+        risky().shadow(),
+        risky().exception("because", until),
+        new().not(risky()).shadow(),
+        new().all_of([new().scope("x"), risky()]).shadow(),
+        new().any_of(alternatives()).shadow(),
+        new().not(new().any_of(alternatives())).shadow(),
+    ] {
         let service = world.guard(requirement).await;
         assert_eq!(service.get(PATH, &world.token().sign()).await.status, 500);
     }

@@ -1,6 +1,6 @@
 //! The whole vocabulary of a requirement, through real requests: what each
 //! demand refuses, and what it lets in.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod attributes;
 mod challenges;

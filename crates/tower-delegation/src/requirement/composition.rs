@@ -87,6 +87,8 @@ impl Composition {
         for excluded in &self.none {
             match excluded.judge(evidence) {
                 Ok(()) => return Err(Failure::certain(DenialReason::Excluded)),
+                // What cannot be judged is not excluded, it is a mistake.
+                Err(failure) if failure.is_ours() => return Err(failure),
                 Err(failure) if !failure.is_certain => return Err(Failure::unknown(DenialReason::Excluded)),
                 Err(_) => {}
             }
@@ -127,7 +129,10 @@ fn choose<'r>(
     for alternative in alternatives {
         let Err(failure) = alternative.judge(evidence) else { return (Some(alternative), Ok(())) };
         is_certain &= failure.is_certain;
-        if blamed.is_none_or(|(_, known)| failure.is_curable() && !known.is_curable()) {
+        let is_worse = |known: Failure| {
+            !known.is_ours() && (failure.is_ours() || failure.is_curable() && !known.is_curable())
+        };
+        if blamed.is_none_or(|(_, known)| is_worse(known)) {
             blamed = Some((alternative, failure));
         }
     }

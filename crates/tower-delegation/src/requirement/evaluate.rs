@@ -81,6 +81,11 @@ impl Failure {
     pub(super) fn is_curable(self) -> bool {
         self.rank() > 0
     }
+
+    /// Is it the service's mistake, and nothing that the token lacks?
+    pub(super) fn is_ours(self) -> bool {
+        self.reason.kind() == RejectionKind::Misconfigured
+    }
 }
 
 /// A certain failure unless `holds`.
