@@ -73,10 +73,11 @@ fn named(input: ParseStream<'_>, errors: &mut Errors) -> syn::Result<(Key, Value
         Form::Choice | Form::List => Value::Any(choice(key, input, errors)?),
         Form::Pair => pair(key, input, errors).map_err(|_| wrong())?,
         Form::Level => level(key, input, errors).map_err(|_| wrong())?,
-        Form::Text | Form::Number | Form::Seconds | Form::Kind => {
+        Form::Text | Form::Number | Form::Seconds | Form::Kind | Form::ApplicationKind => {
             input.parse::<Token![=]>().map_err(|_| wrong())?;
             match key.form() {
                 Form::Kind => kind(input)?,
+                Form::ApplicationKind => application_kind(input)?,
                 Form::Text => Value::Text(text(key, input, errors)?),
                 _ => Value::Number(number(key, input, errors)?),
             }
@@ -183,6 +184,20 @@ fn kind(input: ParseStream<'_>) -> syn::Result<Value> {
         Ok("service") => Ok(Value::Service),
         _ => Err(syn::Error::new(span, "expected `user` or `service`, without quotes")),
     }
+}
+
+fn application_kind(input: ParseStream<'_>) -> syn::Result<Value> {
+    let span = input.span();
+    let word = input.call(Ident::parse_any).map(|word| word.to_string());
+    Ok(Value::ApplicationKind(match word.as_deref() {
+        Ok("application") => "Application",
+        Ok("service") => "Service",
+        Ok("agent") => "Agent",
+        _ => {
+            let message = "expected `application`, `service` or `agent`, without quotes";
+            return Err(syn::Error::new(span, message));
+        }
+    }))
 }
 
 fn text(key: Key, input: ParseStream<'_>, errors: &mut Errors) -> syn::Result<Text> {
@@ -300,6 +315,18 @@ mod tests {
             ),
             (Attribute::Requires, r#"mutual_tls, not_on_behalf_of_user, max_actors = 2, deny_actor = "a""#),
             (Attribute::Requires, r#"actor_of("https://idp", "a"), actor_of("https://idp", "b",)"#),
+            (
+                Attribute::Requires,
+                r#"application = "Shop", application_kind = service, presenter = "Copilot""#,
+            ),
+            (
+                Attribute::Requires,
+                r#"presenter_kind = agent, presenter_kind = application, actor_kind = agent"#,
+            ),
+            (
+                Attribute::Requires,
+                r#"application_tenant = "a", application_environment = "b", presenter_tenant = "c""#,
+            ),
             (Attribute::Requires, r#"risk_below("device", 70), claim_equals("a", "b")"#),
             (Attribute::Requires, r#"claim_matches_path("a", "b"), claim_matches_header("a", "X-B")"#),
             (Attribute::Requires, r#"tenant_matches_path = "a", tenant_matches_header = "x-a""#),
@@ -398,6 +425,11 @@ mod tests {
                 Requires,
                 "subject_kind = User, subject_kind = user | service",
                 &["without quotes", "write `subject_kind"],
+            ),
+            (
+                Requires,
+                r#"presenter_kind = "agent", actor_kind = user, application_kind"#,
+                &["without quotes", "without quotes", "write `application_kind"],
             ),
             (Requires, "subject_kind(user)", &["write `subject_kind"]),
         ];

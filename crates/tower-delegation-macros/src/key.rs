@@ -21,6 +21,8 @@ pub(crate) enum Form {
     Level,
     /// `key = user`
     Kind,
+    /// `key = agent`
+    ApplicationKind,
 }
 
 macro_rules! keys {
@@ -86,6 +88,15 @@ keys! {
     Actor = "actor", Text, r#"actor = "..""#, "actor";
     ActorOf = "actor_of", Pair, r#"actor_of("issuer", "actor")"#, "issuer";
     Client = "client", Text, r#"client = "..""#, "client";
+    Application = "application", Text, r#"application = "..""#, "application";
+    ApplicationKind = "application_kind", ApplicationKind, "application_kind = service", "argument";
+    ApplicationTenant = "application_tenant", Text, r#"application_tenant = "..""#, "tenant";
+    ApplicationEnvironment = "application_environment", Text, r#"application_environment = "..""#, "environment";
+    Presenter = "presenter", Text, r#"presenter = "..""#, "application";
+    PresenterKind = "presenter_kind", ApplicationKind, "presenter_kind = agent", "argument";
+    ActorKind = "actor_kind", ApplicationKind, "actor_kind = agent", "argument";
+    PresenterTenant = "presenter_tenant", Text, r#"presenter_tenant = "..""#, "tenant";
+    PresenterEnvironment = "presenter_environment", Text, r#"presenter_environment = "..""#, "environment";
     RiskBelow = "risk_below", Level, r#"risk_below("signal", 70)"#, "risk signal";
     ClaimEquals = "claim_equals", Pair, r#"claim_equals("claim", "value")"#, "claim";
     ClaimMatchesPath = "claim_matches_path", Pair, r#"claim_matches_path("claim", "parameter")"#, "claim";

@@ -113,6 +113,11 @@ pub fn requires_audience(arguments: TokenStream, item: TokenStream) -> TokenStre
 /// | `actor = "agent"` | this current actor, of the token's issuer | any of them |
 /// | `actor_of("https://idp.example.com", "agent")` | this current actor, of this issuer | any of them |
 /// | `client = "web"` | a token issued to this client | any of them |
+/// | `application = "Shop"`, `presenter = "Copilot"` | this registered application of the client, of the presenter | any of them |
+/// | `application_kind = service`, `presenter_kind = agent` | a client, a presenter whose application is of this kind | any of them |
+/// | `actor_kind = agent` | a current actor whose application is of this kind | any of them |
+/// | `application_tenant = "acme"`, `presenter_tenant = ".."` | an application registered for this tenant by name | any of them |
+/// | `application_environment = "prod"`, `presenter_environment = ".."` | an application registered for this environment by name | any of them |
 /// | `risk_below("device", 70)` | less risk than this, by this signal | all of them |
 /// | `claim_equals("plan", "gold")` | a claim with this text | all of them |
 /// | `claim_matches_path("account", "account_id")` | a claim with the text of this parameter of the path | all of them |
@@ -127,7 +132,7 @@ pub fn requires_audience(arguments: TokenStream, item: TokenStream) -> TokenStre
 /// | `shadow` | nothing yet: denials are recorded, and the request goes on | |
 ///
 /// All demands with different names must be met. Values are literals, but for
-/// the two kinds, which are bare words. A key bears the name of the method of
+/// the kinds, which are bare words. A key bears the name of the method of
 /// `Requirement`, which says more; what is no literal (time windows,
 /// authorization details, compositions, exceptions) is written as a type.
 ///

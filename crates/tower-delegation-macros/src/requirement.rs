@@ -62,6 +62,8 @@ pub(crate) enum Value {
     Level(Text, u8),
     User,
     Service,
+    /// A variant of `ApplicationKind`.
+    ApplicationKind(&'static str),
 }
 
 impl Value {
@@ -102,6 +104,10 @@ impl Demand {
                 quote!(.#method(#number))
             }
             Value::Level(Text { literal, .. }, level) => quote!(.#method(#literal, #level)),
+            Value::ApplicationKind(kind) => {
+                let kind = format_ident!("{kind}");
+                quote!(.#method(::tower_delegation::context::ApplicationKind::#kind))
+            }
             Value::User => quote!(.#method(::tower_delegation::context::SubjectKind::User)),
             Value::Service => quote!(.#method(::tower_delegation::context::SubjectKind::Service)),
         }
@@ -156,6 +162,11 @@ const EXCLUSIVE: &[(Key, Key, &str)] = &[
         Key::ActorOf,
         Key::NotDelegated,
         "`actor_of` demands an actor and `not_delegated` forbids every one: remove one",
+    ),
+    (
+        Key::ActorKind,
+        Key::NotDelegated,
+        "`actor_kind` demands an actor and `not_delegated` forbids every one: remove one",
     ),
 ];
 
@@ -224,7 +235,9 @@ impl RequirementSpec {
         }
         let is_zero = |demand: &&Demand| demand.key == Key::MaxActors && demand.value == Value::Number(0);
         if let Some(none) = self.0.iter().find(is_zero)
-            && [Key::Delegated, Key::Actor, Key::ActorOf].into_iter().any(|key| self.span(key).is_some())
+            && [Key::Delegated, Key::Actor, Key::ActorOf, Key::ActorKind]
+                .into_iter()
+                .any(|key| self.span(key).is_some())
         {
             errors.at(
                 none.span,
@@ -331,6 +344,7 @@ mod tests {
             ("a choice that is none", r#"any_scope("a", "b"), scope = "b""#, Some("always met")),
             ("for a user or not", "on_behalf_of_user, not_on_behalf_of_user", Some("exclude each other")),
             ("an actor of an issuer", r#"actor_of("i", "a"), not_delegated"#, Some("`actor_of` demands")),
+            ("an actor of a kind", "actor_kind = agent, not_delegated", Some("`actor_kind` demands")),
             ("no actors", "delegated, max_actors = 0", Some("forbids every actor")),
             ("two bounds", "max_actors = 1, max_actors = 2", Some("demanded already")),
             ("two ages", "max_token_age = 1, max_token_age = 2", Some("demanded already")),

@@ -343,6 +343,12 @@ reasons! {
     ActorChainNotAllowed = "actor_chain_not_allowed" => Forbidden,
     /// An actor, current or earlier, is one that the route shuts out.
     ActorDenied = "actor_denied" => Forbidden,
+    /// The client's registered application is not one that the route admits, or
+    /// there is none.
+    ApplicationNotAllowed = "application_not_allowed" => Forbidden,
+    /// The presenter's registered application is not one that the route admits,
+    /// or there is none.
+    PresenterNotAllowed = "presenter_not_allowed" => Forbidden,
     /// The request comes outside of the route's hours.
     OutsideTimeWindow = "outside_time_window" => Forbidden,
     /// The risk is not known.

@@ -52,6 +52,7 @@ impl<'r> Description<'r> {
         requirement.origin.describe(to);
         requirement.sender.describe(to);
         requirement.parties.describe(to);
+        requirement.applications.describe(to);
         requirement.circumstances.describe(to);
         requirement.comparisons.describe(to);
         requirement.grants.describe(to);

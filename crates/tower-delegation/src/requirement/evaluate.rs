@@ -114,6 +114,7 @@ impl Requirement {
         self.origin.check(evidence)?;
         self.sender.check(evidence)?;
         self.parties.check(evidence)?;
+        self.applications.check(evidence)?;
         self.circumstances.check(evidence)?;
         self.comparisons.check(evidence)?;
         self.grants.check(evidence)?;

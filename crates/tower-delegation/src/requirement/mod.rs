@@ -10,7 +10,7 @@
 //!    |---|---|
 //!    | the token | issuer, tenant, audience, audiences and scopes within bounds, lifetime, age |
 //!    | its sender | sender constraint, workload |
-//!    | the parties | subject kind, on behalf of a user, delegation, number of actors, denied actors, actor, client |
+//!    | the parties | subject kind, on behalf of a user, delegation, number of actors, denied actors, actor, client, registered applications of client and presenter |
 //!    | the circumstances | time windows, risk |
 //!    | comparisons | claims, path, header fields, purpose |
 //!    | grants | roles, permissions, groups, authorization details |
@@ -55,6 +55,7 @@
 //! assert!(Requirement::check::<RefundOrder>().is_ok());
 //! ```
 
+mod applications;
 mod authentication;
 mod circumstances;
 mod comparison;
@@ -81,9 +82,9 @@ pub mod scenarios {}
 use std::borrow::Cow;
 
 use self::{
-    authentication::Authentication, circumstances::Circumstances, comparison::Comparisons,
-    composition::Composition, describe::Description, grants::Grants, leniency::Leniency, origin::Origin,
-    parties::Parties, scopes::Scopes, sender::Sender,
+    applications::Applications, authentication::Authentication, circumstances::Circumstances,
+    comparison::Comparisons, composition::Composition, describe::Description, grants::Grants,
+    leniency::Leniency, origin::Origin, parties::Parties, scopes::Scopes, sender::Sender,
 };
 pub use self::{
     details::AuthorizationDetail,
@@ -127,6 +128,7 @@ pub struct Requirement {
     origin: Origin,
     sender: Sender,
     parties: Parties,
+    applications: Applications,
     circumstances: Circumstances,
     comparisons: Comparisons,
     grants: Grants,
@@ -165,6 +167,7 @@ impl Requirement {
             origin: Origin::default(),
             sender: Sender::default(),
             parties: Parties::default(),
+            applications: Applications::default(),
             circumstances: Circumstances::default(),
             comparisons: Comparisons::default(),
             grants: Grants::default(),
