@@ -2,6 +2,7 @@
 //! demand refuses, and what it lets in.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+mod applications;
 mod attributes;
 mod challenges;
 mod comparisons;
