@@ -1,5 +1,5 @@
 //! The evaluation: a pure, synchronous function of requirement, context and
-//! request facts. No I/O; no allocation but by serde_json, where it skips what
+//! request facts. No I/O; no allocation but by `serde_json`, where it skips what
 //! nests in a payload.
 
 use super::Requirement;

@@ -219,8 +219,11 @@ impl Requirement {
         self.name.clone()
     }
 
-    /// Must the facts hold the parameters of the path?
-    pub(crate) fn reads_path(&self) -> bool {
+    /// Does any demand look at the parameters of the path? Whoever calls
+    /// [`authorize`](crate::context::DelegationContext::authorize) need not
+    /// collect them otherwise.
+    #[must_use]
+    pub fn reads_path(&self) -> bool {
         self.reads_path
     }
 
