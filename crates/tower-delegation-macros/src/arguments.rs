@@ -313,7 +313,10 @@ mod tests {
                 Attribute::Requires,
                 "max_token_lifetime = 900, max_token_age = 3_600, max_authentication_age = 0",
             ),
-            (Attribute::Requires, r#"mutual_tls, not_on_behalf_of_user, max_actors = 2, deny_actor = "a""#),
+            (
+                Attribute::Requires,
+                r#"mutual_tls, dpop, not_on_behalf_of_user, max_actors = 2, deny_actor = "a""#,
+            ),
             (Attribute::Requires, r#"actor_of("https://idp", "a"), actor_of("https://idp", "b",)"#),
             (
                 Attribute::Requires,

@@ -77,6 +77,7 @@ keys! {
     MaxTokenAge = "max_token_age", Seconds, "max_token_age = 300", "number of seconds";
     SenderConstrained = "sender_constrained", Flag, "sender_constrained", "argument";
     MutualTls = "mutual_tls", Flag, "mutual_tls", "argument";
+    Dpop = "dpop", Flag, "dpop", "argument";
     Workload = "workload", Text, r#"workload = "spiffe://..""#, "workload pattern";
     SubjectKind = "subject_kind", Kind, "subject_kind = user` or `subject_kind = service", "argument";
     OnBehalfOfUser = "on_behalf_of_user", Flag, "on_behalf_of_user", "argument";

@@ -102,6 +102,7 @@ pub fn requires_audience(arguments: TokenStream, item: TokenStream) -> TokenStre
 /// | `max_token_age = 300` | a token issued this many seconds ago at most | |
 /// | `sender_constrained` | a token bound to its presenter | |
 /// | `mutual_tls` | a token bound to the client certificate | |
+/// | `dpop` | a token bound to a key (`DPoP`) | |
 /// | `workload = "spiffe://prod/ns/*/web"` | a workload with a SPIFFE ID of this pattern | any of them |
 /// | `subject_kind = user`, `subject_kind = service` | a subject of this kind | any of them |
 /// | `on_behalf_of_user` | a user's token, used by an application | |

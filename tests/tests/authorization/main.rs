@@ -8,6 +8,7 @@ mod challenges;
 mod comparisons;
 mod composition;
 mod details;
+mod dpop;
 mod grants;
 mod leniency;
 mod parties;

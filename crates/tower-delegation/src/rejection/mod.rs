@@ -263,8 +263,7 @@ impl Rejection {
         if let (Some(needs), true) = (&self.needs, was_used) {
             challenge = with_needs(challenge, needs);
         }
-        challenge
-            .maybe_parameter("algs", space.algorithms(scheme))
+        challenge.maybe_parameter("algs", space.algorithms(scheme))
     }
 
     /// The nonce that the client should use in its next proofs: the value of the

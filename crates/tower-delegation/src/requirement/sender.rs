@@ -15,12 +15,13 @@ use crate::{
 pub(super) struct Sender {
     constrained: bool,
     mutual_tls: bool,
+    dpop: bool,
     workloads: Vec<SpiffePattern>,
 }
 
 impl Requirement {
     /// Demands a token that is bound to its presenter, so that a stolen one is
-    /// of no use (RFC 8705 section 3).
+    /// of no use (RFC 8705 section 3, RFC 9449).
     #[must_use]
     pub fn sender_constrained(mut self) -> Self {
         self.sender.constrained = true;
@@ -28,10 +29,19 @@ impl Requirement {
     }
 
     /// Demands a token that is bound to the client certificate of the
-    /// connection (RFC 8705 section 3).
+    /// connection (RFC 8705 section 3), and it may be bound to a key too.
     #[must_use]
     pub fn mutual_tls(mut self) -> Self {
         self.sender.mutual_tls = true;
+        self
+    }
+
+    /// Demands a token that is bound to a key whose possession the request
+    /// proves (RFC 9449). Together with [`mutual_tls`](Self::mutual_tls) it
+    /// demands a token that is bound to both.
+    #[must_use]
+    pub fn dpop(mut self) -> Self {
+        self.sender.dpop = true;
         self
     }
 
@@ -51,13 +61,12 @@ impl Requirement {
 impl Sender {
     pub(super) fn check(&self, evidence: &Evidence<'_>) -> Outcome {
         let constraint = evidence.delegation.sender_constraint();
-        if self.constrained || self.mutual_tls {
+        if self.constrained || self.mutual_tls || self.dpop {
             ensure(constraint != SenderConstraint::None, DenialReason::SenderConstraintMissing)?;
         }
-        if self.mutual_tls {
-            let is_mutual_tls = constraint == SenderConstraint::MutualTls;
-            ensure(is_mutual_tls, DenialReason::SenderConstraintNotAllowed)?;
-        }
+        let is_as_demanded =
+            (!self.mutual_tls || constraint.is_mutual_tls()) && (!self.dpop || constraint.is_dpop());
+        ensure(is_as_demanded, DenialReason::SenderConstraintNotAllowed)?;
         if self.workloads.is_empty() {
             return Ok(());
         }
@@ -69,6 +78,7 @@ impl Sender {
     pub(super) fn describe<'r>(&'r self, to: &mut Description<'r>) {
         to.flag("sender_constrained", self.constrained);
         to.flag("mutual_tls", self.mutual_tls);
+        to.flag("dpop", self.dpop);
         to.texts("workload", &self.workloads);
     }
 }

@@ -52,6 +52,7 @@ async fn only_a_flag() {}
     max_token_lifetime = 900,
     max_token_age = 300,
     mutual_tls,
+    dpop,
     not_on_behalf_of_user,
     max_actors = 2,
     deny_actor = "bot",
