@@ -303,7 +303,8 @@ impl Authenticator {
     pub fn status(&self) -> Status {
         let mut issuers: Vec<_> = self.0.verifier.issuers().map(|issuer| issuer.keys().status()).collect();
         issuers.sort_by(|one, other| one.issuer.cmp(&other.issuer));
-        Status { issuers, untrusted_identity_headers: self.0.identity_headers.untrusted() }
+        let untrusted_identity_headers = self.0.identity_headers.untrusted();
+        Status { issuers, untrusted_identity_headers, audit: Vec::new() }
     }
 
     /// Who is at the other end. First, and for every request: header fields that

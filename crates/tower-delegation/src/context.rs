@@ -350,6 +350,8 @@ pub(crate) struct Evaluation {
     /// `None`: every demand holds.
     pub(crate) denial: Option<DenialReason>,
     pub(crate) effect: Effect,
+    /// The scopes that the requirement demands, as its challenge names them.
+    pub(crate) scopes: Option<Arc<str>>,
 }
 
 /// What comes of a denial.
@@ -389,8 +391,9 @@ impl RequestRecord {
         self.evaluations.lock().unwrap_or_else(PoisonError::into_inner).push(evaluation);
     }
 
-    pub(crate) fn evaluations(&self) -> Vec<Evaluation> {
-        self.evaluations.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Takes what was evaluated so far: the request has ended.
+    pub(crate) fn take(&self) -> Vec<Evaluation> {
+        std::mem::take(&mut *self.evaluations.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

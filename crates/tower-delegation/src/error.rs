@@ -150,6 +150,12 @@ pub enum ConfigError {
         /// What the client said.
         problem: String,
     },
+    /// The thread of an audit sink could not be started.
+    #[error("the thread of an audit sink cannot be started: {problem}")]
+    AuditThread {
+        /// What the operating system said.
+        problem: String,
+    },
     /// A scope is not a `scope-token` (RFC 6749 section 3.3).
     #[error("{scope:?} is not a scope: use printable ASCII without spaces, quotes and backslashes")]
     InvalidScope {

@@ -397,6 +397,9 @@ reasons! {
     ReplayStoreFull = "replay_store_full" => Unavailable,
     /// The store of used proofs cannot be reached.
     ReplayStoreUnavailable = "replay_store_unavailable" => Unavailable,
+    /// No audit sink took the request's event in time, and what cannot be
+    /// recorded is not served.
+    AuditUnavailable = "audit_unavailable" => Unavailable,
 
     /// A handler asks for the context, and no `DelegationLayer` ran.
     LayerMissing = "layer_missing" => Misconfigured,

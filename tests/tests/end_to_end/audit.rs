@@ -31,7 +31,7 @@ async fn an_allowed_request_names_everybody_involved() {
         ("status", "200"),
         ("method", "GET"),
         ("route", "/orders/{id}"),
-        ("requirements", "order order"),
+        ("requirements", "order, order"),
         ("issuer", world.idp.issuer()),
         ("subject", "alice"),
         ("subject_kind", "user"),
@@ -85,7 +85,7 @@ async fn a_call_inside_the_handler_is_on_the_record_and_a_token_alone_is_no_deci
     let event = audit.one();
     assert_eq!(
         (event.field("decision"), event.field("requirements"), event.field("reason"), event.field("status")),
-        ("deny", "inner", "scope_missing", "200"),
+        ("deny", "inner: deny", "scope_missing", "200"),
     );
 
     assert_eq!(service.get("/open", &world.token().sign()).await.status, 200);

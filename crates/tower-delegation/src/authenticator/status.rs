@@ -1,6 +1,6 @@
 //! [`Status`]: what a readiness probe looks at.
 
-use crate::jwks::KeyStatus;
+use crate::{audit::AuditStatus, jwks::KeyStatus};
 
 /// How an [`Authenticator`](super::Authenticator) is doing, at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,15 +11,18 @@ pub struct Status {
     /// How many header fields that speak for a client came from hops that are not
     /// trusted, and were removed.
     pub untrusted_identity_headers: u64,
+    /// Each audit sink of the layer. Empty for an authenticator, which has none.
+    pub audit: Vec<AuditStatus>,
 }
 
 impl Status {
-    /// Whether every issuer's tokens can be verified now.
+    /// Whether every issuer's tokens can be verified now, and no request is
+    /// refused because its audit event cannot be recorded.
     ///
     /// A service of several issuers whose tokens are of use one without the
     /// other looks at [`issuers`](Self::issuers) instead.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.issuers.iter().all(|issuer| issuer.has_keys)
+        self.issuers.iter().all(|issuer| issuer.has_keys) && !self.audit.iter().any(|sink| sink.is_stuck)
     }
 }

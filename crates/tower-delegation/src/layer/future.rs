@@ -1,4 +1,5 @@
-//! [`ResponseFuture`]: waits for authentication where it must, then for the service.
+//! [`ResponseFuture`]: waits for a place in the audit queue and for authentication
+//! where it must, then for the service.
 
 use std::{
     fmt,
@@ -16,10 +17,12 @@ use tower_service::Service;
 use super::{
     DelegationBody,
     observer::Observer,
-    service::{Admitted, Gate},
+    service::{Admitted, Entry, Gate},
 };
 use crate::{
+    audit::{NoPlace, PendingPlaces},
     authenticator::{Authentication, Head, Pending},
+    reason::DenialReason,
     rejection::{DPOP_NONCE, Rejection},
 };
 
@@ -37,17 +40,18 @@ pin_project! {
 pin_project! {
     #[project = StateProjection]
     enum State<S, ReqBody, F> {
-        Waiting { parked: Option<Box<Waiting<S, ReqBody>>> },
+        Queued { places: PendingPlaces, parked: Option<Box<Parked<S, ReqBody>>> },
+        Waiting { pending: Option<Pending>, parked: Option<Box<Parked<S, ReqBody>>> },
         Serving { #[pin] future: F, admitted: Admitted, observer: Observer },
         Refused { rejection: Rejection },
     }
 }
 
-/// A request whose authentication has to wait.
-pub(super) struct Waiting<S, ReqBody> {
+/// A request that waits before its service may be called. Boxed: the future of
+/// every request would carry the room for it.
+pub(super) struct Parked<S, ReqBody> {
     pub(super) service: S,
     pub(super) request: Request<ReqBody>,
-    pub(super) pending: Pending,
     pub(super) gate: Gate,
     pub(super) observer: Observer,
 }
@@ -56,9 +60,12 @@ impl<S, ReqBody> ResponseFuture<S, ReqBody>
 where
     S: Service<Request<ReqBody>>,
 {
-    pub(super) fn waiting(parked: Waiting<S, ReqBody>) -> Self {
-        // Boxed: the future of every request would carry the room for it.
-        Self { state: State::Waiting { parked: Some(Box::new(parked)) } }
+    pub(super) fn queued(places: PendingPlaces, parked: Parked<S, ReqBody>) -> Self {
+        Self { state: State::Queued { places, parked: Some(Box::new(parked)) } }
+    }
+
+    pub(super) fn waiting(pending: Pending, parked: Parked<S, ReqBody>) -> Self {
+        Self { state: State::Waiting { pending: Some(pending), parked: Some(Box::new(parked)) } }
     }
 
     pub(super) fn serving(future: S::Future, admitted: Admitted, observer: Observer) -> Self {
@@ -67,6 +74,25 @@ where
 
     pub(super) fn refused(rejection: Rejection) -> Self {
         Self { state: State::Refused { rejection } }
+    }
+}
+
+impl<S, ReqBody> Parked<S, ReqBody>
+where
+    S: Service<Request<ReqBody>>,
+{
+    /// The wait for places is over.
+    fn enter(mut self: Box<Self>) -> State<S, ReqBody, S::Future> {
+        match self.gate.enter(&mut self.request, &mut self.observer) {
+            Entry::Open(admitted) => (*self).serve(admitted),
+            Entry::Refused(rejection) => State::Refused { rejection },
+            Entry::Pending(pending) => State::Waiting { pending: Some(pending), parked: Some(self) },
+        }
+    }
+
+    fn serve(self, admitted: Admitted) -> State<S, ReqBody, S::Future> {
+        let Self { mut service, request, observer, .. } = self;
+        State::Serving { future: service.call(request), admitted, observer }
     }
 }
 
@@ -82,24 +108,38 @@ where
         let mut state = self.project().state;
         loop {
             let next = match state.as_mut().project() {
-                StateProjection::Waiting { parked } => {
-                    let Some(mut waiting) = parked.take() else { return Poll::Pending };
-                    let head = Head::of(&waiting.request);
-                    let authenticated = match waiting.pending.poll(cx, &waiting.gate.authenticator, head) {
-                        Poll::Ready(Authentication::Done(result)) => result,
-                        Poll::Ready(Authentication::Pending(pending)) => {
-                            waiting.pending = pending;
-                            *parked = Some(waiting);
+                StateProjection::Queued { places, parked } => {
+                    let places = ready!(places.as_mut().poll(cx));
+                    let Some(mut parked) = parked.take() else { return Poll::Pending };
+                    match places {
+                        Ok(places) => {
+                            parked.observer.hold(places);
+                            parked.enter()
+                        }
+                        Err(NoPlace) => {
+                            let Parked { gate, observer, .. } = &mut *parked;
+                            State::Refused {
+                                rejection: gate.refuse(DenialReason::AuditUnavailable, observer),
+                            }
+                        }
+                    }
+                }
+                StateProjection::Waiting { pending, parked } => {
+                    let (Some(waiting), Some(held)) = (pending.as_mut(), parked.as_ref()) else {
+                        return Poll::Pending;
+                    };
+                    let head = Head::of(&held.request);
+                    let authenticated = match ready!(waiting.poll(cx, &held.gate.authenticator, head)) {
+                        Authentication::Done(result) => result,
+                        Authentication::Pending(next) => {
+                            *pending = Some(next);
                             continue;
                         }
-                        Poll::Pending => {
-                            *parked = Some(waiting);
-                            return Poll::Pending;
-                        }
                     };
-                    let Waiting { mut service, mut request, gate, mut observer, .. } = *waiting;
-                    match gate.admit(authenticated, &mut request, &mut observer) {
-                        Ok(admitted) => State::Serving { future: service.call(request), admitted, observer },
+                    let Some(mut parked) = parked.take() else { return Poll::Pending };
+                    let Parked { request, gate, observer, .. } = &mut *parked;
+                    match gate.admit(authenticated, request, observer) {
+                        Ok(admitted) => (*parked).serve(admitted),
                         Err(rejection) => State::Refused { rejection },
                     }
                 }

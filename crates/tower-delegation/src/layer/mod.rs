@@ -62,6 +62,7 @@ pub use self::{
 };
 use crate::{
     application::Applications,
+    audit::{Audit, AuditGuard, FlushError, TokenHashKey, Trail},
     authenticator::{Authenticator, AuthenticatorBuilder, ClientIdentity, Status},
     clock::Clock,
     context::RiskSignal,
@@ -79,6 +80,7 @@ use crate::{
 pub struct DelegationLayer {
     authenticator: Authenticator,
     anonymous: AnonymousRequests,
+    trail: Trail,
 }
 
 /// What happens to a request without credentials.
@@ -94,6 +96,8 @@ impl DelegationLayer {
         DelegationLayerBuilder {
             authenticator: Authenticator::builder(),
             anonymous: AnonymousRequests::Refused,
+            audits: Vec::new(),
+            token_hash_key: None,
         }
     }
 
@@ -106,11 +110,29 @@ impl DelegationLayer {
         self.authenticator.warm_up().await
     }
 
-    /// How the keys of every issuer are doing, for a readiness probe: see
-    /// [`Authenticator::status`] for one. Fetches nothing and waits for nothing.
+    /// How the keys of every issuer and the audit sinks are doing, for a
+    /// readiness probe: see [`Authenticator::status`] for one. Fetches nothing
+    /// and waits for nothing.
     #[must_use]
     pub fn status(&self) -> Status {
-        self.authenticator.status()
+        let mut status = self.authenticator.status();
+        status.audit = self.trail.status();
+        status
+    }
+
+    /// Waits until every audit event so far is written, for at most this long:
+    /// for the end of the service, when no requests come any more.
+    ///
+    /// # Errors
+    /// [`FlushError`] if the time is over first, or a sink fails.
+    pub async fn flush_audit(&self, timeout: Duration) -> Result<(), FlushError> {
+        self.trail.flush(timeout).await
+    }
+
+    /// A guard that does the same when it is dropped, and blocks its thread
+    /// for that long.
+    pub fn audit_guard(&self, timeout: Duration) -> AuditGuard {
+        AuditGuard::new(self.trail.clone(), timeout)
     }
 
     /// The authenticator behind the layer, for tokens that come by other ways.
@@ -124,7 +146,7 @@ impl<S> tower_layer::Layer<S> for DelegationLayer {
     type Service = Delegation<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Delegation::new(inner, self.authenticator.clone(), self.anonymous)
+        Delegation::new(inner, self.authenticator.clone(), self.anonymous, self.trail.clone())
     }
 }
 
@@ -135,6 +157,8 @@ impl<S> tower_layer::Layer<S> for DelegationLayer {
 pub struct DelegationLayerBuilder {
     authenticator: AuthenticatorBuilder,
     anonymous: AnonymousRequests,
+    audits: Vec<Audit>,
+    token_hash_key: Option<TokenHashKey>,
 }
 
 impl DelegationLayerBuilder {
@@ -230,6 +254,21 @@ impl DelegationLayerBuilder {
         self.map(|authenticator| authenticator.token_cache(token_cache))
     }
 
+    /// Sends audit events to this sink, too. The first one replaces the
+    /// default, a `tracing` event for each request;
+    /// `Audit::inline(TracingSink)` brings that back.
+    pub fn audit(mut self, audit: Audit) -> Self {
+        self.audits.push(audit);
+        self
+    }
+
+    /// The key under which audit events name tokens. By default a random one,
+    /// so that hashes of two processes cannot be compared.
+    pub fn token_hash_key(mut self, key: TokenHashKey) -> Self {
+        self.token_hash_key = Some(key);
+        self
+    }
+
     /// The client that fetches metadata and keys, for a private CA or another
     /// time-out.
     #[cfg(feature = "discovery")]
@@ -237,12 +276,14 @@ impl DelegationLayerBuilder {
         self.map(|authenticator| authenticator.http_client(http_client))
     }
 
-    /// Checks the configuration. No network.
+    /// Checks the configuration and starts the threads of the audit sinks. No network.
     ///
     /// # Errors
     /// The first mistake found.
     pub fn build(self) -> Result<DelegationLayer, ConfigError> {
-        Ok(DelegationLayer { authenticator: self.authenticator.build()?, anonymous: self.anonymous })
+        let authenticator = self.authenticator.build()?;
+        let trail = Trail::new(self.audits, self.token_hash_key, authenticator.clock().clone())?;
+        Ok(DelegationLayer { authenticator, anonymous: self.anonymous, trail })
     }
 
     fn map(mut self, change: impl FnOnce(AuthenticatorBuilder) -> AuthenticatorBuilder) -> Self {

@@ -1,13 +1,16 @@
 //! Sees one request through to its end and leaves one audit event.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use http::{Method, Request, StatusCode};
 
+use super::service::Gate;
 use crate::{
-    audit::{self, AuditEvent},
+    audit::{AuditEvent, COUNTED, PendingPlaces, Places, PresentedToken, Route, TraceContext, Trail},
+    authenticator::peer_info,
     clock::Clock,
-    context::{Anonymous, DelegationContext},
+    context::{Anonymous, DelegationContext, RequestRecord},
+    credential::PeerInfo,
     reason::DenialReason,
 };
 
@@ -18,11 +21,17 @@ use crate::{
 pub(super) struct Observer(Option<Box<Observed>>);
 
 struct Observed {
+    trail: Trail,
     clock: Arc<dyn Clock>,
     started: Duration,
+    /// How long the layer took to admit or refuse; only where that is counted.
+    decided_in: Option<Duration>,
+    places: Places,
     method: Method,
-    #[cfg(feature = "axum")]
-    route: Option<axum::extract::MatchedPath>,
+    route: Option<Route>,
+    client_address: Option<SocketAddr>,
+    trace: Option<TraceContext>,
+    token: Option<PresentedToken>,
     caller: Caller,
 }
 
@@ -35,29 +44,64 @@ pub(super) enum Caller {
 
 impl Observer {
     /// Starts to observe; does nothing at all if nobody listens.
-    pub(super) fn start<B>(clock: &Arc<dyn Clock>, request: &Request<B>) -> Self {
-        if !audit::is_enabled() {
+    pub(super) fn start<B>(gate: &Gate, request: &Request<B>) -> Self {
+        let trail = &gate.trail;
+        if !COUNTED && !trail.is_enabled() {
             return Self(None);
         }
+        let clock = gate.authenticator.clock();
+        let headers = request.headers();
         Self(Some(Box::new(Observed {
             started: clock.monotonic(),
             clock: clock.clone(),
+            decided_in: None,
+            places: Places::default(),
             method: request.method().clone(),
             #[cfg(feature = "axum")]
             route: request.extensions().get().cloned(),
+            #[cfg(not(feature = "axum"))]
+            route: None,
+            client_address: client_address(request),
+            trace: TraceContext::of(headers),
+            token: trail.token_hash_key().and_then(|key| PresentedToken::of(headers, key)),
             caller: Caller::Unknown,
+            trail: trail.clone(),
         })))
+    }
+
+    /// Takes a place in the queue of every sink that requests wait for, or
+    /// says what to wait for.
+    pub(super) fn reserve(&mut self, trail: &Trail) -> Option<PendingPlaces> {
+        if !trail.blocks() {
+            return None;
+        }
+        match trail.reserve() {
+            Ok(places) => {
+                self.hold(places);
+                None
+            }
+            Err(pending) => Some(pending),
+        }
+    }
+
+    /// The places were waited for.
+    pub(super) fn hold(&mut self, places: Places) {
+        if let Some(observed) = &mut self.0 {
+            observed.places = places;
+        }
     }
 
     pub(super) fn identify(&mut self, caller: impl FnOnce() -> Caller) {
         if let Some(observed) = &mut self.0 {
             observed.caller = caller();
+            observed.decided();
         }
     }
 
     /// The layer itself refused the request.
     pub(super) fn refused(&mut self, reason: DenialReason, status: StatusCode) {
-        if let Some(observed) = self.0.take() {
+        if let Some(mut observed) = self.0.take() {
+            observed.decided();
             observed.emit(Some(reason), Some(status));
         }
     }
@@ -79,24 +123,47 @@ impl Drop for Observer {
 }
 
 impl Observed {
-    fn emit(&self, refusal: Option<DenialReason>, status: Option<StatusCode>) {
-        let (delegation, record) = match &self.caller {
-            Caller::Unknown => (None, None),
-            Caller::Anonymous(anonymous) => (None, Some(anonymous.record())),
-            Caller::Known(delegation) => (Some(delegation), Some(delegation.record())),
-        };
-        AuditEvent {
-            delegation,
-            record,
-            refusal,
-            status,
-            method: &self.method,
-            #[cfg(feature = "axum")]
-            route: self.route.as_ref().map(axum::extract::MatchedPath::as_str),
-            #[cfg(not(feature = "axum"))]
-            route: None,
-            duration: self.clock.monotonic().saturating_sub(self.started),
+    fn decided(&mut self) {
+        if COUNTED {
+            self.decided_in = Some(self.clock.monotonic().saturating_sub(self.started));
         }
-        .emit();
     }
+
+    fn emit(self, refusal: Option<DenialReason>, status: Option<StatusCode>) {
+        let (delegation, evaluations) = match self.caller {
+            Caller::Unknown => (None, Vec::new()),
+            Caller::Anonymous(anonymous) => (None, anonymous.record().take()),
+            Caller::Known(delegation) => {
+                let evaluations = RequestRecord::take(delegation.record());
+                (Some(delegation), evaluations)
+            }
+        };
+        let event = AuditEvent {
+            time: self.clock.now(),
+            latency: self.clock.monotonic().saturating_sub(self.started),
+            method: self.method,
+            route: self.route,
+            status,
+            delegation,
+            evaluations,
+            refusal,
+            client_address: self.client_address,
+            trace: self.trace,
+            token: self.token,
+        };
+        self.trail.record(event, self.places, self.decided_in);
+    }
+}
+
+/// The other end of the connection, as the listener tells it.
+fn client_address<B>(request: &Request<B>) -> Option<SocketAddr> {
+    let extensions = request.extensions();
+    if let Some(peer) = peer_info(extensions) {
+        return PeerInfo::address(peer);
+    }
+    #[cfg(feature = "axum")]
+    if let Some(axum::extract::ConnectInfo(address)) = extensions.get() {
+        return Some(*address);
+    }
+    None
 }

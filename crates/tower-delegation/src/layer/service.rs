@@ -12,11 +12,12 @@ use tower_service::Service;
 
 use super::{
     AnonymousRequests, DelegationBody,
-    future::{ResponseFuture, Waiting},
+    future::{Parked, ResponseFuture},
     observer::{Caller, Observer},
 };
 use crate::{
-    authenticator::{Authentication, Authenticator, Head, peer_info},
+    audit::Trail,
+    authenticator::{Authentication, Authenticator, Head, Pending, peer_info},
     context::DelegationContext,
     reason::DenialReason,
     rejection::Rejection,
@@ -32,8 +33,22 @@ pub struct Delegation<S> {
 }
 
 impl<S> Delegation<S> {
-    pub(super) fn new(inner: S, authenticator: Authenticator, anonymous: AnonymousRequests) -> Self {
-        Self { inner, gate: Gate { authenticator, anonymous } }
+    pub(super) fn new(
+        inner: S,
+        authenticator: Authenticator,
+        anonymous: AnonymousRequests,
+        trail: Trail,
+    ) -> Self {
+        Self { inner, gate: Gate { authenticator, anonymous, trail } }
+    }
+
+    /// The service that was polled ready, to be called later: no other may be.
+    fn take_ready(&mut self) -> S
+    where
+        S: Clone,
+    {
+        let clone = self.inner.clone();
+        mem::replace(&mut self.inner, clone)
     }
 
     /// The inner service.
@@ -67,24 +82,17 @@ where
     }
 
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
-        let authenticator = &self.gate.authenticator;
-        let mut observer = Observer::start(authenticator.clock(), &request);
-        let peer = peer_info(request.extensions()).cloned();
-        let authentication = match authenticator.identify(request.headers_mut(), peer.as_ref()) {
-            Ok(transport) => authenticator.begin(Head::of(&request), transport),
-            Err(reason) => Authentication::Done(Err(authenticator.rejection(reason, None))),
-        };
-        match authentication {
-            Authentication::Done(result) => match self.gate.admit(result, &mut request, &mut observer) {
-                Ok(admitted) => ResponseFuture::serving(self.inner.call(request), admitted, observer),
-                Err(rejection) => ResponseFuture::refused(rejection),
-            },
-            Authentication::Pending(pending) => {
-                // The service that was polled ready must be the one that is called.
-                let clone = self.inner.clone();
-                let service = mem::replace(&mut self.inner, clone);
-                let gate = self.gate.clone();
-                ResponseFuture::waiting(Waiting { service, request, pending, gate, observer })
+        let mut observer = Observer::start(&self.gate, &request);
+        if let Some(places) = observer.reserve(&self.gate.trail) {
+            let (service, gate) = (self.take_ready(), self.gate.clone());
+            return ResponseFuture::queued(places, Parked { service, request, gate, observer });
+        }
+        match self.gate.enter(&mut request, &mut observer) {
+            Entry::Open(admitted) => ResponseFuture::serving(self.inner.call(request), admitted, observer),
+            Entry::Refused(rejection) => ResponseFuture::refused(rejection),
+            Entry::Pending(pending) => {
+                let (service, gate) = (self.take_ready(), self.gate.clone());
+                ResponseFuture::waiting(pending, Parked { service, request, gate, observer })
             }
         }
     }
@@ -95,6 +103,16 @@ where
 pub(super) struct Gate {
     pub(super) authenticator: Authenticator,
     anonymous: AnonymousRequests,
+    pub(super) trail: Trail,
+}
+
+/// How far a request comes without waiting.
+pub(super) enum Entry {
+    /// To the service.
+    Open(Admitted),
+    Refused(Rejection),
+    /// To something that authentication has to wait for.
+    Pending(Pending),
 }
 
 /// A request goes in.
@@ -105,6 +123,22 @@ pub(super) struct Admitted {
 }
 
 impl Gate {
+    /// Authenticates as far as is possible without waiting.
+    pub(super) fn enter<B>(&self, request: &mut Request<B>, observer: &mut Observer) -> Entry {
+        let peer = peer_info(request.extensions()).cloned();
+        let authentication = match self.authenticator.identify(request.headers_mut(), peer.as_ref()) {
+            Ok(transport) => self.authenticator.begin(Head::of(request), transport),
+            Err(reason) => Authentication::Done(Err(self.authenticator.rejection(reason, None))),
+        };
+        match authentication {
+            Authentication::Done(result) => match self.admit(result, request, observer) {
+                Ok(admitted) => Entry::Open(admitted),
+                Err(rejection) => Entry::Refused(rejection),
+            },
+            Authentication::Pending(pending) => Entry::Pending(pending),
+        }
+    }
+
     /// Puts what is known about the caller into the request's extensions, or
     /// says why the request is refused.
     pub(super) fn admit<B>(
@@ -133,5 +167,11 @@ impl Gate {
         };
         observer.refused(rejection.reason(), rejection.status());
         Err(rejection)
+    }
+
+    pub(super) fn refuse(&self, reason: DenialReason, observer: &mut Observer) -> Rejection {
+        let rejection = self.authenticator.rejection(reason, None);
+        observer.refused(reason, rejection.status());
+        rejection
     }
 }

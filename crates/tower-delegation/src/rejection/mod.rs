@@ -211,7 +211,12 @@ impl Rejection {
         let needs = requirement.and_then(Requirement::needs);
         let name = requirement.map_or("credentials", Requirement::name).to_owned();
         let reason = DenialReason::CredentialsMissing;
-        record.add(Evaluation { requirement: name.into(), denial: Some(reason), effect: Effect::Enforced });
+        record.add(Evaluation {
+            requirement: name.into(),
+            denial: Some(reason),
+            effect: Effect::Enforced,
+            scopes: requirement.and_then(Requirement::demanded_scopes).cloned(),
+        });
         Self { needs, ..Self::new(reason, record.space().clone(), None) }
     }
 
@@ -358,7 +363,12 @@ impl DelegationContext {
     }
 
     fn record_evaluation(&self, requirement: &Requirement, denial: Option<DenialReason>, effect: Effect) {
-        self.record().add(Evaluation { requirement: requirement.shared_name(), denial, effect });
+        self.record().add(Evaluation {
+            requirement: requirement.shared_name(),
+            denial,
+            effect,
+            scopes: requirement.demanded_scopes().cloned(),
+        });
     }
 }
 

@@ -21,7 +21,7 @@ impl Requirement {
     pub fn all_of(mut self, parts: impl IntoIterator<Item = Self>) -> Self {
         let parts = self.adopt(parts);
         self.composition.all.extend(parts);
-        self
+        self.settle()
     }
 
     /// Demands at least one of these. The denial is that of the first that more
@@ -31,7 +31,7 @@ impl Requirement {
     pub fn any_of(mut self, alternatives: impl IntoIterator<Item = Self>) -> Self {
         let alternatives = self.adopt(alternatives);
         self.composition.any.push(alternatives);
-        self
+        self.settle()
     }
 
     /// Demands that this is not the case, beyond doubt: where it fails only

@@ -80,7 +80,7 @@ mod window;
 #[doc = include_str!("../../../../docs/scenarios.md")]
 pub mod scenarios {}
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 use self::{
     applications::Applications, authentication::Authentication, circumstances::Circumstances,
@@ -137,6 +137,8 @@ pub struct Requirement {
     authentication: Authentication,
     scopes: Scopes,
     leniency: Option<Leniency>,
+    /// The scopes demanded, space-delimited, as audit events carry them.
+    demanded_scopes: Option<Arc<str>>,
     /// Does any demand look at the parameters of the path?
     reads_path: bool,
     /// The first mistake.
@@ -176,6 +178,7 @@ impl Requirement {
             authentication: Authentication::default(),
             scopes: Scopes::default(),
             leniency: None,
+            demanded_scopes: None,
             reads_path: false,
             mistake: None,
         }
@@ -219,6 +222,11 @@ impl Requirement {
         self.name.clone()
     }
 
+    /// The scopes demanded, space-delimited.
+    pub(crate) fn demanded_scopes(&self) -> Option<&Arc<str>> {
+        self.demanded_scopes.as_ref()
+    }
+
     /// Does any demand look at the parameters of the path? Whoever calls
     /// [`authorize`](crate::context::DelegationContext::authorize) need not
     /// collect them otherwise.
@@ -244,6 +252,7 @@ impl Requirement {
         if let Some(problem) = found {
             self.add_contradiction(problem);
         }
+        self.demanded_scopes = self.needs().map(|needs| needs.scope.into());
         self
     }
 

@@ -1,0 +1,523 @@
+//! [`AuditEvent`]: what one request leaves on record.
+
+use std::{borrow::Cow, fmt, net::SocketAddr, time::Duration};
+
+use http::{Method, StatusCode};
+use serde::{Serialize, Serializer};
+
+use super::{
+    text::Text,
+    token_hash::{PresentedToken, TokenHash},
+    trace_context::TraceContext,
+};
+use crate::{
+    clock::Timestamp,
+    context::{
+        Actor, Application, ApplicationKind, DelegationContext, Effect, Evaluation, SenderConstraint,
+        SubjectKind, WorkloadIdentity,
+    },
+    reason::DenialReason,
+};
+
+/// What one request leaves on record: who asked, through which application,
+/// what was decided and why.
+///
+/// Values from outside are [`Text`]. The original user is the
+/// [`subject`](Self::subject), however long the chain of actors is. There is no
+/// token in it, only its [keyed hash](Self::token_hash).
+///
+/// Cheap to make: it shares what it tells with the request's context, and
+/// nothing is formatted before a sink asks.
+pub struct AuditEvent {
+    pub(crate) time: Timestamp,
+    pub(crate) latency: Duration,
+    pub(crate) method: Method,
+    pub(crate) route: Option<Route>,
+    pub(crate) status: Option<StatusCode>,
+    pub(crate) delegation: Option<DelegationContext>,
+    pub(crate) evaluations: Vec<Evaluation>,
+    /// Why the layer itself refused the request.
+    pub(crate) refusal: Option<DenialReason>,
+    pub(crate) client_address: Option<SocketAddr>,
+    pub(crate) trace: Option<TraceContext>,
+    pub(crate) token: Option<PresentedToken>,
+}
+
+/// The template of the route, shared with the router.
+#[cfg(feature = "axum")]
+pub(crate) type Route = axum::extract::MatchedPath;
+/// Nobody tells the route without axum.
+#[cfg(not(feature = "axum"))]
+pub(crate) type Route = std::convert::Infallible;
+
+/// What was decided about a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum AuditDecision {
+    /// Every requirement that was evaluated and enforced holds.
+    Allow,
+    /// The layer or a requirement refused, also where the handler answered
+    /// something else than the refusal.
+    Deny,
+    /// No requirement was evaluated: a verified token alone, or none, was enough.
+    None,
+    /// There was no response: the client left, or the handler panicked.
+    Abandoned,
+}
+
+impl AuditDecision {
+    /// The decision in lower case.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Deny => "deny",
+            Self::None => "none",
+            Self::Abandoned => "abandoned",
+        }
+    }
+}
+
+impl AuditEvent {
+    /// When the response's head was there, or the request had ended without one.
+    #[must_use]
+    pub fn time(&self) -> Timestamp {
+        self.time
+    }
+
+    /// From the arrival of the request's head to [`time`](Self::time).
+    #[must_use]
+    pub fn latency(&self) -> Duration {
+        self.latency
+    }
+
+    /// What was decided.
+    #[must_use]
+    pub fn decision(&self) -> AuditDecision {
+        match self.reason() {
+            Some(_) => AuditDecision::Deny,
+            None if self.status.is_none() => AuditDecision::Abandoned,
+            None if self.evaluations.is_empty() => AuditDecision::None,
+            None => AuditDecision::Allow,
+        }
+    }
+
+    /// Why the request was denied. `None` where it was not: a denial that is
+    /// only [recorded](AuditedRequirement::effect) is no reason.
+    #[must_use]
+    pub fn reason(&self) -> Option<DenialReason> {
+        self.refusal.or_else(|| self.evaluations.iter().find_map(Evaluation::refusal))
+    }
+
+    /// Every requirement that was evaluated, in order.
+    pub fn requirements(&self) -> impl ExactSizeIterator<Item = AuditedRequirement<'_>> {
+        self.evaluations.iter().map(AuditedRequirement)
+    }
+
+    /// The status of the response, if there was one.
+    #[must_use]
+    pub fn status(&self) -> Option<StatusCode> {
+        self.status
+    }
+
+    /// The method.
+    #[must_use]
+    pub fn method(&self) -> Text<'_> {
+        Text::new(self.method.as_str())
+    }
+
+    /// The template of the route that matched (feature `axum`), such as
+    /// `/orders/{id}`; never the path that was sent.
+    #[must_use]
+    pub fn route(&self) -> Option<Text<'_>> {
+        #[cfg(feature = "axum")]
+        return self.route.as_ref().map(|route| Text::new(route.as_str()));
+        #[cfg(not(feature = "axum"))]
+        return self.route.map(|never| match never {});
+    }
+
+    /// Who vouches for subject and token.
+    #[must_use]
+    pub fn issuer(&self) -> Option<Text<'_>> {
+        self.delegation.as_ref().map(|delegation| Text::new(delegation.issuer().as_str()))
+    }
+
+    /// The party that the request was made for: the original user, whoever acts.
+    #[must_use]
+    pub fn subject(&self) -> Option<Text<'_>> {
+        self.delegation.as_ref().map(|delegation| Text::new(delegation.subject().id().as_str()))
+    }
+
+    /// What the subject is.
+    #[must_use]
+    pub fn subject_kind(&self) -> Option<SubjectKind> {
+        self.delegation.as_ref().map(|delegation| delegation.subject().kind())
+    }
+
+    /// The application that the token was issued to.
+    #[must_use]
+    pub fn client(&self) -> Option<Text<'_>> {
+        self.delegation.as_ref()?.client().map(|client| Text::new(client.as_str()))
+    }
+
+    /// The registered application of the client, by its name.
+    #[must_use]
+    pub fn application(&self) -> Option<Text<'_>> {
+        self.delegation.as_ref()?.application().map(Application::name).map(Text::new)
+    }
+
+    /// What the client's application is.
+    #[must_use]
+    pub fn application_kind(&self) -> Option<ApplicationKind> {
+        self.delegation.as_ref()?.application().map(Application::kind)
+    }
+
+    /// The registered application that presented the token, by its name: the
+    /// current actor's, else the client's.
+    #[must_use]
+    pub fn presenter(&self) -> Option<Text<'_>> {
+        self.delegation.as_ref()?.presenter().map(Application::name).map(Text::new)
+    }
+
+    /// The party that acted for the subject.
+    #[must_use]
+    pub fn actor(&self) -> Option<AuditedActor<'_>> {
+        self.actors().first().map(AuditedActor)
+    }
+
+    /// Those who acted before, newest first. For the record: nothing was
+    /// granted because of them.
+    pub fn earlier_actors(&self) -> impl ExactSizeIterator<Item = AuditedActor<'_>> {
+        self.actors().iter().skip(1).map(AuditedActor)
+    }
+
+    fn actors(&self) -> &[Actor] {
+        self.delegation.as_ref().map(DelegationContext::actors).unwrap_or_default()
+    }
+
+    /// The workload at the other end of the connection.
+    #[must_use]
+    pub fn workload(&self) -> Option<&WorkloadIdentity> {
+        self.delegation.as_ref()?.workload()
+    }
+
+    /// How the token is tied to its presenter.
+    #[must_use]
+    pub fn sender_constraint(&self) -> Option<SenderConstraint> {
+        self.delegation.as_ref().map(DelegationContext::sender_constraint)
+    }
+
+    /// The scopes that requirements saw, space-delimited.
+    #[must_use]
+    pub fn scopes(&self) -> Option<Text<'_>> {
+        self.delegation.as_ref().map(|delegation| Text::new(delegation.scopes().as_str()))
+    }
+
+    /// The scopes that the token grants, where the registry of applications
+    /// has left some out of [`scopes`](Self::scopes).
+    #[must_use]
+    pub fn token_scopes(&self) -> Option<Text<'_>> {
+        let delegation = self.delegation.as_ref()?;
+        let granted = delegation.token_scopes();
+        (granted != delegation.scopes()).then(|| Text::new(granted.as_str()))
+    }
+
+    /// The customer of the issuer that the token belongs to.
+    #[must_use]
+    pub fn tenant(&self) -> Option<Text<'_>> {
+        self.delegation.as_ref()?.tenant().map(|tenant| Text::new(tenant.as_str()))
+    }
+
+    /// The log-in that the token comes from.
+    #[must_use]
+    pub fn session_id(&self) -> Option<Text<'_>> {
+        self.delegation.as_ref()?.session_id().map(|session| Text::new(session.as_str()))
+    }
+
+    /// The token's own identifier.
+    #[must_use]
+    pub fn token_id(&self) -> Option<Text<'_>> {
+        self.delegation.as_ref().map(|delegation| Text::new(delegation.token_id().as_str()))
+    }
+
+    /// The keyed hash of the token that was presented, good or bad. `None` for
+    /// a request that presents none, or two; and where no
+    /// [`Audit`](super::Audit) is configured.
+    ///
+    /// Takes about a microsecond on each call.
+    #[must_use]
+    pub fn token_hash(&self) -> Option<TokenHash> {
+        self.token.as_ref().map(PresentedToken::hash)
+    }
+
+    /// The trace that the caller says the request belongs to.
+    #[must_use]
+    pub fn trace(&self) -> Option<TraceContext> {
+        self.trace
+    }
+
+    /// The other end of the connection, where the listener tells of it: the
+    /// client, or the proxy in front.
+    #[must_use]
+    pub fn client_address(&self) -> Option<SocketAddr> {
+        self.client_address
+    }
+}
+
+impl fmt::Debug for AuditEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuditEvent")
+            .field("decision", &self.decision())
+            .field("reason", &self.reason())
+            .field("method", &self.method())
+            .field("route", &self.route())
+            .field("subject", &self.subject())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A requirement that was evaluated on the request's way.
+#[derive(Clone, Copy)]
+pub struct AuditedRequirement<'a>(&'a Evaluation);
+
+/// What came of a requirement's denial.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum AuditedEffect<'a> {
+    /// The request was refused.
+    Enforced,
+    /// It was recorded, and the request went on: the requirement is on trial.
+    Shadowed,
+    /// An explicit exception let the request go on, for this reason.
+    Excepted(Text<'a>),
+}
+
+impl<'a> AuditedRequirement<'a> {
+    /// The requirement's name.
+    #[must_use]
+    pub fn name(self) -> Text<'a> {
+        Text::new(&self.0.requirement)
+    }
+
+    /// The first demand that failed; `None` if all hold.
+    #[must_use]
+    pub fn denial(self) -> Option<DenialReason> {
+        self.0.denial
+    }
+
+    /// What came of the denial; `None` if there was none.
+    #[must_use]
+    pub fn effect(self) -> Option<AuditedEffect<'a>> {
+        self.0.denial?;
+        Some(match &self.0.effect {
+            Effect::Enforced => AuditedEffect::Enforced,
+            Effect::Shadowed => AuditedEffect::Shadowed,
+            Effect::Excepted(why) => AuditedEffect::Excepted(Text::new(why)),
+        })
+    }
+
+    /// The scopes that it demands, space-delimited, as a challenge names them.
+    #[must_use]
+    pub fn scopes(self) -> Option<Text<'a>> {
+        self.0.scopes.as_deref().map(Text::new)
+    }
+
+    /// `allow`, `deny`, `deny (shadow)` or `deny (exception)`: only the second
+    /// ended the request.
+    #[must_use]
+    pub fn outcome(self) -> &'static str {
+        match self.effect() {
+            None => "allow",
+            Some(AuditedEffect::Enforced) => "deny",
+            Some(AuditedEffect::Shadowed) => "deny (shadow)",
+            Some(AuditedEffect::Excepted(_)) => "deny (exception)",
+        }
+    }
+}
+
+impl fmt::Debug for AuditedRequirement<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.name(), self.outcome())
+    }
+}
+
+impl Serialize for AuditedRequirement<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Record<'a> {
+            name: Text<'a>,
+            outcome: &'static str,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            reason: Option<&'static str>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            exception: Option<Text<'a>>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            scopes: Option<Text<'a>>,
+        }
+        let exception = match self.effect() {
+            Some(AuditedEffect::Excepted(why)) => Some(why),
+            _ => None,
+        };
+        Record {
+            name: self.name(),
+            outcome: self.outcome(),
+            reason: self.denial().map(DenialReason::code),
+            exception,
+            scopes: self.scopes(),
+        }
+        .serialize(serializer)
+    }
+}
+
+/// A party that acts, or acted, for the subject.
+#[derive(Clone, Copy)]
+pub struct AuditedActor<'a>(&'a Actor);
+
+impl<'a> AuditedActor<'a> {
+    /// Who vouches for the actor.
+    #[must_use]
+    pub fn issuer(self) -> Text<'a> {
+        Text::new(self.0.issuer().as_str())
+    }
+
+    /// The actor's identifier.
+    #[must_use]
+    pub fn id(self) -> Text<'a> {
+        Text::new(self.0.id().as_str())
+    }
+}
+
+impl fmt::Debug for AuditedActor<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.id(), f)
+    }
+}
+
+impl Serialize for AuditedActor<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Record<'a> {
+            issuer: Text<'a>,
+            id: Text<'a>,
+        }
+        Record { issuer: self.issuer(), id: self.id() }.serialize(serializer)
+    }
+}
+
+/// The SPIFFE ID of a workload, or else the thumbprint of its certificate in hex.
+pub(super) fn workload_name(workload: &WorkloadIdentity) -> Option<Cow<'_, str>> {
+    match (workload.spiffe_id(), workload.thumbprint()) {
+        (Some(id), _) => Some(Cow::Borrowed(id.as_str())),
+        (None, Some(thumbprint)) => Some(Cow::Owned(hex(thumbprint))),
+        (None, None) => None,
+    }
+}
+
+/// Lower-case hex.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(evaluations: Vec<Evaluation>, refusal: Option<DenialReason>, status: Option<u16>) -> AuditEvent {
+        AuditEvent {
+            time: Timestamp::from_unix_seconds(0),
+            latency: Duration::ZERO,
+            method: Method::GET,
+            route: None,
+            status: status.map(|status| StatusCode::from_u16(status).unwrap()),
+            delegation: None,
+            evaluations,
+            refusal,
+            client_address: None,
+            trace: None,
+            token: None,
+        }
+    }
+
+    fn evaluation(denial: Option<DenialReason>, effect: Effect) -> Evaluation {
+        Evaluation { requirement: "order".into(), denial, effect, scopes: None }
+    }
+
+    #[test]
+    fn only_an_enforced_denial_is_a_refusal() {
+        let missing = Some(DenialReason::ScopeMissing);
+        let exception = || Effect::Excepted("until the\nmigration".into());
+        let outcome = |denial, effect| evaluation(denial, effect);
+        for (name, evaluations, decision, reason, outcomes) in [
+            ("none", vec![], "none", None, &[][..]),
+            ("allowed", vec![outcome(None, Effect::Enforced)], "allow", None, &["allow"]),
+            ("denied", vec![outcome(missing, Effect::Enforced)], "deny", missing, &["deny"]),
+            ("shadowed", vec![outcome(missing, Effect::Shadowed)], "allow", None, &["deny (shadow)"]),
+            ("excepted", vec![outcome(missing, exception())], "allow", None, &["deny (exception)"]),
+            ("on trial, and it holds", vec![outcome(None, Effect::Shadowed)], "allow", None, &["allow"]),
+            (
+                "shadowed, then denied",
+                vec![
+                    outcome(Some(DenialReason::ActorNotAllowed), Effect::Shadowed),
+                    outcome(missing, Effect::Enforced),
+                ],
+                "deny",
+                missing,
+                &["deny (shadow)", "deny"],
+            ),
+        ] {
+            let event = event(evaluations, None, Some(200));
+            assert_eq!(event.decision().as_str(), decision, "{name}");
+            assert_eq!(event.reason(), reason, "{name}");
+            let all: Vec<_> = event.requirements().map(AuditedRequirement::outcome).collect();
+            assert_eq!(all, outcomes, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_or_a_missing_answer_decides_without_a_requirement() {
+        let expired = Some(DenialReason::TokenExpired);
+        for (name, event, decision) in [
+            ("the layer refused", event(vec![], expired, Some(401)), AuditDecision::Deny),
+            ("no answer", event(vec![], None, None), AuditDecision::Abandoned),
+            (
+                "no answer to what was allowed",
+                event(vec![evaluation(None, Effect::Enforced)], None, None),
+                AuditDecision::Abandoned,
+            ),
+            (
+                "no answer to what was denied",
+                event(vec![evaluation(expired, Effect::Enforced)], None, None),
+                AuditDecision::Deny,
+            ),
+        ] {
+            assert_eq!(event.decision(), decision, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_requirement_tells_what_came_of_it() {
+        let missing = Some(DenialReason::ScopeMissing);
+        for (evaluation, expected) in [
+            (evaluation(None, Effect::Enforced), r#"{"name":"order","outcome":"allow"}"#),
+            (
+                evaluation(missing, Effect::Shadowed),
+                r#"{"name":"order","outcome":"deny (shadow)","reason":"scope_missing"}"#,
+            ),
+            (
+                evaluation(missing, Effect::Excepted("until\nMay".into())),
+                r#"{"name":"order","outcome":"deny (exception)","reason":"scope_missing","exception":"until\nMay"}"#,
+            ),
+        ] {
+            assert_eq!(serde_json::to_string(&AuditedRequirement(&evaluation)).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn an_event_shows_no_token() {
+        let mut headers = http::HeaderMap::new();
+        headers.insert(http::header::AUTHORIZATION, "Bearer secret".parse().unwrap());
+        let key = crate::audit::TokenHashKey::random().unwrap();
+        let event = AuditEvent { token: PresentedToken::of(&headers, &key), ..event(vec![], None, None) };
+        assert!(event.token_hash().is_some() && !format!("{event:?}").contains("secret"));
+    }
+}

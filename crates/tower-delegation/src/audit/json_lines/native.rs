@@ -1,0 +1,140 @@
+//! This crate's own format.
+
+use serde::{Serialize, Serializer};
+
+use super::{Format, Time};
+use crate::{
+    audit::{
+        AuditEvent, AuditedActor, AuditedRequirement,
+        event::workload_name,
+        text::Text,
+        token_hash::TokenHash,
+        trace_context::{SpanId, TraceId},
+    },
+    context::{ApplicationKind, SenderConstraint, SubjectKind, WorkloadIdentity},
+    reason::DenialReason,
+};
+
+/// Every field under the name that [the guide](crate::audit::guide) gives it.
+#[derive(Clone, Copy, Debug, Default)]
+#[expect(clippy::exhaustive_structs, reason = "a name to be written down")]
+pub struct NativeFormat;
+
+/// What [`NativeFormat`] writes.
+#[derive(Debug, Serialize)]
+pub struct NativeRecord<'a> {
+    time: Time,
+    decision: &'static str,
+    #[serde(flatten)]
+    details: Details<'a>,
+}
+
+/// What no standard has a name for stands under these, in every format.
+#[derive(Debug, Serialize)]
+pub(super) struct Details<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<u16>,
+    method: Text<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    route: Option<Text<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    requirements: Vec<AuditedRequirement<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    issuer: Option<Text<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject: Option<Text<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject_kind: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client: Option<Text<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    application: Option<Text<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    application_kind: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    presenter: Option<Text<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tenant: Option<Text<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session_id: Option<Text<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    actor: Option<AuditedActor<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    earlier_actors: Vec<AuditedActor<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scopes: Option<Text<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token_scopes: Option<Text<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sender_constraint: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    workload: Option<Workload<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token_id: Option<Text<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token_hash: Option<TokenHash>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace_id: Option<TraceId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    span_id: Option<SpanId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_address: Option<std::net::SocketAddr>,
+    duration_us: u64,
+}
+
+impl Format for NativeFormat {
+    type Record<'a> = NativeRecord<'a>;
+
+    fn record<'a>(&self, event: &'a AuditEvent) -> NativeRecord<'a> {
+        NativeRecord {
+            time: Time(event.time()),
+            decision: event.decision().as_str(),
+            details: Details::of(event),
+        }
+    }
+}
+
+impl<'a> Details<'a> {
+    pub(super) fn of(event: &'a AuditEvent) -> Self {
+        Self {
+            reason: event.reason().map(DenialReason::code),
+            status: event.status().map(|status| status.as_u16()),
+            method: event.method(),
+            route: event.route(),
+            requirements: event.requirements().collect(),
+            issuer: event.issuer(),
+            subject: event.subject(),
+            subject_kind: event.subject_kind().map(SubjectKind::as_str),
+            client: event.client(),
+            application: event.application(),
+            application_kind: event.application_kind().map(ApplicationKind::as_str),
+            presenter: event.presenter(),
+            tenant: event.tenant(),
+            session_id: event.session_id(),
+            actor: event.actor(),
+            earlier_actors: event.earlier_actors().collect(),
+            scopes: event.scopes(),
+            token_scopes: event.token_scopes(),
+            sender_constraint: event.sender_constraint().map(SenderConstraint::as_str),
+            workload: event.workload().map(Workload),
+            token_id: event.token_id(),
+            token_hash: event.token_hash(),
+            trace_id: event.trace().map(|trace| trace.trace_id()),
+            span_id: event.trace().map(|trace| trace.span_id()),
+            client_address: event.client_address(),
+            duration_us: u64::try_from(event.latency().as_micros()).unwrap_or(u64::MAX),
+        }
+    }
+}
+
+/// The SPIFFE ID, or else the thumbprint.
+#[derive(Clone, Copy, Debug)]
+struct Workload<'a>(&'a WorkloadIdentity);
+
+impl Serialize for Workload<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Text::new(&workload_name(self.0).unwrap_or_default()).serialize(serializer)
+    }
+}

@@ -1,0 +1,204 @@
+//! [`TokenHash`]: tells two tokens apart, and neither of them.
+
+use std::{fmt, sync::Arc};
+
+use aws_lc_rs::{hmac, rand};
+use http::{HeaderMap, header::AUTHORIZATION};
+use serde::{Serialize, Serializer};
+
+use crate::{credential::MAX_TOKEN_LEN, error::ConfigError};
+
+/// The least bytes of a key: as many as the hash has (RFC 2104 section 3).
+const MIN_KEY_LEN: usize = 32;
+
+/// Up to here a token waits for its hash as a copy; the hash of a longer one
+/// is made at once, so that what strangers send does not fill the memory.
+const MAX_COPY_LEN: usize = 4096;
+
+/// The secret under which audit events name tokens. Cheap to clone.
+///
+/// A hash without a key could be searched for by whoever holds a guess; this
+/// one only by who holds the key. Give one to find the same token in the
+/// records of several processes, or to look for a token that has leaked:
+///
+/// ```sh
+/// printf %s "$TOKEN" | openssl dgst -sha256 -mac HMAC -macopt hexkey:"$KEY"
+/// ```
+#[derive(Clone)]
+pub struct TokenHashKey(Arc<hmac::Key>);
+
+impl TokenHashKey {
+    /// Takes a key of at least 32 random bytes.
+    ///
+    /// # Errors
+    /// [`ConfigError::OutOfRange`] if there are fewer.
+    pub fn new(key: &[u8]) -> Result<Self, ConfigError> {
+        if key.len() < MIN_KEY_LEN {
+            return Err(ConfigError::OutOfRange {
+                setting: "bytes of the token hash's key",
+                value: u64::try_from(key.len()).unwrap_or(u64::MAX),
+                expected: "32 or more",
+            });
+        }
+        Ok(Self::of(key))
+    }
+
+    /// A key that nobody knows, and that is gone with the process. `None` if
+    /// the machine has no randomness: then tokens have no hash.
+    pub(crate) fn random() -> Option<Self> {
+        let mut key = [0; MIN_KEY_LEN];
+        rand::fill(&mut key).ok()?;
+        Some(Self::of(&key))
+    }
+
+    fn of(key: &[u8]) -> Self {
+        Self(Arc::new(hmac::Key::new(hmac::HMAC_SHA256, key)))
+    }
+
+    fn hash(&self, token: &[u8]) -> TokenHash {
+        TokenHash(hmac::sign(&self.0, token))
+    }
+}
+
+impl fmt::Debug for TokenHashKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenHashKey").finish_non_exhaustive()
+    }
+}
+
+/// HMAC-SHA-256 of a token under the layer's [`TokenHashKey`]: 64 digits of
+/// lower-case hex.
+#[derive(Clone, Copy)]
+pub struct TokenHash(hmac::Tag);
+
+impl fmt::Display for TokenHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.as_ref().iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for TokenHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl Serialize for TokenHash {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// The token of a request, on its way to its hash. Hashing takes about a
+/// microsecond, so it is left to the thread that writes.
+pub(crate) struct PresentedToken {
+    key: TokenHashKey,
+    form: Form,
+}
+
+enum Form {
+    Copy(Box<[u8]>),
+    Hash(TokenHash),
+}
+
+impl PresentedToken {
+    /// What stands behind the scheme of the one `Authorization` field, good or bad.
+    pub(crate) fn of(headers: &HeaderMap, key: &TokenHashKey) -> Option<Self> {
+        let mut fields = headers.get_all(AUTHORIZATION).iter();
+        let (field, None) = (fields.next()?.as_bytes(), fields.next()) else { return None };
+        let space = field.iter().position(|byte| *byte == b' ')?;
+        let (scheme, token) = field.split_at_checked(space)?;
+        if !scheme.eq_ignore_ascii_case(b"Bearer") && !scheme.eq_ignore_ascii_case(b"DPoP") {
+            return None;
+        }
+        let token = token.trim_ascii_start();
+        if token.is_empty() || token.len() > MAX_TOKEN_LEN {
+            return None;
+        }
+        let form =
+            if token.len() <= MAX_COPY_LEN { Form::Copy(token.into()) } else { Form::Hash(key.hash(token)) };
+        Some(Self { key: key.clone(), form })
+    }
+
+    pub(crate) fn hash(&self) -> TokenHash {
+        match &self.form {
+            Form::Copy(token) => self.key.hash(token),
+            Form::Hash(hash) => *hash,
+        }
+    }
+}
+
+impl fmt::Debug for PresentedToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PresentedToken").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hash(fields: &[&str]) -> Option<String> {
+        let mut headers = HeaderMap::new();
+        for field in fields {
+            headers.append(AUTHORIZATION, field.parse().unwrap());
+        }
+        let key = TokenHashKey::new(&[0x0b; 32]).unwrap();
+        PresentedToken::of(&headers, &key).map(|token| token.hash().to_string())
+    }
+
+    #[test]
+    fn the_scheme_and_its_spaces_are_not_part_of_the_token() {
+        let one = hash(&["Bearer abc.def"]).unwrap();
+        assert_eq!(one.len(), 64);
+        for same in ["bearer abc.def", "BEARER   abc.def", "DPoP abc.def"] {
+            assert_eq!(hash(&[same]).as_deref(), Some(&*one), "{same}");
+        }
+        assert_ne!(hash(&["Bearer abc.deg"]).unwrap(), one);
+    }
+
+    #[test]
+    fn long_tokens_hash_like_short_ones() {
+        let key = TokenHashKey::new(&[0x0b; 32]).unwrap();
+        for length in [MAX_COPY_LEN, MAX_COPY_LEN + 1, MAX_TOKEN_LEN] {
+            let token = "a".repeat(length);
+            let expected = key.hash(token.as_bytes()).to_string();
+            assert_eq!(hash(&[&format!("Bearer {token}")]), Some(expected), "{length}");
+        }
+    }
+
+    #[test]
+    fn no_token_no_hash() {
+        let huge = format!("Bearer {}", "a".repeat(MAX_TOKEN_LEN + 1));
+        for (name, fields) in [
+            ("no field", &[][..]),
+            ("two fields", &["Bearer a", "Bearer b"]),
+            ("another scheme", &["Basic YTpi"]),
+            ("nothing behind the scheme", &["Bearer  "]),
+            ("the scheme alone", &["Bearer"]),
+            ("too long to be one", &[&huge]),
+        ] {
+            assert_eq!(hash(fields), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn keys_are_long_and_secret() {
+        assert!(TokenHashKey::new(&[7; 31]).is_err());
+        let key = TokenHashKey::new(&[7; 32]).unwrap();
+        assert_eq!(format!("{key:?}"), "TokenHashKey { .. }");
+        let mut headers = HeaderMap::new();
+        headers.insert(AUTHORIZATION, "Bearer secret".parse().unwrap());
+        assert!(!format!("{:?}", PresentedToken::of(&headers, &key)).contains("secret"));
+        let other = TokenHashKey::random().unwrap();
+        assert_ne!(key.hash(b"t").to_string(), other.hash(b"t").to_string());
+    }
+
+    /// RFC 4231 section 4.4 has a key of 25 bytes; this is its section 4.7.
+    #[test]
+    fn the_hash_is_hmac_sha_256() {
+        let key = TokenHashKey::new(&[0xaa; 131]).unwrap();
+        let hash = key.hash(b"Test Using Larger Than Block-Size Key - Hash Key First").to_string();
+        assert_eq!(hash, "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54");
+    }
+}

@@ -1,0 +1,113 @@
+//! [`TracingSink`]: one `tracing` event per request.
+
+use std::fmt;
+
+use http::StatusCode;
+use tracing::{Level, field::display as shown};
+
+use super::{AuditEvent, AuditSink, SinkError, event::workload_name, text::Text};
+use crate::{
+    context::{ApplicationKind, SenderConstraint, SubjectKind},
+    reason::{DenialReason, RejectionKind},
+};
+
+/// The `tracing` target of audit events.
+pub const TARGET: &str = "tower_delegation::audit";
+
+/// Hands each event to the process's `tracing` subscriber, under [`TARGET`]:
+/// what a layer does that has no [`Audit`](super::Audit) of its own.
+///
+/// Level `INFO`; `ERROR` where the service is wired wrongly, `WARN` where
+/// something of ours could not be reached. No subscriber asks for the target:
+/// no event is made, nothing is paid. Belongs behind
+/// [`Audit::inline`](super::Audit::inline), so that events stand in the
+/// request's own span.
+#[derive(Clone, Copy, Debug, Default)]
+#[expect(clippy::exhaustive_structs, reason = "a name to be written down")]
+pub struct TracingSink;
+
+impl AuditSink for TracingSink {
+    fn record(&self, event: &AuditEvent) -> Result<(), SinkError> {
+        emit(event);
+        Ok(())
+    }
+
+    fn is_enabled(&self) -> bool {
+        tracing::enabled!(target: TARGET, Level::ERROR)
+    }
+}
+
+fn emit(event: &AuditEvent) {
+    let decision = event.decision().as_str();
+    let workload = event.workload().and_then(workload_name);
+    macro_rules! event {
+        ($level:expr) => {
+            tracing::event!(
+                target: TARGET,
+                $level,
+                decision,
+                reason = event.reason().map(DenialReason::code),
+                status = event.status().as_ref().map(StatusCode::as_u16),
+                method = %event.method(),
+                route = event.route().map(shown),
+                requirements = (event.requirements().len() > 0).then(|| shown(Requirements(event))),
+                issuer = event.issuer().map(shown),
+                subject = event.subject().map(shown),
+                subject_kind = event.subject_kind().map(SubjectKind::as_str),
+                client = event.client().map(shown),
+                tenant = event.tenant().map(shown),
+                actor = event.actor().map(|actor| shown(actor.id())),
+                earlier_actors = (event.earlier_actors().len() > 0).then(|| shown(EarlierActors(event))),
+                scopes = event.scopes().map(shown),
+                application = event.application().map(shown),
+                application_kind = event.application_kind().map(ApplicationKind::as_str),
+                presenter = event.presenter().map(shown),
+                sender_constraint = event.sender_constraint().map(SenderConstraint::as_str),
+                workload = workload.as_deref().map(|workload| shown(Text::new(workload))),
+                token_id = event.token_id().map(shown),
+                trace_id = event.trace().map(|trace| shown(trace.trace_id())),
+                client_address = event.client_address().map(shown),
+                duration_us = u64::try_from(event.latency().as_micros()).unwrap_or(u64::MAX),
+                "request {decision}",
+            )
+        };
+    }
+    match event.reason().map(DenialReason::kind) {
+        Some(RejectionKind::Misconfigured) => event!(Level::ERROR),
+        Some(RejectionKind::Unavailable) => event!(Level::WARN),
+        Some(_) | None => event!(Level::INFO),
+    }
+}
+
+/// The names of the requirements; those that do not hold with what came of it.
+struct Requirements<'a>(&'a AuditEvent);
+
+impl fmt::Display for Requirements<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, requirement) in self.0.requirements().enumerate() {
+            if number > 0 {
+                f.write_str(", ")?;
+            }
+            fmt::Display::fmt(&requirement.name(), f)?;
+            if requirement.denial().is_some() {
+                write!(f, ": {}", requirement.outcome())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Their identifiers, newest first.
+struct EarlierActors<'a>(&'a AuditEvent);
+
+impl fmt::Display for EarlierActors<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, actor) in self.0.earlier_actors().enumerate() {
+            if number > 0 {
+                f.write_str(" ")?;
+            }
+            fmt::Display::fmt(&actor.id(), f)?;
+        }
+        Ok(())
+    }
+}
