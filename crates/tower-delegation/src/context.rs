@@ -322,9 +322,21 @@ impl DelegationContext {
         &self.0.circumstances
     }
 
+    pub(crate) fn token(&self) -> &VerifiedToken {
+        &self.0.token
+    }
+
     pub(crate) fn record(&self) -> &RequestRecord {
         &self.0.record
     }
+}
+
+/// A verified token that was refused for who presented it, or where, and who that
+/// was: for the audit trail, never for a handler.
+#[derive(Clone)]
+pub(crate) struct Refused {
+    pub(crate) token: VerifiedToken,
+    pub(crate) workload: Option<WorkloadIdentity>,
 }
 
 impl fmt::Debug for DelegationContext {

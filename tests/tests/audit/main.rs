@@ -106,6 +106,10 @@ impl Memory {
         self.sink().format(format)
     }
 
+    fn clear(&self) {
+        self.0.lock().unwrap().clear();
+    }
+
     fn text(&self) -> String {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
     }

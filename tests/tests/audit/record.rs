@@ -7,10 +7,12 @@ use http::{Request, StatusCode, header::AUTHORIZATION};
 use serde_json::json;
 use tower::ServiceExt as _;
 use tower_delegation::{
-    DelegationContext, RequestFacts, Requirement,
+    Applications, DelegationContext, RequestFacts, Requirement,
+    application::{Application, ApplicationKind},
     audit::{Audit, NativeFormat, TracingSink},
     clock::Clock as _,
     credential::PeerInfo,
+    revocation::{InMemoryRevocations, Revocation},
 };
 
 use crate::{Memory, World, call, inline, request, router};
@@ -219,4 +221,60 @@ async fn several_sinks_each_hear_of_each_request() {
     let recorded: Vec<_> = layer.status().audit.iter().map(|sink| sink.recorded).collect();
     assert_eq!(recorded, [10, 10, 10]);
     let _ = router.oneshot(request("/open", &token)).await;
+}
+
+/// The original user is never lost: also not where the token is good, and who
+/// presents it is the reason to refuse.
+#[tokio::test]
+async fn a_good_token_that_is_refused_names_its_user() {
+    let world = World::new().await;
+    let revocations = InMemoryRevocations::builder().clock(world.clock.clone()).build();
+    revocations.revoke(Revocation::subject(world.idp.issuer(), "mallory")).unwrap();
+    let registry = Application::builder("shop-web", ApplicationKind::Application)
+        .issuer(world.idp.issuer())
+        .client_id("shop-web")
+        .allow_any_workload()
+        .scopes(["orders:read"])
+        .acts_for_users();
+    let registry = Applications::builder().application(registry).build().unwrap();
+    let memory = Memory::default();
+    let layer = world.layer().revocations(revocations).applications(registry);
+    let layer = layer.audit(Audit::inline(memory.sink())).build().unwrap();
+    layer.warm_up().await.unwrap();
+    let token = || world.token().actor("copilot").earlier_actor("planner");
+    for (name, token, subject, client, reason) in [
+        ("revoked", world.token().subject("mallory"), "mallory", "shop-web", "subject_revoked"),
+        ("no such client", world.token().client("newsletter"), "alice", "newsletter", "client_unregistered"),
+        ("no such actor", token(), "alice", "shop-web", "actor_unregistered"),
+        (
+            "bound to a certificate",
+            world.token().bound_to_certificate(b"somebody's"),
+            "alice",
+            "shop-web",
+            "confirmation_unsupported",
+        ),
+    ] {
+        memory.clear();
+        let status = call(&router(&layer), request("/open", &token.sign())).await;
+        assert!(status.is_client_error(), "{name}");
+        let event = memory.one();
+        let has = |member: &str, value: &str| assert_eq!(event[member], value, "{name}: {member}");
+        has("decision", "deny");
+        has("reason", reason);
+        has("issuer", world.idp.issuer());
+        has("subject", subject);
+        has("client", client);
+        has("scopes", "orders:read");
+        assert!(event["token_id"].is_string(), "{name}");
+        assert!(event.get("sender_constraint").is_none(), "{name}");
+        if reason == "actor_unregistered" {
+            assert_eq!(event["actor"]["id"], "copilot");
+            assert_eq!(event["earlier_actors"][0]["id"], "planner");
+        }
+    }
+    // A token that is not good says nothing that could be believed.
+    memory.clear();
+    call(&router(&layer), request("/open", &world.token().tamper_payload().sign())).await;
+    let event = memory.one();
+    assert!(event.get("subject").is_none() && event.get("issuer").is_none());
 }

@@ -13,10 +13,11 @@ use super::{
 use crate::{
     clock::Timestamp,
     context::{
-        Actor, Application, ApplicationKind, DelegationContext, Effect, Evaluation, SenderConstraint,
-        SubjectKind, WorkloadIdentity,
+        Actor, Application, ApplicationKind, DelegationContext, Effect, Evaluation, Refused,
+        SenderConstraint, SubjectKind, WorkloadIdentity,
     },
     reason::DenialReason,
+    token::{Facts, VerifiedToken},
 };
 
 /// What one request leaves on record: who asked, through which application,
@@ -35,6 +36,8 @@ pub struct AuditEvent {
     pub(crate) route: Option<Route>,
     pub(crate) status: Option<StatusCode>,
     pub(crate) delegation: Option<DelegationContext>,
+    /// Whose good token the layer refused; then there is no context.
+    pub(crate) refused: Option<Refused>,
     pub(crate) evaluations: Vec<Evaluation>,
     /// Why the layer itself refused the request.
     pub(crate) refusal: Option<DenialReason>,
@@ -136,28 +139,35 @@ impl AuditEvent {
         return self.route.map(|never| match never {});
     }
 
+    /// What the token says, if it is a good one: also where it was refused for who
+    /// presented it.
+    fn facts(&self) -> Option<&Facts> {
+        let of_context = self.delegation.as_ref().map(DelegationContext::token);
+        of_context.or_else(|| self.refused.as_ref().map(|refused| &refused.token)).map(VerifiedToken::facts)
+    }
+
     /// Who vouches for subject and token.
     #[must_use]
     pub fn issuer(&self) -> Option<Text<'_>> {
-        self.delegation.as_ref().map(|delegation| Text::new(delegation.issuer().as_str()))
+        self.facts().map(|facts| Text::new(facts.subject.issuer().as_str()))
     }
 
     /// The party that the request was made for: the original user, whoever acts.
     #[must_use]
     pub fn subject(&self) -> Option<Text<'_>> {
-        self.delegation.as_ref().map(|delegation| Text::new(delegation.subject().id().as_str()))
+        self.facts().map(|facts| Text::new(facts.subject.id().as_str()))
     }
 
     /// What the subject is.
     #[must_use]
     pub fn subject_kind(&self) -> Option<SubjectKind> {
-        self.delegation.as_ref().map(|delegation| delegation.subject().kind())
+        self.facts().map(|facts| facts.subject.kind())
     }
 
     /// The application that the token was issued to.
     #[must_use]
     pub fn client(&self) -> Option<Text<'_>> {
-        self.delegation.as_ref()?.client().map(|client| Text::new(client.as_str()))
+        self.facts()?.client.as_ref().map(|client| Text::new(client.as_str()))
     }
 
     /// The registered application of the client, by its name.
@@ -192,25 +202,31 @@ impl AuditEvent {
     }
 
     fn actors(&self) -> &[Actor] {
-        self.delegation.as_ref().map(DelegationContext::actors).unwrap_or_default()
+        self.facts().map(|facts| &*facts.actors).unwrap_or_default()
     }
 
     /// The workload at the other end of the connection.
     #[must_use]
     pub fn workload(&self) -> Option<&WorkloadIdentity> {
-        self.delegation.as_ref()?.workload()
+        match (&self.delegation, &self.refused) {
+            (Some(delegation), _) => delegation.workload(),
+            (None, refused) => refused.as_ref()?.workload.as_ref(),
+        }
     }
 
-    /// How the token is tied to its presenter.
+    /// How the token is tied to its presenter. `None` where the layer refused it.
     #[must_use]
     pub fn sender_constraint(&self) -> Option<SenderConstraint> {
         self.delegation.as_ref().map(DelegationContext::sender_constraint)
     }
 
-    /// The scopes that requirements saw, space-delimited.
+    /// The scopes that requirements saw, space-delimited; those of the token where
+    /// the layer refused it before any did.
     #[must_use]
     pub fn scopes(&self) -> Option<Text<'_>> {
-        self.delegation.as_ref().map(|delegation| Text::new(delegation.scopes().as_str()))
+        let seen = self.delegation.as_ref().map(DelegationContext::scopes);
+        let scopes = seen.or_else(|| self.facts().map(|facts| &facts.scopes))?;
+        Some(Text::new(scopes.as_str()))
     }
 
     /// The scopes that the token grants, where the registry of applications
@@ -225,19 +241,19 @@ impl AuditEvent {
     /// The customer of the issuer that the token belongs to.
     #[must_use]
     pub fn tenant(&self) -> Option<Text<'_>> {
-        self.delegation.as_ref()?.tenant().map(|tenant| Text::new(tenant.as_str()))
+        self.facts()?.tenant.as_ref().map(|tenant| Text::new(tenant.as_str()))
     }
 
     /// The log-in that the token comes from.
     #[must_use]
     pub fn session_id(&self) -> Option<Text<'_>> {
-        self.delegation.as_ref()?.session_id().map(|session| Text::new(session.as_str()))
+        self.facts()?.session.as_ref().map(|session| Text::new(session.as_str()))
     }
 
     /// The token's own identifier.
     #[must_use]
     pub fn token_id(&self) -> Option<Text<'_>> {
-        self.delegation.as_ref().map(|delegation| Text::new(delegation.token_id().as_str()))
+        self.facts().map(|facts| Text::new(facts.token_id.as_str()))
     }
 
     /// The keyed hash of the token that was presented, good or bad. `None` for
@@ -430,6 +446,7 @@ mod tests {
             route: None,
             status: status.map(|status| StatusCode::from_u16(status).unwrap()),
             delegation: None,
+            refused: None,
             evaluations,
             refusal,
             client_address: None,

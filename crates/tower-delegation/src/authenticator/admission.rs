@@ -7,7 +7,7 @@ use http::HeaderValue;
 use super::{Authentication, Authenticator, Pending, revocation_query};
 use crate::{
     application::{Evidence, Registration},
-    context::{Circumstances, DelegationContext, RequestRecord, SenderConstraint},
+    context::{Circumstances, DelegationContext, Refused, RequestRecord, SenderConstraint},
     credential::{Credential, Scheme, WorkloadIdentity},
     proof::{self, Presentation, PresentingRequest, SingleUse, Transport},
     reason::DenialReason,
@@ -39,17 +39,24 @@ impl Authenticator {
     ) -> Authentication {
         let scheme = credential.scheme();
         let presentation = Presentation { credential, transport: &transport, request };
-        let proved = token.and_then(|token| {
+        let token = match token {
+            Ok(token) => token,
+            Err(reason) => return Authentication::Done(Err(self.refusal(reason, scheme))),
+        };
+        let prove = || {
             let confirmation = token.facts().confirmation.as_ref();
             let now = || self.clock().now();
             let proved = proof::check(confirmation, presentation, self.0.dpop.as_ref(), now)?;
             let registration = self.check_presenter(&token, &transport, proved.constraint)?;
             self.check_revocation(&token, &transport)?;
-            Ok((token, proved, registration))
-        });
-        let (token, proved, registration) = match proved {
+            Ok((proved, registration))
+        };
+        let (proved, registration) = match prove() {
             Ok(proved) => proved,
-            Err(reason) => return Authentication::Done(Err(self.refusal(reason, scheme))),
+            Err(reason) => {
+                let refused = Refused { token, workload: transport.workload() };
+                return Authentication::Done(Err(self.refusal(reason, scheme).of(refused)));
+            }
         };
         let (constraint, dpop_nonce) = (proved.constraint, proved.dpop_nonce);
         let workload = transport.workload();
@@ -107,7 +114,8 @@ impl Authenticator {
                 }
             }
         };
-        Err(self.refusal(reason, admission.scheme))
+        let Admission { token, scheme, workload, .. } = admission;
+        Err(self.refusal(reason, scheme).of(Refused { token, workload }))
     }
 
     fn admit(&self, admission: Admission) -> DelegationContext {

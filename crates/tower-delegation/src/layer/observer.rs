@@ -9,7 +9,7 @@ use crate::{
     audit::{AuditEvent, COUNTED, PendingPlaces, Places, PresentedToken, Route, TraceContext, Trail},
     authenticator::peer_info,
     clock::Clock,
-    context::{Anonymous, DelegationContext, RequestRecord},
+    context::{Anonymous, DelegationContext, Refused, RequestRecord},
     credential::PeerInfo,
     reason::DenialReason,
 };
@@ -39,6 +39,8 @@ struct Observed {
 pub(super) enum Caller {
     Unknown,
     Anonymous(Anonymous),
+    /// Their token is good, and they may not present it.
+    Refused(Refused),
     Known(DelegationContext),
 }
 
@@ -130,12 +132,13 @@ impl Observed {
     }
 
     fn emit(self, refusal: Option<DenialReason>, status: Option<StatusCode>) {
-        let (delegation, evaluations) = match self.caller {
-            Caller::Unknown => (None, Vec::new()),
-            Caller::Anonymous(anonymous) => (None, anonymous.record().take()),
+        let (delegation, refused, evaluations) = match self.caller {
+            Caller::Unknown => (None, None, Vec::new()),
+            Caller::Anonymous(anonymous) => (None, None, anonymous.record().take()),
+            Caller::Refused(refused) => (None, Some(refused), Vec::new()),
             Caller::Known(delegation) => {
                 let evaluations = RequestRecord::take(delegation.record());
-                (Some(delegation), evaluations)
+                (Some(delegation), None, evaluations)
             }
         };
         let event = AuditEvent {
@@ -145,6 +148,7 @@ impl Observed {
             route: self.route,
             status,
             delegation,
+            refused,
             evaluations,
             refusal,
             client_address: self.client_address,

@@ -147,7 +147,7 @@ impl Gate {
         request: &mut Request<B>,
         observer: &mut Observer,
     ) -> Result<Admitted, Rejection> {
-        let rejection = match (authenticated, self.anonymous) {
+        let mut rejection = match (authenticated, self.anonymous) {
             (Ok(Some(delegation)), _) => {
                 observer.identify(|| Caller::Known(delegation.clone()));
                 let dpop_nonce = delegation.dpop_nonce().cloned().map(Box::new);
@@ -165,6 +165,9 @@ impl Gate {
             }
             (Err(rejection), _) => rejection,
         };
+        if let Some(refused) = rejection.take_refused() {
+            observer.identify(|| Caller::Refused(refused));
+        }
         observer.refused(rejection.reason(), rejection.status());
         Err(rejection)
     }

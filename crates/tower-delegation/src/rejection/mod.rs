@@ -40,7 +40,7 @@ pub use self::challenge::Challenge;
 pub(crate) use self::challenge::is_quotable;
 pub use crate::reason::RejectionKind;
 use crate::{
-    context::{DelegationContext, Effect, Evaluation, RequestFacts, RequestRecord},
+    context::{DelegationContext, Effect, Evaluation, Refused, RequestFacts, RequestRecord},
     credential::{ProtectionSpace, Scheme},
     reason::DenialReason,
     requirement::{Decision, Evidence, Needs, Requirement},
@@ -66,6 +66,8 @@ pub struct Rejection {
     scheme: Option<Scheme>,
     needs: Option<Box<Needs>>,
     dpop_nonce: Option<HeaderValue>,
+    /// Whose good token was refused. Boxed: most refused tokens are not good.
+    refused: Option<Box<Refused>>,
 }
 
 /// What one kind of rejection looks like outside.
@@ -186,13 +188,24 @@ impl RejectionKind {
 impl Rejection {
     /// A refusal of a request that used `scheme`, if it used one.
     pub(crate) fn new(reason: DenialReason, space: Arc<ProtectionSpace>, scheme: Option<Scheme>) -> Self {
-        Self { reason, space: Some(space), scheme, needs: None, dpop_nonce: None }
+        Self { reason, space: Some(space), scheme, needs: None, dpop_nonce: None, refused: None }
     }
 
     /// The same with a nonce for the client's next proofs.
     #[must_use]
     pub(crate) fn with_dpop_nonce(self, dpop_nonce: Option<HeaderValue>) -> Self {
         Self { dpop_nonce, ..self }
+    }
+
+    /// The same with whose good token it is that was refused.
+    #[must_use]
+    pub(crate) fn of(self, refused: Refused) -> Self {
+        Self { refused: Some(Box::new(refused)), ..self }
+    }
+
+    /// Whose good token was refused: for the audit trail alone.
+    pub(crate) fn take_refused(&mut self) -> Option<Refused> {
+        self.refused.take().map(|refused| *refused)
     }
 
     /// No [`DelegationLayer`](crate::layer::DelegationLayer) ran before: a
@@ -203,7 +216,7 @@ impl Rejection {
              wrap the router with `.layer(delegation)`"
         );
         let reason = DenialReason::LayerMissing;
-        Self { reason, space: None, scheme: None, needs: None, dpop_nonce: None }
+        Self { reason, space: None, scheme: None, needs: None, dpop_nonce: None, refused: None }
     }
 
     /// No credentials where `requirement` demands some.
