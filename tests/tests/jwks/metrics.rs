@@ -108,7 +108,7 @@ async fn fetches_keys_and_the_last_success_are_recorded() {
     assert_eq!(ear.listen_for(world.idp.issuer()), expected);
 }
 
-/// Every label of every test of this binary: an issuer from a configuration, or an outcome from a list.
+/// Every label of every test of this binary: an issuer from a configuration, or a code from a list.
 #[tokio::test]
 async fn no_stranger_becomes_a_label() {
     let ear = Ear::install();
@@ -127,7 +127,7 @@ async fn no_stranger_becomes_a_label() {
     let labels: Vec<_> = ear.listen().into_keys().flat_map(|(_, labels)| labels).collect();
     assert!(labels.len() >= 5, "{labels:?}");
     for (name, value) in labels {
-        assert!(matches!(name.as_str(), "issuer" | "outcome"), "{name}");
+        assert!(matches!(name.as_str(), "issuer" | "outcome" | "decision" | "reason"), "{name}");
         assert!(!value.contains("stranger"), "{name}: {value}");
     }
 }

@@ -34,7 +34,7 @@ async fn the_status_follows_the_keys() {
     assert_eq!((failing.has_keys, failing.key_count), (true, 1));
     assert_eq!((failing.age, failing.last_error), (Some(5 * SECOND), Some(KeySourceErrorKind::Refused)));
     assert!(service.layer.status().is_ready(), "the keys are good for a day");
-    assert_eq!(service.layer.status(), service.layer.authenticator().status());
+    assert_eq!(service.layer.status().issuers, service.layer.authenticator().status().issuers);
 }
 
 #[tokio::test]
@@ -69,7 +69,7 @@ async fn issuers_are_listed_one_by_one_in_order() {
     assert_eq!(rows, expected);
     assert!(!status.is_ready(), "one issuer's tokens cannot be verified");
     let authenticator: &Authenticator = layer.authenticator();
-    assert_eq!(authenticator.status(), status);
+    assert_eq!(authenticator.status().issuers, status.issuers);
 }
 
 #[tokio::test]
