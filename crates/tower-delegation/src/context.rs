@@ -17,7 +17,7 @@ use std::{
     time::Duration,
 };
 
-use http::HeaderValue;
+use http::{Extensions, HeaderValue};
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
@@ -373,7 +373,8 @@ pub(crate) enum Effect {
     Enforced,
     /// It is recorded, and the request goes on.
     Shadowed,
-    /// An explicit exception lets the request go on, for this reason.
+    /// An explicit exception lets the request go on, for this reason; or the
+    /// route is public, and nothing was denied.
     Excepted(Cow<'static, str>),
 }
 
@@ -401,6 +402,19 @@ impl RequestRecord {
 
     pub(crate) fn add(&self, evaluation: Evaluation) {
         self.evaluations.lock().unwrap_or_else(PoisonError::into_inner).push(evaluation);
+    }
+
+    /// Was anything decided, or declared public, so far?
+    pub(crate) fn has_decision(&self) -> bool {
+        !self.evaluations.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
+    /// The slot of the request with these extensions; `None` where no layer ran.
+    pub(crate) fn in_extensions(extensions: &Extensions) -> Option<&Self> {
+        match extensions.get::<DelegationContext>() {
+            Some(delegation) => Some(delegation.record()),
+            None => extensions.get::<Anonymous>().map(Anonymous::record),
+        }
     }
 
     /// Takes what was evaluated so far: the request has ended.

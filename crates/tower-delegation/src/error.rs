@@ -197,6 +197,12 @@ pub enum ConfigError {
         /// The name as given.
         name: String,
     },
+    /// A public route does not say why it is public.
+    #[error("the public route {route} has no reason: say in a few words why anybody may use it")]
+    PublicWithoutReason {
+        /// Method and path.
+        route: String,
+    },
     /// A pattern over SPIFFE IDs means no workload, or leaves open which trust domain.
     #[error("{pattern:?} is not a pattern over SPIFFE IDs: {problem}")]
     InvalidSpiffePattern {

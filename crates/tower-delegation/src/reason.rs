@@ -410,6 +410,14 @@ reasons! {
     RiskSignalMissing = "risk_signal_missing" => Misconfigured,
     /// A requirement contradicts itself.
     RequirementContradictory = "requirement_contradictory" => Misconfigured,
+
+    /// The route table has no row for the request.
+    RouteUnlisted = "route_unlisted" => Forbidden,
+    /// The path can be read in two ways (encoded slashes, dot segments, double
+    /// slashes), so no row of a route table is looked up for it.
+    PathAmbiguous = "path_ambiguous" => Forbidden,
+    /// The service answered, and nothing had decided whether it may.
+    Undecided = "undecided" => Misconfigured,
 }
 
 impl fmt::Display for DenialReason {

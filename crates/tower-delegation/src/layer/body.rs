@@ -35,6 +35,11 @@ impl<B> DelegationBody<B> {
         Self { kind: Kind::Service { body } }
     }
 
+    /// No bytes at all.
+    pub(super) fn empty() -> Self {
+        Self { kind: Kind::Refusal { problem: Bytes::new() } }
+    }
+
     pub(super) fn refusal(rejection: &Rejection) -> Response<Self> {
         rejection.to_response().map(|problem| Self { kind: Kind::Refusal { problem } })
     }

@@ -15,6 +15,8 @@
 //!
 //! The layer authenticates. Authorization is the route's: an attribute,
 //! [`Authorized`](crate::axum::Authorized), [`RequireLayer`], or a call.
+//! What forgets to ask is caught by
+//! [`refuse_undecided`](DelegationLayerBuilder::refuse_undecided).
 //!
 //! # Deployment caveat
 //!
@@ -51,9 +53,11 @@ mod future;
 mod observer;
 mod require;
 mod service;
+mod undecided;
 
 use std::time::Duration;
 
+use self::undecided::UndecidedResponses;
 pub use self::{
     body::DelegationBody,
     future::ResponseFuture,
@@ -81,6 +85,7 @@ pub struct DelegationLayer {
     authenticator: Authenticator,
     anonymous: AnonymousRequests,
     trail: Trail,
+    undecided: UndecidedResponses,
 }
 
 /// What happens to a request without credentials.
@@ -98,6 +103,7 @@ impl DelegationLayer {
             anonymous: AnonymousRequests::Refused,
             audits: Vec::new(),
             token_hash_key: None,
+            undecided: UndecidedResponses::Sent,
         }
     }
 
@@ -135,6 +141,18 @@ impl DelegationLayer {
         AuditGuard::new(self.trail.clone(), timeout)
     }
 
+    /// The layer around routes that all have a rule: success without a decision is
+    /// then a mistake. Where some of them are public, requests without
+    /// credentials go on to the routes.
+    #[cfg(feature = "axum")]
+    pub(crate) fn around_rules(mut self, has_public: bool) -> Self {
+        self.undecided = UndecidedResponses::Refused;
+        if has_public {
+            self.anonymous = AnonymousRequests::Allowed;
+        }
+        self
+    }
+
     /// The authenticator behind the layer, for tokens that come by other ways.
     #[must_use]
     pub fn authenticator(&self) -> &Authenticator {
@@ -146,7 +164,7 @@ impl<S> tower_layer::Layer<S> for DelegationLayer {
     type Service = Delegation<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Delegation::new(inner, self.authenticator.clone(), self.anonymous, self.trail.clone())
+        Delegation::new(inner, self.authenticator.clone(), self.anonymous, self.undecided, self.trail.clone())
     }
 }
 
@@ -159,6 +177,7 @@ pub struct DelegationLayerBuilder {
     anonymous: AnonymousRequests,
     audits: Vec<Audit>,
     token_hash_key: Option<TokenHashKey>,
+    undecided: UndecidedResponses,
 }
 
 impl DelegationLayerBuilder {
@@ -180,6 +199,24 @@ impl DelegationLayerBuilder {
     /// refused all the same.
     pub fn allow_anonymous(mut self) -> Self {
         self.anonymous = AnonymousRequests::Allowed;
+        self
+    }
+
+    /// Refuses what nothing has decided: where no requirement was evaluated for a
+    /// request, no route was declared public, and the service answers with
+    /// success (below 400) all the same, head and body of the answer are dropped
+    /// and a 500 `misconfigured` is sent instead, with an error event. With gRPC
+    /// it is `grpc-status: 13`. Answers of failure pass.
+    ///
+    /// This is the last net, not the first: the handler **has run** by then, and
+    /// what it has written is written. What keeps an unruled route from being
+    /// built at all is [`GuardedRouter`](crate::axum::GuardedRouter); what refuses
+    /// before the handler is a [`RouteTable`](crate::requirement).
+    ///
+    /// Off by default, because a service may want nothing but a verified token,
+    /// and read the context by itself. A `GuardedRouter` turns it on.
+    pub fn refuse_undecided(mut self) -> Self {
+        self.undecided = UndecidedResponses::Refused;
         self
     }
 
@@ -283,7 +320,7 @@ impl DelegationLayerBuilder {
     pub fn build(self) -> Result<DelegationLayer, ConfigError> {
         let authenticator = self.authenticator.build()?;
         let trail = Trail::new(self.audits, self.token_hash_key, authenticator.clock().clone())?;
-        Ok(DelegationLayer { authenticator, anonymous: self.anonymous, trail })
+        Ok(DelegationLayer { authenticator, anonymous: self.anonymous, undecided: self.undecided, trail })
     }
 
     fn map(mut self, change: impl FnOnce(AuthenticatorBuilder) -> AuthenticatorBuilder) -> Self {

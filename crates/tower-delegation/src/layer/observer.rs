@@ -44,6 +44,17 @@ pub(super) enum Caller {
     Known(DelegationContext),
 }
 
+impl Caller {
+    /// The slot of the request.
+    pub(super) fn record(&self) -> Option<&RequestRecord> {
+        match self {
+            Self::Unknown | Self::Refused(_) => None,
+            Self::Anonymous(anonymous) => Some(anonymous.record()),
+            Self::Known(delegation) => Some(delegation.record()),
+        }
+    }
+}
+
 impl Observer {
     /// Starts to observe; does nothing at all if nobody listens.
     pub(super) fn start<B>(gate: &Gate, request: &Request<B>) -> Self {

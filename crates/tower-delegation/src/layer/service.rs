@@ -14,6 +14,7 @@ use super::{
     AnonymousRequests, DelegationBody,
     future::{Parked, ResponseFuture},
     observer::{Caller, Observer},
+    undecided::{UndecidedResponses, Watch},
 };
 use crate::{
     audit::Trail,
@@ -37,9 +38,10 @@ impl<S> Delegation<S> {
         inner: S,
         authenticator: Authenticator,
         anonymous: AnonymousRequests,
+        undecided: UndecidedResponses,
         trail: Trail,
     ) -> Self {
-        Self { inner, gate: Gate { authenticator, anonymous, trail } }
+        Self { inner, gate: Gate { authenticator, anonymous, undecided, trail } }
     }
 
     /// The service that was polled ready, to be called later: no other may be.
@@ -103,6 +105,7 @@ where
 pub(super) struct Gate {
     pub(super) authenticator: Authenticator,
     anonymous: AnonymousRequests,
+    undecided: UndecidedResponses,
     pub(super) trail: Trail,
 }
 
@@ -120,6 +123,7 @@ pub(super) struct Admitted {
     /// A nonce for the response. Boxed, because it is rare and travels with the
     /// future of every request.
     pub(super) dpop_nonce: Option<Box<HeaderValue>>,
+    pub(super) watch: Option<Watch>,
 }
 
 impl Gate {
@@ -151,14 +155,16 @@ impl Gate {
             (Ok(Some(delegation)), _) => {
                 observer.identify(|| Caller::Known(delegation.clone()));
                 let dpop_nonce = delegation.dpop_nonce().cloned().map(Box::new);
+                let watch = self.watch(request, || Caller::Known(delegation.clone()));
                 request.extensions_mut().insert(delegation);
-                return Ok(Admitted { dpop_nonce });
+                return Ok(Admitted { dpop_nonce, watch });
             }
             (Ok(None), AnonymousRequests::Allowed) => {
                 let anonymous = self.authenticator.anonymous();
                 observer.identify(|| Caller::Anonymous(anonymous.clone()));
+                let watch = self.watch(request, || Caller::Anonymous(anonymous.clone()));
                 request.extensions_mut().insert(anonymous);
-                return Ok(Admitted { dpop_nonce: None });
+                return Ok(Admitted { dpop_nonce: None, watch });
             }
             (Ok(None), AnonymousRequests::Refused) => {
                 self.authenticator.rejection(DenialReason::CredentialsMissing, None)
@@ -176,5 +182,9 @@ impl Gate {
         let rejection = self.authenticator.rejection(reason, None);
         observer.refused(reason, rejection.status());
         rejection
+    }
+
+    fn watch<B>(&self, request: &Request<B>, caller: impl FnOnce() -> Caller) -> Option<Watch> {
+        (self.undecided == UndecidedResponses::Refused).then(|| Watch::over(request, caller()))
     }
 }

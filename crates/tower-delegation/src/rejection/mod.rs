@@ -219,6 +219,15 @@ impl Rejection {
         Self { reason, space: None, scheme: None, needs: None, dpop_nonce: None, refused: None }
     }
 
+    /// A handler answered, or was about to, and nothing had decided whether it may.
+    pub(crate) fn undecided() -> Self {
+        tracing::error!(
+            "a request was served and no requirement was evaluated for it: \
+             give its route a rule, or declare it public with a reason"
+        );
+        Self { reason: DenialReason::Undecided, realm: None, scope: None }
+    }
+
     /// No credentials where `requirement` demands some.
     pub(crate) fn missing_credentials(requirement: Option<&Requirement>, record: &RequestRecord) -> Self {
         let needs = requirement.and_then(Requirement::needs);
