@@ -8,7 +8,7 @@
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, format_ident, quote};
 use syn::ext::IdentExt;
-use syn::parse_quote;
+use syn::{FnArg, parse_quote};
 
 use crate::handler::{HINT, Handler, is_requirement};
 use crate::requirement::{Attribute, RequirementSpec};
@@ -45,8 +45,8 @@ fn refused(arguments: Option<syn::Error>, function: Option<syn::Error>, item: &d
 }
 
 impl Handler {
-    /// Puts the hidden argument behind those that are there already, so that
-    /// requirements are evaluated from top to bottom, and returns its type.
+    /// Adds to the hidden argument in front, so that requirements are evaluated
+    /// from top to bottom and a router sees all of them, and returns the new type.
     fn add_argument(&mut self, spec: &RequirementSpec) -> TokenStream {
         let name = self.signature.ident.unraw().to_string();
         let hidden = self.hidden();
@@ -55,11 +55,15 @@ impl Handler {
         let mut module_at_name = module.clone();
         module_at_name.set_span(Span::call_site().located_at(self.signature.ident.span()));
 
-        self.signature.inputs.insert(
-            hidden,
-            parse_quote!(_: ::tower_delegation::axum::Authorized<#module_at_name::#type_name>),
-        );
-        if self.signature.inputs.len() == CLIPPY_ARGUMENTS + 1 {
+        let rule = quote!(::tower_delegation::axum::Authorized<#module_at_name::#type_name>);
+        match self.signature.inputs.first_mut() {
+            Some(FnArg::Typed(earlier)) if hidden > 0 => {
+                let above = &earlier.ty;
+                *earlier.ty = parse_quote!(::tower_delegation::axum::Both<#above, #rule>);
+            }
+            _ => self.signature.inputs.insert(0, parse_quote!(_: #rule)),
+        }
+        if hidden == 0 && self.signature.inputs.len() == CLIPPY_ARGUMENTS + 1 {
             self.attributes.push(parse_quote!(#[allow(clippy::too_many_arguments)]));
         }
 
@@ -177,11 +181,15 @@ mod tests {
         let (first, function) = expand_function("#[requires_scope(\"d\")] async fn list(a: u8) {}");
         assert_eq!(function.attrs.len(), 1);
         let (second, function) = expand_function(&function.to_token_stream().to_string());
-        assert_ne!(first.ident, second.ident);
-        for (argument, expected) in function.sig.inputs.iter().zip([&first.ident, &second.ident]) {
-            assert!(text(argument).contains(&expected.to_string()), "{}", text(argument));
-        }
-        assert_eq!(function.sig.inputs.len(), 3);
+        let path = "::tower_delegation::axum::";
+        let one = |module: &ItemMod| format!("{path}Authorized<{}::RequirementOfList>", module.ident);
+        let expected = format!("_:{path}Both<{},{}>", one(&first), one(&second));
+        assert_eq!(text(&function.sig.inputs[0]), expected);
+        assert_eq!(function.sig.inputs.len(), 2);
+
+        let (third, function) = expand_function(&function.to_token_stream().to_string());
+        assert!(third.ident.to_string().contains("3_of_list"), "{}", third.ident);
+        assert_eq!(function.sig.inputs.len(), 2);
     }
 
     #[test]

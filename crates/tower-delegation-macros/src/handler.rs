@@ -68,33 +68,27 @@ impl Handler {
                 format_args!("`#[{name}]` goes on an async function: write `async fn`"),
             );
         }
-        let attributes = 1 + self.attributes.iter().filter(|attribute| is_requirement(attribute)).count();
-        let own = signature.inputs.len() - self.hidden();
-        let used = signature.inputs.len() + attributes;
-        if let (true, Some(last)) = (used > ARGUMENTS, signature.inputs.last()) {
-            let each = used - own;
+        let own = signature.inputs.len() - usize::from(self.hidden() > 0);
+        if let (true, Some(last)) = (own >= ARGUMENTS, signature.inputs.last()) {
             errors.over(
                 last,
                 format_args!(
-                    "an axum handler takes at most {ARGUMENTS} arguments and each attribute of this kind adds one: \
-                     this function has {own} of its own and {each} added; remove arguments, or write one `#[requires(..)]` for all"
+                    "an axum handler takes at most {ARGUMENTS} arguments and attributes of this kind add one: \
+                     this function has {own} of its own; remove one of them"
                 ),
             );
         }
         errors.finish()
     }
 
-    /// How many arguments the attributes above this one have added.
+    /// How many attributes above this one have added to the hidden argument.
     pub(crate) fn hidden(&self) -> usize {
-        let is_hidden = |argument: &&FnArg| match argument {
-            FnArg::Typed(argument) => {
-                matches!(*argument.pat, Pat::Wild(_))
-                    && find(argument.ty.to_token_stream(), &|word| word.to_string().starts_with(HINT))
-                        .is_some()
+        match self.signature.inputs.first() {
+            Some(FnArg::Typed(argument)) if matches!(*argument.pat, Pat::Wild(_)) => {
+                count(argument.ty.to_token_stream(), &|word| word.to_string().starts_with(HINT))
             }
-            FnArg::Receiver(_) => false,
-        };
-        self.signature.inputs.iter().take_while(is_hidden).count()
+            _ => 0,
+        }
     }
 }
 
@@ -128,6 +122,15 @@ fn find(tokens: TokenStream, wanted: &dyn Fn(&Ident) -> bool) -> Option<Ident> {
     })
 }
 
+fn count(tokens: TokenStream, wanted: &dyn Fn(&Ident) -> bool) -> usize {
+    let of_one = |token| match token {
+        TokenTree::Ident(word) => usize::from(wanted(&word)),
+        TokenTree::Group(group) => count(group.stream(), wanted),
+        _ => 0,
+    };
+    tokens.into_iter().map(of_one).sum()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -140,6 +143,7 @@ mod tests {
             "pub(crate) async unsafe extern \"C\" fn list<'a, T>(a: &'a T) -> T where T: Into<u8> { Self }",
             "async fn list() { let unfinished = }",
             &format!("async fn list({fifteen}) {{}}"),
+            &format!("#[tower_delegation::requires(delegated)] async fn list({fifteen}) {{}}"),
         ] {
             let handler: Handler = syn::parse_str(item).unwrap();
             assert_eq!(handler.check(Attribute::Scope).err().map(|error| error.to_string()), None, "{item}");
@@ -164,8 +168,8 @@ mod tests {
             ("async fn list(a: u8);", "in a trait"),
             (&format!("async fn list({fifteen} _: u8) {{}}"), "at most 16 arguments"),
             (
-                &format!("#[tower_delegation::requires(delegated)] async fn list({fifteen}) {{}}"),
-                "has 15 of its own and 2 added",
+                &format!("#[tower_delegation::requires(delegated)] async fn list({fifteen} _: u8) {{}}"),
+                "has 16 of its own",
             ),
         ] {
             let checked = syn::parse_str(item).and_then(|handler: Handler| handler.check(Attribute::Scope));

@@ -27,7 +27,7 @@
 //!    `Authorized<R>` as an argument. All of these are compile errors.
 //! 3. Several times on one function: every one of the requirements must be
 //!    met. They are evaluated from top to bottom. Axum's handlers take 16
-//!    arguments and each attribute uses one of them, so one attribute leaves 15.
+//!    arguments and the attributes use one of them, which leaves 15.
 //! 4. Above `#[axum::debug_handler]`, so that the checks of `debug_handler` see
 //!    the hidden argument.
 //!
@@ -38,7 +38,7 @@
 //!
 //! An attribute is evaluated when its handler is called. A route whose handler
 //! has none demands nothing by itself: deny by default is the route table's or
-//! the guarded router's work.
+//! the guarded router's work, `tower_delegation::axum::GuardedRouter`.
 
 mod arguments;
 mod expand;

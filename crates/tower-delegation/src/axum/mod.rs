@@ -1,4 +1,4 @@
-//! Extractors for axum handlers.
+//! Extractors for axum handlers, and a router that takes no route without a rule.
 //!
 //! 1. `DelegationContext`: a verified token, else 401.
 //! 2. `Option<DelegationContext>`: `None` only where the layer ran, allows
@@ -35,7 +35,10 @@
 //! ```
 
 mod connect_info;
+mod guarded;
+mod methods;
 mod revocations;
+mod rule;
 
 use std::{fmt, marker::PhantomData, ops::Deref};
 
@@ -46,7 +49,13 @@ use axum::{
 };
 use http::request::Parts;
 
-pub use self::revocations::revocation_routes;
+pub use self::{
+    guarded::GuardedRouter,
+    methods::{GuardedMethods, any, connect, delete, get, head, options, patch, post, put, trace},
+    revocations::revocation_routes,
+    rule::{AnyCaller, Both, ByTable, OfPublic, OfTable, Public, Rule, Ruled, by_table, public},
+};
+
 use crate::{
     context::{Anonymous, DelegationContext, PathParameters, RequestFacts},
     rejection::Rejection,

@@ -108,6 +108,11 @@ impl Composition {
         self.all.iter().chain(any)
     }
 
+    /// Every part that may have to be met.
+    pub(super) fn parts(&self) -> impl Iterator<Item = &Requirement> {
+        self.all.iter().chain(self.any.iter().flatten())
+    }
+
     pub(super) fn describe<'r>(&'r self, to: &mut Description<'r>) {
         to.several("all_of", self.all.iter().map(Said::Part));
         to.several(

@@ -65,6 +65,7 @@ mod describe;
 mod details;
 mod evaluate;
 mod grants;
+mod inventory;
 mod leniency;
 mod needs;
 mod origin;
@@ -90,6 +91,7 @@ use self::{
 pub use self::{
     details::AuthorizationDetail,
     evaluate::{Decision, Denial},
+    inventory::{RouteInventory, RouteRule, RuledRoute},
     window::{TimeWindow, Weekday},
 };
 pub(crate) use self::{evaluate::Evidence, needs::Needs};

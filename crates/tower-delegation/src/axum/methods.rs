@@ -1,0 +1,103 @@
+//! The handlers of one path, each with its rule.
+
+use std::convert::Infallible;
+
+use axum::{handler::Handler, routing::MethodRouter};
+use http::Method;
+
+use super::Ruled;
+use crate::requirement::RouteRule;
+
+/// The handlers of one path, by method, each with its rule. Made by [`get`],
+/// [`post`] and the like, and taken by [`GuardedRouter::route`](super::GuardedRouter::route).
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct GuardedMethods<S = ()> {
+    pub(super) router: MethodRouter<S, Infallible>,
+    pub(super) rules: Vec<(Option<Method>, RouteRule)>,
+}
+
+impl<S: Clone> GuardedMethods<S> {
+    fn add<H, T>(
+        mut self,
+        method: Option<Method>,
+        handler: H,
+        on: impl FnOnce(MethodRouter<S>, H) -> MethodRouter<S>,
+    ) -> Self
+    where
+        T: Ruled<H>,
+    {
+        self.rules.push((method, T::rule(&handler)));
+        self.router = on(self.router, handler);
+        self
+    }
+}
+
+macro_rules! methods {
+    ($($name:ident: $method:ident, $doc:literal;)*) => {
+        $(
+            #[doc = $doc]
+            ///
+            /// # Panics
+            /// Where the method has a handler already, as in axum.
+            pub fn $name<H, T, S>(handler: H) -> GuardedMethods<S>
+            where
+                H: Handler<T, S>,
+                T: Ruled<H> + 'static,
+                S: Clone + Send + Sync + 'static,
+            {
+                GuardedMethods { router: MethodRouter::new(), rules: Vec::new() }.$name(handler)
+            }
+        )*
+
+        impl<S: Clone + Send + Sync + 'static> GuardedMethods<S> {
+            $(
+                #[doc = $doc]
+                ///
+                /// # Panics
+                /// Where the method has a handler already, as in axum.
+                pub fn $name<H, T>(self, handler: H) -> Self
+                where
+                    H: Handler<T, S>,
+                    T: Ruled<H> + 'static,
+                {
+                    self.add::<H, T>(Some(Method::$method), handler, MethodRouter::$name)
+                }
+            )*
+
+            /// Serves every method that has no handler of its own.
+            ///
+            /// # Panics
+            /// Where there is such a handler already, as in axum.
+            pub fn any<H, T>(self, handler: H) -> Self
+            where
+                H: Handler<T, S>,
+                T: Ruled<H> + 'static,
+            {
+                self.add::<H, T>(None, handler, MethodRouter::fallback)
+            }
+        }
+    };
+}
+
+methods! {
+    get: GET, "Serves `GET`, and `HEAD` where that has no handler of its own.";
+    post: POST, "Serves `POST`.";
+    put: PUT, "Serves `PUT`.";
+    patch: PATCH, "Serves `PATCH`.";
+    delete: DELETE, "Serves `DELETE`.";
+    head: HEAD, "Serves `HEAD`.";
+    options: OPTIONS, "Serves `OPTIONS`.";
+    trace: TRACE, "Serves `TRACE`.";
+    connect: CONNECT, "Serves `CONNECT`.";
+}
+
+/// Serves every method that has no handler of its own.
+pub fn any<H, T, S>(handler: H) -> GuardedMethods<S>
+where
+    H: Handler<T, S>,
+    T: Ruled<H> + 'static,
+    S: Clone + Send + Sync + 'static,
+{
+    GuardedMethods { router: MethodRouter::new(), rules: Vec::new() }.any(handler)
+}

@@ -1,0 +1,12 @@
+use axum::extract::Path;
+use tower_delegation::axum::{GuardedRouter, delete};
+
+struct Orders;
+
+impl Orders {
+    async fn remove(_: Path<u64>) {}
+}
+
+fn main() {
+    let _ = GuardedRouter::<()>::new().route("/orders/{id}", delete(Orders::remove));
+}

@@ -1,0 +1,8 @@
+use axum::{Router, routing};
+use tower_delegation::axum::GuardedRouter;
+
+fn main() {
+    let plain = Router::new().route("/orders", routing::get(async || "orders"));
+    let _ = GuardedRouter::<()>::new().route("/orders", routing::get(async || "orders"));
+    let _ = GuardedRouter::<()>::new().merge(plain);
+}
