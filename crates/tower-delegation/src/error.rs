@@ -203,6 +203,33 @@ pub enum ConfigError {
         /// Method and path.
         route: String,
     },
+    /// A row of a route table is not usable.
+    #[error("row {row} of the route table is not usable: {problem}")]
+    InvalidRouteRow {
+        /// Methods and path of the row, or its place where it has none.
+        row: String,
+        /// What is wrong with it, and what would be right.
+        problem: String,
+    },
+    /// The text of a route table is not TOML, or has keys beside its rows.
+    #[error("the route table is not readable in line {line}")]
+    RouteTableMalformed {
+        /// The line, counted from 1.
+        line: usize,
+        /// What the parser said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The file of a route table cannot be read.
+    #[error("the route table cannot be read from {path:?}")]
+    RouteTableUnreadable {
+        /// The path as given.
+        path: std::path::PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// A route table that was not read from a file cannot be read again.
+    #[error("the route table has no file to read again: make it with `RouteTable::from_toml_file(..)`")]
+    NoRouteTableFile,
     /// A pattern over SPIFFE IDs means no workload, or leaves open which trust domain.
     #[error("{pattern:?} is not a pattern over SPIFFE IDs: {problem}")]
     InvalidSpiffePattern {

@@ -45,5 +45,8 @@ pub use self::{
     rejection::Rejection,
     requirement::{Requirement, Requires},
 };
+#[cfg(feature = "toml")]
+#[doc(inline)]
+pub use self::{layer::RouteTableLayer, requirement::RouteTable};
 #[cfg(feature = "axum")]
 pub use tower_delegation_macros::{requires, requires_audience, requires_scope};

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod guarded;
+mod table;
 mod undecided;
 
 use integration_tests::AUDIENCE;

@@ -53,10 +53,14 @@ mod future;
 mod observer;
 mod require;
 mod service;
+#[cfg(feature = "toml")]
+mod table;
 mod undecided;
 
 use std::time::Duration;
 
+#[cfg(feature = "toml")]
+pub use self::table::{RouteTableLayer, TableGuard};
 use self::undecided::UndecidedResponses;
 pub use self::{
     body::DelegationBody,

@@ -131,8 +131,8 @@ where
         #[cfg(not(feature = "axum"))]
         let parameters = None;
         match self.check(&request, parameters) {
-            Ok(()) => RequireFuture { state: State::Allowed { future: self.inner.call(request) } },
-            Err(rejection) => RequireFuture { state: State::Denied { rejection } },
+            Ok(()) => RequireFuture::allowed(self.inner.call(request)),
+            Err(rejection) => RequireFuture::denied(rejection),
         }
     }
 }
@@ -140,7 +140,7 @@ where
 /// The parameters that axum found in the path; none without axum's router, and
 /// none where one of them is no UTF-8.
 #[cfg(feature = "axum")]
-fn path_parameters<B>(request: Request<B>) -> (Request<B>, Option<axum::extract::RawPathParams>) {
+pub(super) fn path_parameters<B>(request: Request<B>) -> (Request<B>, Option<axum::extract::RawPathParams>) {
     use axum::extract::{FromRequestParts as _, RawPathParams};
 
     let (mut parts, body) = request.into_parts();
@@ -156,7 +156,7 @@ fn path_parameters<B>(request: Request<B>) -> (Request<B>, Option<axum::extract:
 }
 
 pin_project! {
-    /// The future of [`Require`].
+    /// The future of a service that lets a request through or refuses it.
     #[derive(Debug)]
     pub struct RequireFuture<F> {
         #[pin]
@@ -170,6 +170,16 @@ pin_project! {
     enum State<F> {
         Allowed { #[pin] future: F },
         Denied { rejection: Rejection },
+    }
+}
+
+impl<F> RequireFuture<F> {
+    pub(super) fn allowed(future: F) -> Self {
+        Self { state: State::Allowed { future } }
+    }
+
+    pub(super) fn denied(rejection: Rejection) -> Self {
+        Self { state: State::Denied { rejection } }
     }
 }
 

@@ -225,7 +225,18 @@ impl Rejection {
             "a request was served and no requirement was evaluated for it: \
              give its route a rule, or declare it public with a reason"
         );
-        Self { reason: DenialReason::Undecided, realm: None, scope: None }
+        Self { reason: DenialReason::Undecided, realm: None, needs: None }
+    }
+
+    /// No rule was found for the request, for this reason.
+    #[cfg(feature = "toml")]
+    pub(crate) fn unruled(reason: DenialReason, record: &RequestRecord) -> Self {
+        record.add(Evaluation {
+            requirement: "route_table".into(),
+            denial: Some(reason),
+            effect: Effect::Enforced,
+        });
+        Self::new(reason, record.realm().clone())
     }
 
     /// No credentials where `requirement` demands some.

@@ -82,7 +82,7 @@ impl RouteInventory {
     #[must_use]
     pub fn scopes(&self) -> Vec<&str> {
         let mut scopes = BTreeSet::new();
-        self.requirements().for_each(|(_, requirement)| requirement.add_scopes(&mut scopes));
+        self.requirements().for_each(|(_, requirement)| requirement.add_named_scopes(&mut scopes));
         scopes.into_iter().collect()
     }
 
@@ -103,8 +103,7 @@ impl RouteInventory {
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         for route in self.public() {
             if matches!(&route.rule, RouteRule::Public(reason) if reason.trim().is_empty()) {
-                let route = format!("{} {}", route.method_name(), route.path);
-                return Err(ConfigError::PublicWithoutReason { route });
+                return Err(ConfigError::PublicWithoutReason { route: route.to_string() });
             }
         }
         self.requirements().try_for_each(|(_, requirement)| requirement.clone().checked().map(drop))
@@ -123,10 +122,17 @@ impl RouteInventory {
 
 impl Requirement {
     /// Every scope that is demanded by itself, in a choice, or by a part.
-    fn add_scopes<'r>(&'r self, to: &mut BTreeSet<&'r str>) {
+    fn add_named_scopes<'r>(&'r self, to: &mut BTreeSet<&'r str>) {
         let choices = self.scopes.any.iter().flatten();
         to.extend(self.scopes.all.iter().chain(choices).map(Scope::as_str));
-        self.composition.parts().for_each(|part| part.add_scopes(to));
+        self.composition.parts().for_each(|part| part.add_named_scopes(to));
+    }
+}
+
+/// Method and path.
+impl fmt::Display for RuledRoute {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.method_name(), self.path)
     }
 }
 
@@ -135,7 +141,7 @@ impl fmt::Display for RouteRule {
         match self {
             Self::Requirements(requirements) => {
                 for (at, requirement) in requirements.iter().enumerate() {
-                    f.write_str(if at == 0 { "" } else { "; " })?;
+                    f.write_str(if at == 0 { "" } else { " and " })?;
                     write!(f, "{requirement}")?;
                 }
                 Ok(())

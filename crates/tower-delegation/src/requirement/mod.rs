@@ -73,6 +73,8 @@ mod parties;
 mod per_type;
 mod scopes;
 mod sender;
+#[cfg(feature = "toml")]
+mod table;
 #[cfg(test)]
 mod tests;
 mod window;
@@ -83,6 +85,10 @@ pub mod scenarios {}
 
 use std::{borrow::Cow, sync::Arc};
 
+#[cfg(feature = "toml")]
+pub(crate) use self::table::{Access, Found};
+#[cfg(feature = "toml")]
+pub use self::table::{RouteTable, TableRow};
 use self::{
     applications::Applications, authentication::Authentication, circumstances::Circumstances,
     comparison::Comparisons, composition::Composition, describe::Description, grants::Grants,

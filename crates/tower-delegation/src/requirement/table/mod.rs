@@ -1,0 +1,275 @@
+//! [`RouteTable`]: the rules of a service as a file of their own.
+
+mod demands;
+mod file;
+mod path;
+
+use std::{
+    collections::HashMap,
+    fmt, fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use arc_swap::{ArcSwap, Guard};
+use http::Method;
+
+use super::{Requirement, RouteInventory, RouteRule, RuledRoute};
+use crate::{error::ConfigError, reason::DenialReason};
+
+/// The rules of a service as a table of routes that can be read, reviewed and
+/// replaced apart from the code. [`RouteTableLayer`](crate::layer::RouteTableLayer)
+/// asks it before any handler.
+///
+/// 1. A request that no row is for is refused: 403, `route_unlisted`.
+/// 2. A row with a requirement allows what its requirement allows.
+/// 3. A row that is `public`, with a reason, allows everybody.
+/// 4. A table with a mistake in any row is no table: none of it is used.
+///
+/// Cheap to clone; clones share the rows, so [`replace`](Self::replace) and
+/// [`reload`](Self::reload) reach every layer made of this table.
+///
+#[doc = include_str!("../../../../../docs/routes.md")]
+#[derive(Clone)]
+pub struct RouteTable(Arc<Inner>);
+
+struct Inner {
+    rows: ArcSwap<Rows>,
+    file: Option<PathBuf>,
+}
+
+impl RouteTable {
+    /// Reads a table.
+    ///
+    /// # Errors
+    /// [`ConfigError::RouteTableMalformed`] and [`ConfigError::InvalidRouteRow`].
+    pub fn from_toml(text: &str) -> Result<Self, ConfigError> {
+        Ok(Self::of(Rows::of(file::read(text)?)?, None))
+    }
+
+    /// Reads a table from a file, which [`reload`](Self::reload) reads again.
+    ///
+    /// # Errors
+    /// Those of [`from_toml`](Self::from_toml), and [`ConfigError::RouteTableUnreadable`].
+    pub fn from_toml_file(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
+        let path = path.as_ref();
+        Ok(Self::of(Rows::of(file::read(&read_file(path)?)?)?, Some(path.to_owned())))
+    }
+
+    fn of(rows: Rows, file: Option<PathBuf>) -> Self {
+        Self(Arc::new(Inner { rows: ArcSwap::from_pointee(rows), file }))
+    }
+
+    /// Takes these rows instead of those in use, all at once. Requests that are
+    /// being served keep the decision that they got.
+    ///
+    /// # Errors
+    /// Those of [`from_toml`](Self::from_toml); the rows in use then stay.
+    pub fn replace(&self, text: &str) -> Result<(), ConfigError> {
+        self.0.rows.store(Arc::new(Rows::of(file::read(text)?)?));
+        Ok(())
+    }
+
+    /// Reads the table's file again.
+    ///
+    /// # Errors
+    /// Those of [`from_toml_file`](Self::from_toml_file), and
+    /// [`ConfigError::NoRouteTableFile`]; the rows in use then stay.
+    pub fn reload(&self) -> Result<(), ConfigError> {
+        let file = self.0.file.as_deref().ok_or(ConfigError::NoRouteTableFile)?;
+        self.replace(&read_file(file)?)
+    }
+
+    /// Every row as a route with its rule.
+    #[must_use]
+    pub fn inventory(&self) -> RouteInventory {
+        let mut inventory = RouteInventory::default();
+        for row in &self.0.rows.load().rows {
+            inventory.extend(row.routes());
+        }
+        inventory
+    }
+
+    /// The rows, and of each row the methods, that are for no route of `routes`:
+    /// what was left behind when a route was removed or renamed. Templates
+    /// compare as they are written, the names of parameters included.
+    #[must_use]
+    pub fn unused(&self, routes: &RouteInventory) -> Vec<RuledRoute> {
+        let mine = self.inventory();
+        let is_unused = |row: &&RuledRoute| !routes.routes().iter().any(|route| row.covers(route));
+        mine.routes().iter().filter(is_unused).cloned().collect()
+    }
+
+    /// The routes of `routes` that no row is for: behind this table nobody
+    /// reaches them.
+    #[must_use]
+    pub fn unlisted(&self, routes: &RouteInventory) -> Vec<RuledRoute> {
+        let mine = self.inventory();
+        let is_unlisted = |route: &&RuledRoute| !mine.routes().iter().any(|row| row.covers(route));
+        routes.routes().iter().filter(is_unlisted).cloned().collect()
+    }
+
+    /// The rows as they are now.
+    pub(crate) fn current(&self) -> Guard<Arc<Rows>> {
+        self.0.rows.load()
+    }
+}
+
+fn read_file(path: &Path) -> Result<String, ConfigError> {
+    fs::read_to_string(path)
+        .map_err(|source| ConfigError::RouteTableUnreadable { path: path.to_owned(), source })
+}
+
+impl fmt::Debug for RouteTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rows = self.current();
+        f.debug_struct("RouteTable").field("file", &self.0.file).field("rows", &rows.rows).finish()
+    }
+}
+
+/// One row of a table.
+#[derive(Clone, Debug)]
+pub struct TableRow {
+    /// Empty: every method.
+    methods: Vec<Method>,
+    path: String,
+    access: Access,
+}
+
+/// What a row allows.
+#[derive(Clone, Debug)]
+pub(crate) enum Access {
+    /// What the requirement allows.
+    Requirement(Box<Requirement>),
+    /// Everything, for this reason.
+    Public(Arc<str>),
+}
+
+impl TableRow {
+    pub(crate) fn access(&self) -> &Access {
+        &self.access
+    }
+
+    fn routes(&self) -> impl Iterator<Item = RuledRoute> {
+        let methods = self.methods.iter().cloned().map(Some);
+        let every = self.methods.is_empty().then_some(None);
+        methods.chain(every).map(|method| RuledRoute::new(method, self.path.clone(), self.rule()))
+    }
+
+    fn rule(&self) -> RouteRule {
+        match &self.access {
+            Access::Requirement(requirement) => RouteRule::Requirements(vec![(**requirement).clone()]),
+            Access::Public(reason) => RouteRule::Public(reason.to_string().into()),
+        }
+    }
+}
+
+/// A table, ready to be asked.
+pub(crate) struct Rows {
+    rows: Vec<TableRow>,
+    /// The rows of each template.
+    templates: Vec<(Box<str>, Methods)>,
+    /// Places in `templates` by the text, as axum names the route that it has chosen.
+    by_text: HashMap<Box<str>, usize>,
+    /// The same by the path, where nobody has chosen.
+    by_path: matchit::Router<usize>,
+}
+
+/// The rows of one template, as places in the table.
+#[derive(Debug, Default)]
+struct Methods {
+    by_method: Vec<(Method, usize)>,
+    every: Option<usize>,
+}
+
+/// A row that was found, and the parameters of the path where the table has
+/// matched it itself.
+pub(crate) struct Found<'t> {
+    pub(crate) row: &'t TableRow,
+    pub(crate) template: &'t str,
+    pub(crate) parameters: Vec<(String, String)>,
+}
+
+impl Rows {
+    fn of(rows: Vec<TableRow>) -> Result<Self, ConfigError> {
+        let mut templates: Vec<(Box<str>, Methods)> = Vec::new();
+        let mut by_text = HashMap::new();
+        let mut by_path = matchit::Router::new();
+        for (place, row) in rows.iter().enumerate() {
+            let wrong = |problem: String| ConfigError::InvalidRouteRow { row: row.name(), problem };
+            let text = row.path.as_str();
+            let at = *by_text.entry(Box::from(text)).or_insert(templates.len());
+            if at == templates.len() {
+                let unusable = |error| wrong(format!("its path is not usable: {error}"));
+                by_path.insert(text, at).map_err(unusable)?;
+                templates.push((text.into(), Methods::default()));
+            }
+            let Some((_, methods)) = templates.get_mut(at) else { continue };
+            let twice = |method: &str| wrong(format!("another row is for {method} {} already", row.path));
+            if row.methods.is_empty() && methods.every.replace(place).is_some() {
+                return Err(twice("every method of"));
+            }
+            for method in &row.methods {
+                if methods.by_method.iter().any(|(known, _)| known == method) {
+                    return Err(twice(method.as_str()));
+                }
+                methods.by_method.push((method.clone(), place));
+            }
+        }
+        Ok(Self { rows, templates, by_text, by_path })
+    }
+
+    /// The row for the route that axum has chosen.
+    #[cfg(feature = "axum")]
+    pub(crate) fn of_route(&self, template: &str, method: &Method) -> Result<Found<'_>, DenialReason> {
+        let at = self.by_text.get(template).ok_or(DenialReason::RouteUnlisted)?;
+        self.found(*at, method)
+    }
+
+    /// The row for a path that nobody has matched.
+    pub(crate) fn of_path(&self, path: &str, method: &Method) -> Result<Found<'_>, DenialReason> {
+        if !path::is_unambiguous(path) {
+            return Err(DenialReason::PathAmbiguous);
+        }
+        let matched = self.by_path.at(path).map_err(|_| DenialReason::RouteUnlisted)?;
+        let mut found = self.found(*matched.value, method)?;
+        if matches!(&found.row.access, Access::Requirement(requirement) if requirement.reads_path()) {
+            found.parameters = decoded(&matched.params);
+        }
+        Ok(found)
+    }
+
+    fn found(&self, at: usize, method: &Method) -> Result<Found<'_>, DenialReason> {
+        let (template, methods) = self.templates.get(at).ok_or(DenialReason::RouteUnlisted)?;
+        Ok(Found { row: self.row(methods, method)?, template, parameters: Vec::new() })
+    }
+
+    /// `GET` covers `HEAD`, which tells no more than it (RFC 9110 section 9.3.2).
+    fn row(&self, methods: &Methods, method: &Method) -> Result<&TableRow, DenialReason> {
+        let of = |wanted: &Method| methods.by_method.iter().find(|(known, _)| known == wanted);
+        let exact = of(method).or_else(|| of(&Method::GET).filter(|_| *method == Method::HEAD));
+        let place = exact.map(|(_, place)| *place).or(methods.every);
+        place.and_then(|place| self.rows.get(place)).ok_or(DenialReason::RouteUnlisted)
+    }
+}
+
+/// The parameters, decoded; one that is no UTF-8 is left out, so that what
+/// looks at it denies.
+fn decoded(params: &matchit::Params<'_, '_>) -> Vec<(String, String)> {
+    let decode = |value| percent_encoding::percent_decode_str(value).decode_utf8().ok();
+    let decoded = params.iter().map(|(name, value)| Some((name.to_owned(), decode(value)?.into_owned())));
+    decoded.flatten().collect()
+}
+
+impl RuledRoute {
+    /// Is this row for the route?
+    fn covers(&self, route: &Self) -> bool {
+        let covers_method = match (self.method(), route.method()) {
+            (None, _) => true,
+            (Some(mine), Some(other)) => mine == other || (*mine == Method::GET && *other == Method::HEAD),
+            // A handler for every method is reached by this one.
+            (Some(_), None) => true,
+        };
+        covers_method && self.path() == route.path()
+    }
+}

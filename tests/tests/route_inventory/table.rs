@@ -1,0 +1,391 @@
+//! Route tables: what is refused when they are read, and over real sockets.
+
+use std::convert::Infallible;
+
+use axum::{Router, body::Body, routing::get};
+use http::{Method, Request, Response, header};
+use integration_tests::{Answer, AuditLog, Served};
+use tower::{Layer as _, ServiceExt as _, service_fn};
+use tower_delegation::{
+    ConfigError, RouteTable, RouteTableLayer,
+    axum::{GuardedRouter, by_table, get as guarded_get, post},
+    requirement::RuledRoute,
+};
+
+use crate::World;
+
+const TABLE: &str = r#"
+    [[route]]
+    methods = ["GET"]
+    path = "/orders/{id}"
+    scope = "orders:read"
+
+    [[route]]
+    methods = ["DELETE"]
+    path = "/orders/{id}"
+    name = "remove"
+    scope = "orders:write"
+    subject_matches_path = "id"
+
+    [[route]]
+    methods = ["*"]
+    path = "/me"
+    any_caller = true
+
+    [[route]]
+    methods = ["GET"]
+    path = "/tried"
+    role = "clerk"
+    shadow = true
+
+    [[route]]
+    methods = ["GET"]
+    path = "/alive"
+    public = "probe"
+
+    [[route]]
+    methods = ["GET"]
+    path = "/files/{*rest}"
+    public = "downloads"
+"#;
+
+fn row(text: &str) -> String {
+    format!("[[route]]\nmethods = [\"GET\"]\npath = \"/a\"\n{text}\n")
+}
+
+#[test]
+fn a_table_with_a_mistake_is_refused_and_the_row_named() {
+    let good = row("scope = \"a\"");
+    for (name, text, expected) in [
+        ("no TOML", "[[route]".to_owned(), "line 1"),
+        ("a key beside the rows", format!("{good}\n[routes]\n"), "not readable"),
+        ("a misspelt table", "[[routes]]\npath = \"/a\"".to_owned(), "not readable"),
+        (
+            "an unknown key",
+            row("scopes = [\"a\"]"),
+            "GET /a of the route table is not usable: `scopes` is no key",
+        ),
+        (
+            "an unknown key of the second row",
+            format!("{good}{}", row("scoep = 1").replace("/a", "/b")),
+            "GET /b",
+        ),
+        ("no methods", "[[route]]\npath = \"/a\"\nscope = \"a\"".to_owned(), "1 (/a)"),
+        ("an empty list of methods", row("scope = \"a\"").replace("\"GET\"", ""), "no methods"),
+        ("a method in lower case", row("scope = \"a\"").replace("GET", "get"), "\"get\" is no method"),
+        (
+            "a star among methods",
+            row("scope = \"a\"").replace("\"GET\"", "\"GET\", \"*\""),
+            "\"*\" is no method",
+        ),
+        ("no path", "[[route]]\nmethods = [\"GET\"]\nscope = \"a\"".to_owned(), "row 1"),
+        ("a path without a slash", row("scope = \"a\"").replace("/a", "a"), "begins with `/`"),
+        ("a path with a query", row("scope = \"a\"").replace("/a", "/a?b"), "has no query"),
+        ("an open brace", row("scope = \"a\"").replace("/a", "/{a"), "path is not usable"),
+        ("nothing demanded", row(""), "demands nothing"),
+        ("only shadow", row("shadow = true"), "demands nothing"),
+        ("any caller and more", row("any_caller = true\nscope = \"a\""), "`any_caller` means"),
+        ("any caller, not", row("any_caller = false"), "`any_caller = true`"),
+        ("public without a reason", row("public = true"), "`public` is the reason why"),
+        ("public with an empty one", row("public = \"  \""), "`public` is the reason why"),
+        ("public and more", row("public = \"a\"\nscope = \"a\""), "so `scope` means nothing"),
+        ("public in shadow", row("public = \"a\"\nshadow = true"), "so `shadow` means nothing"),
+        ("a false flag", row("delegated = false"), "`delegated`: write `true`"),
+        ("a scope that is none", row("scope = \"a b\""), "is not a scope"),
+        ("an empty list", row("scope = []"), "`scope`: expected text"),
+        ("a number for text", row("client = 7"), "`client`: expected text"),
+        ("text for a number", row("max_actors = \"1\""), "`max_actors`"),
+        ("a negative age", row("max_token_age = -1"), "number of seconds"),
+        ("a kind that is none", row("subject_kind = \"robot\""), "`subject_kind`: expected"),
+        ("half a pair", row("claim_equals = [[\"a\"]]"), "`claim_equals`: write"),
+        ("a time that is none", row("time_window = { start = \"8\", end = \"9:00\" }"), "no time of day"),
+        (
+            "a key of a window",
+            row("time_window = { start = \"8:00\", end = \"9:00\", day = \"monday\" }"),
+            "`day`",
+        ),
+        ("a detail without a type", row("authorization_detail = { actions = \"a\" }"), "`type"),
+        ("an unknown key in a part", row("any_of = [{ scoep = \"a\" }]"), "`scoep`"),
+        ("an empty part", row("any_of = [{}]"), "not usable"),
+        (
+            "an exception without an end",
+            row("scope = \"a\"\nexception = { reason = \"x\" }"),
+            "`exception`: write",
+        ),
+        (
+            "an exception to a local time",
+            row("scope = \"a\"\nexception = { reason = \"x\", until = 2027-03-31T00:00:00 }"),
+            "is no moment",
+        ),
+        ("a contradiction", row("delegated = true\nnot_delegated = true"), "GET /a"),
+        ("the same twice", format!("{good}{good}"), "another row is for GET /a"),
+        ("every method twice", format!("{0}{0}", good.replace("GET", "*")), "every method of /a"),
+        (
+            "two templates for the same paths",
+            format!("{}{}", good.replace("/a", "/{a}"), good.replace("/a", "/{b}")),
+            "GET /{b} of the route table is not usable: its path",
+        ),
+    ] {
+        let error: ConfigError = RouteTable::from_toml(&text).unwrap_err();
+        assert!(error.to_string().contains(expected), "{name}: {error}");
+    }
+}
+
+#[test]
+fn every_demand_can_stand_in_a_row() {
+    let rows: &[(&str, &str)] = &[
+        (r#"scope = ["a", "b"]"#, r#"scope [ "a", "b" ]"#),
+        (r#"any_scope = ["a", "b"]"#, r#"any_scope [ [ "a", "b" ] ]"#),
+        (r#"any_scope = [["a", "b"], ["c", "d"]]"#, r#"any_scope [ [ "a", "b" ], [ "c", "d" ] ]"#),
+        (r#"scopes_within = ["a"]"#, r#"scopes_within [ "a" ]"#),
+        (r#"issuer = "https://a""#, r#"issuer [ "https://a" ]"#),
+        (r#"tenant = "a""#, r#"tenant [ "a" ]"#),
+        (r#"audience = ["a", "b"]"#, r#"audience [ "a", "b" ]"#),
+        (r#"audiences_within = ["a"]"#, r#"audiences_within [ "a" ]"#),
+        ("max_token_lifetime = 60", "max_token_lifetime 60"),
+        ("max_token_age = 60", "max_token_age 60"),
+        ("sender_constrained = true", "sender_constrained"),
+        ("mutual_tls = true", "mutual_tls"),
+        (r#"workload = "spiffe://a/b""#, r#"workload [ "spiffe://a/b" ]"#),
+        (r#"subject_kind = ["user", "service"]"#, r#"subject_kind [ "user", "service" ]"#),
+        ("on_behalf_of_user = true", "on_behalf_of_user"),
+        ("not_on_behalf_of_user = true", "not_on_behalf_of_user"),
+        ("delegated = true", "delegated"),
+        ("not_delegated = true", "not_delegated"),
+        ("max_actors = 2", "max_actors 2"),
+        (r#"deny_actor = "a""#, r#"deny_actor [ "a" ]"#),
+        (r#"actor = "a""#, r#"actor [ "a" ]"#),
+        (r#"actor_of = { "https://a" = "b" }"#, "actor_of"),
+        (r#"client = "a""#, r#"client [ "a" ]"#),
+        (
+            r#"time_window = { start = "08:00", end = "18:00", days = ["monday"], utc_offset_minutes = 60 }"#,
+            "time_window",
+        ),
+        ("risk_below = { device = 70 }", "risk_below"),
+        (r#"claim_equals = { plan = "gold" }"#, r#"claim "plan"; one_of [ "gold" ]"#),
+        (r#"claim_equals = [[["a", "b"], "gold"]]"#, r#"[ "a", "b" ]"#),
+        (r#"claim_one_of = { plan = ["gold", "silver"] }"#, "claim_one_of"),
+        (r#"claim_matches_path = { plan = "plan" }"#, "claim_matches_path"),
+        (r#"claim_matches_header = { plan = "x-plan" }"#, "claim_matches_header"),
+        (r#"purpose = { purpose = "treatment" }"#, "purpose"),
+        (r#"tenant_matches_path = "tenant""#, "tenant_matches_path"),
+        (r#"tenant_matches_header = "x-tenant""#, "tenant_matches_header"),
+        (r#"subject_matches_path = "user""#, "subject_matches_path"),
+        (r#"role = "a""#, r#"role [ "a" ]"#),
+        (r#"any_role = ["a", "b"]"#, "any_role"),
+        (r#"permission = "a""#, r#"permission [ "a" ]"#),
+        (r#"any_permission = ["a", "b"]"#, "any_permission"),
+        (r#"group = "a""#, r#"group [ "a" ]"#),
+        (r#"any_group = ["a", "b"]"#, "any_group"),
+        (
+            r#"authorization_detail = { type = "pay", actions = ["a"], locations = "https://a", datatypes = "d", privileges = "p", identifier = "i" }"#,
+            "authorization_detail",
+        ),
+        (
+            r#"authorization_detail = [{ type = "pay", identifier_matches_path = "id" }]"#,
+            "authorization_detail",
+        ),
+        (r#"all_of = [{ scope = "a" }, { role = "b" }]"#, "all_of"),
+        (r#"any_of = [{ scope = "a" }, { role = "b" }]"#, "any_of"),
+        (r#"not = { client = "a" }"#, "not"),
+        (r#"acr = "mfa""#, r#"acr [ "mfa" ]"#),
+        ("max_authentication_age = 60", "max_authentication_age 60"),
+        ("scope = \"a\"\nshadow = true", "shadow"),
+        ("scope = \"a\"\nexception = { reason = \"late\", until = 2027-03-31T00:00:00Z }", "1806451200"),
+    ];
+    for (demand, expected) in rows {
+        let table = RouteTable::from_toml(&row(demand)).unwrap_or_else(|error| panic!("{demand}: {error}"));
+        let text = table.inventory().to_string();
+        assert!(text.contains(expected), "{demand}: {text}");
+    }
+}
+
+fn table() -> RouteTable {
+    RouteTable::from_toml(TABLE).unwrap()
+}
+
+#[test]
+fn the_table_is_held_against_the_routes() {
+    let open = async || "";
+    let router = GuardedRouter::<()>::new()
+        .route("/orders/{id}", guarded_get(by_table(open)))
+        .merge(GuardedRouter::new().route("/orders/{order}/lines", post(by_table(open))))
+        .route("/me", guarded_get(by_table(open)).head(by_table(open)));
+    let names = |routes: Vec<RuledRoute>| -> Vec<String> { routes.iter().map(ToString::to_string).collect() };
+    let table = table();
+    assert_eq!(
+        names(table.unused(router.inventory())),
+        ["DELETE /orders/{id}", "GET /tried", "GET /alive", "GET /files/{*rest}"]
+    );
+    assert_eq!(names(table.unlisted(router.inventory())), ["POST /orders/{order}/lines"]);
+}
+
+async fn open() -> &'static str {
+    "served"
+}
+
+fn router() -> Router {
+    Router::new()
+        .route("/orders/{id}", get(open).delete(open).post(open))
+        .route("/me", get(open).patch(open))
+        .route("/tried", get(open))
+        .route("/alive", get(open).post(open))
+        .route("/admin", get(open))
+        .nest_service(
+            "/files",
+            service_fn(async |_: Request<Body>| Ok::<_, Infallible>(Response::new(Body::from("a file")))),
+        )
+}
+
+#[tokio::test]
+async fn what_has_no_row_is_refused_before_the_handler() {
+    let world = World::new().await;
+    let audit = AuditLog::listen();
+    let layer = world.layer().allow_anonymous().refuse_undecided().build().unwrap();
+    let served = Served::start(router().layer(RouteTableLayer::new(&table())).layer(layer)).await;
+    let reader = world.token(&["orders:read"]).sign();
+    let writer = world.token(&["orders:write"]).sign();
+    let (reader, writer) = (Some(&reader), Some(&writer));
+    for (name, method, path, token, status, reason, requirements) in [
+        ("no row for the path", "GET", "/admin", reader, 403, "route_unlisted", "route_table"),
+        ("no row, no token", "GET", "/admin", None, 403, "route_unlisted", "route_table"),
+        ("no row for the method", "POST", "/orders/1", writer, 403, "route_unlisted", "route_table"),
+        (
+            "no row for the method of a public path",
+            "POST",
+            "/alive",
+            reader,
+            403,
+            "route_unlisted",
+            "route_table",
+        ),
+        ("no route and no row", "GET", "/nowhere", reader, 403, "route_unlisted", "route_table"),
+        ("no token", "GET", "/orders/1", None, 401, "credentials_missing", "GET /orders/{id}"),
+        ("no scope", "GET", "/orders/1", writer, 403, "scope_missing", "GET /orders/{id}"),
+        ("HEAD is GET", "HEAD", "/orders/1", writer, 403, "scope_missing", "GET /orders/{id}"),
+        ("another subject's", "DELETE", "/orders/bob", writer, 403, "path_parameter_mismatch", "remove"),
+        ("no token in shadow mode", "GET", "/tried", None, 401, "credentials_missing", "GET /tried"),
+        (
+            "an encoded slash in a nested service",
+            "GET",
+            "/files/a%2fb",
+            reader,
+            403,
+            "path_ambiguous",
+            "route_table",
+        ),
+        ("an encoded dot", "GET", "/files/a%2eb", reader, 403, "path_ambiguous", "route_table"),
+        ("enough", "GET", "/orders/1", reader, 200, "", "GET /orders/{id}"),
+        ("one's own", "DELETE", "/orders/alice", writer, 200, "", "remove"),
+        ("any method", "PATCH", "/me", writer, 200, "", "* /me"),
+        ("public", "GET", "/alive", None, 200, "", "public"),
+        ("a nested service", "GET", "/files/a/b", None, 200, "", "public"),
+    ] {
+        let method = Method::from_bytes(method.as_bytes()).unwrap();
+        let request = served.request(method, path);
+        let request = match token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        };
+        let answer = Answer::of(request).await;
+        assert_eq!(answer.status, status, "{name}: {}", answer.body);
+        let event = audit.one();
+        assert_eq!(event.field("reason"), reason, "{name}");
+        assert_eq!(event.field("requirements"), requirements, "{name}");
+    }
+    let answer = served.get("/tried", reader.unwrap()).await;
+    assert_eq!(answer.status, 200, "in shadow mode");
+    assert!(audit.one().field("requirements").contains("shadow"), "in shadow mode");
+}
+
+/// A plain tower service has nobody who chose a route.
+#[tokio::test]
+async fn without_a_router_the_raw_path_is_matched() {
+    let world = World::new().await;
+    let layer = world.layer().allow_anonymous().build().unwrap();
+    let service = layer.layer(RouteTableLayer::new(&table()).layer(service_fn(async |_: Request<Body>| {
+        Ok::<_, Infallible>(Response::new(Body::from("served")))
+    })));
+    let reader = world.token(&["orders:read", "orders:write"]).sign();
+    for (name, method, path, status) in [
+        ("no row", "GET", "/admin", 403),
+        ("a slash more", "GET", "/orders/1/", 403),
+        ("a double slash", "GET", "//alive", 403),
+        ("a dot segment", "GET", "/files/../admin", 403),
+        ("an encoded slash", "GET", "/orders/1%2Frefund", 403),
+        ("an encoded letter", "GET", "/%61live", 403),
+        ("no path", "OPTIONS", "*", 403),
+        ("another subject's, encoded", "DELETE", "/orders/bob%20", 403),
+        ("a row", "GET", "/orders/1?a=%2f", 200),
+        ("one's own", "DELETE", "/orders/alice", 200),
+        ("a catch-all", "GET", "/files/a/b.c", 200),
+    ] {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::AUTHORIZATION, format!("Bearer {reader}"))
+            .body(Body::empty())
+            .unwrap();
+        let response = service.clone().oneshot(request).await.unwrap();
+        assert_eq!(response.status(), status, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_table_without_the_layer_is_closed() {
+    let served = Served::start(router().layer(RouteTableLayer::new(&table()))).await;
+    for path in ["/alive", "/orders/1", "/admin"] {
+        let answer = served.get_anonymously(path).await;
+        assert_eq!((answer.status, answer.code().as_str()), (500, "misconfigured"), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_bad_table_changes_nothing_and_a_good_one_everything() {
+    let world = World::new().await;
+    let folder = std::env::temp_dir().join(format!("routes-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("routes.toml");
+    std::fs::write(&file, TABLE).unwrap();
+    let table = RouteTable::from_toml_file(&file).unwrap();
+    let app = router().layer(RouteTableLayer::new(&table)).layer(world.layer().build().unwrap());
+    let served = Served::start(app).await;
+    let token = world.token(&["orders:read"]).sign();
+    let status = async |path| served.get(path, &token).await.status;
+    assert_eq!((status("/orders/1").await, status("/admin").await), (200, 403));
+
+    for bad in ["[[route]]", "no toml", &TABLE.replace("scope", "scoep")] {
+        std::fs::write(&file, bad).unwrap();
+        assert!(table.reload().is_err(), "{bad}");
+        assert!(table.replace(bad).is_err(), "{bad}");
+        assert_eq!((status("/orders/1").await, status("/admin").await), (200, 403), "{bad}");
+    }
+    std::fs::remove_file(&file).unwrap();
+    assert!(matches!(table.reload(), Err(ConfigError::RouteTableUnreadable { .. })));
+    assert_eq!(status("/orders/1").await, 200);
+
+    std::fs::write(&file, "[[route]]\nmethods = [\"GET\"]\npath = \"/admin\"\nany_caller = true").unwrap();
+    table.reload().unwrap();
+    assert_eq!((status("/orders/1").await, status("/admin").await), (403, 200));
+    // A table without rows is one: it closes everything.
+    table.replace("").unwrap();
+    assert_eq!((status("/orders/1").await, status("/admin").await), (403, 403));
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert!(matches!(RouteTable::from_toml("").unwrap().reload(), Err(ConfigError::NoRouteTableFile)));
+}
+
+/// Handlers that leave their rules to the table, behind it.
+#[tokio::test]
+async fn a_guarded_router_may_leave_its_rules_to_the_table() {
+    let world = World::new().await;
+    let table = table();
+    let guarded = GuardedRouter::new()
+        .route("/orders/{id}", guarded_get(by_table(open)))
+        .route("/admin", guarded_get(by_table(open)))
+        .layer(RouteTableLayer::new(&table));
+    let served = Served::start(guarded.behind(world.layer().build().unwrap()).unwrap()).await;
+    let token = world.token(&["orders:read"]).sign();
+    assert_eq!(served.get("/admin", &token).await.status, 403);
+    assert_eq!(served.get("/orders/1", &world.token(&[]).sign()).await.status, 403);
+    assert_eq!(served.get("/orders/1", &token).await.body, "served");
+}
