@@ -108,9 +108,14 @@ impl Composition {
         self.all.iter().chain(any)
     }
 
-    /// Every part that may have to be met.
-    pub(super) fn parts(&self) -> impl Iterator<Item = &Requirement> {
-        self.all.iter().chain(self.any.iter().flatten())
+    /// The parts that must all be met.
+    pub(super) fn all(&self) -> &[Requirement] {
+        &self.all
+    }
+
+    /// The choices, of each of which one part must be met.
+    pub(super) fn choices(&self) -> &[Vec<Requirement>] {
+        &self.any
     }
 
     pub(super) fn describe<'r>(&'r self, to: &mut Description<'r>) {

@@ -1,12 +1,33 @@
 //! [`RouteInventory`]: every route and the rule before it, for those who
 //! review, document and test them.
 
-use std::{borrow::Cow, collections::BTreeSet, fmt};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use http::Method;
+use serde::{Serialize, Serializer, ser::SerializeStruct as _};
+use serde_json::{Value, json};
 
 use super::Requirement;
 use crate::{error::ConfigError, scope::Scope};
+
+/// The most alternatives that a document lists for one route: choices multiply.
+const MAX_ALTERNATIVES: usize = 64;
+
+/// The methods that an OpenAPI path item may have.
+const OPENAPI_METHODS: [Method; 8] = [
+    Method::GET,
+    Method::PUT,
+    Method::POST,
+    Method::DELETE,
+    Method::OPTIONS,
+    Method::HEAD,
+    Method::PATCH,
+    Method::TRACE,
+];
 
 /// What stands before a route.
 #[derive(Clone, Debug)]
@@ -59,7 +80,7 @@ impl RuledRoute {
 
 /// Every route of a router or a table, with its rule.
 ///
-/// As text it is one line for each route.
+/// As text it is one line for each route, with `serde` an object with a list.
 #[derive(Clone, Debug, Default)]
 pub struct RouteInventory {
     routes: Vec<RuledRoute>,
@@ -84,6 +105,46 @@ impl RouteInventory {
         let mut scopes = BTreeSet::new();
         self.requirements().for_each(|(_, requirement)| requirement.add_named_scopes(&mut scopes));
         scopes.into_iter().collect()
+    }
+
+    /// The `paths` of an OpenAPI document with nothing but `security`, to be
+    /// merged into one that says the rest. `scheme` is the name of its security
+    /// scheme.
+    ///
+    /// Every element of a route's list is enough by itself: choices between
+    /// scopes become several, 64 at most. A public route has an empty list. What
+    /// is demanded beyond scopes has no place in OpenAPI and is not there.
+    ///
+    /// ```
+    /// use tower_delegation::{requires_scope, axum::{GuardedRouter, get}};
+    ///
+    /// #[requires_scope("orders:read", any("web", "app"))]
+    /// async fn list() {}
+    ///
+    /// let router = GuardedRouter::<()>::new().route("/orders", get(list));
+    /// let expected = serde_json::json!({ "/orders": { "get": { "security": [
+    ///     { "oauth2": ["orders:read", "web"] },
+    ///     { "oauth2": ["app", "orders:read"] },
+    /// ] } } });
+    /// assert_eq!(router.inventory().openapi_security("oauth2"), expected);
+    /// ```
+    #[must_use]
+    pub fn openapi_security(&self, scheme: &str) -> Value {
+        let mut paths: BTreeMap<String, BTreeMap<String, Value>> = BTreeMap::new();
+        // Routes for every method last: they serve what is left.
+        let (exact, every): (Vec<_>, Vec<_>) = self.routes.iter().partition(|route| route.method.is_some());
+        for route in exact.into_iter().chain(every) {
+            let Some(security) = route.rule.security(scheme) else { continue };
+            // A catch-all is a parameter like any other there.
+            let path = paths.entry(route.path.replace("{*", "{")).or_default();
+            for method in OPENAPI_METHODS {
+                if route.method.as_ref().is_none_or(|own| *own == method) {
+                    let operation = json!({ "security": security });
+                    path.entry(method.as_str().to_ascii_lowercase()).or_insert(operation);
+                }
+            }
+        }
+        json!(paths)
     }
 
     pub(crate) fn add(&mut self, route: RuledRoute) {
@@ -125,14 +186,81 @@ impl Requirement {
     fn add_named_scopes<'r>(&'r self, to: &mut BTreeSet<&'r str>) {
         let choices = self.scopes.any.iter().flatten();
         to.extend(self.scopes.all.iter().chain(choices).map(Scope::as_str));
-        self.composition.parts().for_each(|part| part.add_named_scopes(to));
+        let parts = self.composition.all().iter().chain(self.composition.choices().iter().flatten());
+        parts.for_each(|part| part.add_named_scopes(to));
     }
+
+    /// Sets of scopes, each of which meets what is demanded of scopes.
+    fn sufficient_scopes(&self) -> Vec<BTreeSet<&str>> {
+        let all: BTreeSet<&str> = self.scopes.all.iter().map(Scope::as_str).collect();
+        let choices = self.scopes.any.iter();
+        let choices =
+            choices.map(|choice| choice.iter().map(|scope| BTreeSet::from([scope.as_str()])).collect());
+        let parts = self.composition.all().iter().map(Self::sufficient_scopes);
+        let alternatives = self.composition.choices().iter();
+        let alternatives = alternatives.map(|parts| parts.iter().flat_map(Self::sufficient_scopes).collect());
+        let factors = choices.chain(parts).chain(alternatives);
+        factors.fold(vec![all], |sets, factor: Vec<BTreeSet<&str>>| each_with_each(&sets, &factor))
+    }
+}
+
+/// Each set of the one with each of the other, so many at most.
+fn each_with_each<'r>(sets: &[BTreeSet<&'r str>], others: &[BTreeSet<&'r str>]) -> Vec<BTreeSet<&'r str>> {
+    let pairs = sets.iter().flat_map(|set| others.iter().map(move |other| set | other));
+    let mut products: Vec<BTreeSet<&str>> = Vec::new();
+    for product in pairs.take(MAX_ALTERNATIVES) {
+        if !products.contains(&product) {
+            products.push(product);
+        }
+    }
+    products
 }
 
 /// Method and path.
 impl fmt::Display for RuledRoute {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.method_name(), self.path)
+    }
+}
+
+impl RouteRule {
+    /// Security requirements of OpenAPI; `None` where the rule is elsewhere.
+    fn security(&self, scheme: &str) -> Option<Vec<Value>> {
+        match self {
+            Self::Requirements(requirements) => {
+                let nothing = vec![BTreeSet::new()];
+                let sets = requirements.iter().map(Requirement::sufficient_scopes);
+                let sets = sets.fold(nothing, |sets, others| each_with_each(&sets, &others));
+                Some(sets.into_iter().map(|scopes| json!({ scheme: scopes })).collect())
+            }
+            Self::Public(_) => Some(Vec::new()),
+            Self::Table => None,
+        }
+    }
+}
+
+/// `{ "routes": [..] }`.
+impl Serialize for RouteInventory {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct("RouteInventory", 1)?;
+        object.serialize_field("routes", &self.routes)?;
+        object.end()
+    }
+}
+
+/// `method` (`*` for every one), `path`, and one of `requirements`, `public`
+/// (the reason) and `table` (`true`).
+impl Serialize for RuledRoute {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct("RuledRoute", 3)?;
+        object.serialize_field("method", self.method_name())?;
+        object.serialize_field("path", &self.path)?;
+        match &self.rule {
+            RouteRule::Requirements(requirements) => object.serialize_field("requirements", requirements)?,
+            RouteRule::Public(reason) => object.serialize_field("public", reason)?,
+            RouteRule::Table => object.serialize_field("table", &true)?,
+        }
+        object.end()
     }
 }
 
