@@ -33,6 +33,7 @@ use crate::{
     issuer::{BuildContext, IssuerResolver, Issuers, TrustedIssuer},
     jwks::{KeySourceError, VerifyingKey},
     proof::{Dpop, DpopVerifier, Transport},
+    protected_resource::{Capabilities, ProtectedResource, ResourceMetadata},
     reason::{DenialReason, RejectionKind},
     rejection::{Rejection, is_quotable},
     revocation::{RevocationListener, RevocationQuery, RevocationStore, Standing},
@@ -68,6 +69,7 @@ struct Inner {
     identity_headers: IdentityHeaders,
     leeway: Duration,
     risk: Option<Arc<RiskSignals>>,
+    protected_resource: Option<ProtectedResource>,
 }
 
 /// Where the identity of the workload at the other end of the connection comes
@@ -307,6 +309,20 @@ impl Authenticator {
         Status { issuers, untrusted_identity_headers, audit: Vec::new() }
     }
 
+    /// What the service tells clients about itself, as it is configured
+    /// (RFC 9728). `None` unless [`protected_resource`](AuthenticatorBuilder::protected_resource)
+    /// is set.
+    #[must_use]
+    pub fn resource_metadata(&self) -> Option<ResourceMetadata> {
+        let resource = self.0.protected_resource.clone()?;
+        let issuers = self.0.verifier.issuers();
+        let capabilities = Capabilities {
+            authorization_servers: issuers.map(|issuer| issuer.issuer().to_string()).collect(),
+            takes_certificate_bound_tokens: self.0.client_identity.is_some(),
+        };
+        Some(ResourceMetadata::new(resource, capabilities))
+    }
+
     /// Who is at the other end. First, and for every request: header fields that
     /// speak for the workload are removed here.
     pub(crate) fn identify(
@@ -478,6 +494,7 @@ pub struct AuthenticatorBuilder {
     more_identity_headers: Vec<Box<str>>,
     refuses_untrusted_identity_headers: bool,
     risk: Vec<NamedSignal>,
+    protected_resource: Option<ProtectedResource>,
     #[cfg(feature = "discovery")]
     http_client: Option<crate::http_client::HttpClient>,
 }
@@ -498,6 +515,7 @@ impl Default for AuthenticatorBuilder {
             applications: None,
             more_identity_headers: Vec::new(),
             refuses_untrusted_identity_headers: false,
+            protected_resource: None,
             risk: Vec::new(),
             #[cfg(feature = "discovery")]
             http_client: None,
@@ -602,6 +620,13 @@ impl AuthenticatorBuilder {
         self
     }
 
+    /// How clients know the service. Unless it is set, challenges name no
+    /// metadata, and there is none to serve (RFC 9728).
+    pub fn protected_resource(mut self, resource: ProtectedResource) -> Self {
+        self.protected_resource = Some(resource);
+        self
+    }
+
     /// How many verified tokens are kept, so that their signature is checked
     /// once. Default 50,000 tokens, 64 MiB.
     pub fn token_cache(mut self, token_cache: TokenCache) -> Self {
@@ -662,6 +687,9 @@ impl AuthenticatorBuilder {
                 return Err(ConfigError::InvalidRiskSignal { name: name.to_string() });
             }
         }
+        if let Some(resource) = &self.protected_resource {
+            resource.check()?;
+        }
         let context = BuildContext::new(self.clock.clone());
         #[cfg(feature = "discovery")]
         let context = match self.http_client {
@@ -690,6 +718,7 @@ impl AuthenticatorBuilder {
             identity_headers,
             leeway: self.leeway,
             risk: (!self.risk.is_empty()).then(|| Arc::new(RiskSignals::new(self.risk))),
+            protected_resource: self.protected_resource,
         });
         if let Some(revocations) = &inner.revocations {
             let listener: Weak<Inner> = Arc::downgrade(&inner);

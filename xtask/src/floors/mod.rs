@@ -38,7 +38,7 @@ const FLOORS: &[&[&str]] = &[
     &["revocation", "replay", "jwks", "issuer"],
     &["application", "token", "introspection", "proof", "jwt_svid"],
     &["context"],
-    &["requirement", "policy", "audit"],
+    &["requirement", "policy", "audit", "protected_resource"],
     &["rejection", "authenticator", "exchange"],
     &["task"],
     &["layer", "axum"],

@@ -36,6 +36,7 @@
 
 mod connect_info;
 mod guarded;
+mod metadata;
 mod methods;
 mod revocations;
 mod rule;
@@ -51,6 +52,7 @@ use http::request::Parts;
 
 pub use self::{
     guarded::GuardedRouter,
+    metadata::resource_metadata,
     methods::{GuardedMethods, any, connect, delete, get, head, options, patch, post, put, trace},
     revocations::revocation_routes,
     rule::{AnyCaller, Both, ByTable, OfPublic, OfTable, Public, Rule, Ruled, by_table, public},

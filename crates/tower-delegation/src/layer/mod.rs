@@ -79,6 +79,7 @@ use crate::{
     jwks::KeySourceError,
     proof::Dpop,
     revocation::RevocationStore,
+    protected_resource::{ProtectedResource, ResourceMetadata},
     token::TokenCache,
 };
 
@@ -143,6 +144,13 @@ impl DelegationLayer {
     /// for that long.
     pub fn audit_guard(&self, timeout: Duration) -> AuditGuard {
         AuditGuard::new(self.trail.clone(), timeout)
+    }
+
+    /// What the service tells clients about itself (RFC 9728). `None` unless
+    /// [`protected_resource`](DelegationLayerBuilder::protected_resource) is set.
+    #[must_use]
+    pub fn resource_metadata(&self) -> Option<ResourceMetadata> {
+        self.authenticator.resource_metadata()
     }
 
     /// The layer around routes that all have a rule: success without a decision is
@@ -287,6 +295,13 @@ impl DelegationLayerBuilder {
     /// Registers a risk signal under the name that requirements call it by.
     pub fn risk_signal(self, name: &str, signal: impl RiskSignal) -> Self {
         self.map(|authenticator| authenticator.risk_signal(name, signal))
+    }
+
+    /// How clients know the service: every challenge then names its metadata
+    /// (RFC 9728). The metadata is served by
+    /// [`resource_metadata`](crate::axum::resource_metadata).
+    pub fn protected_resource(self, resource: ProtectedResource) -> Self {
+        self.map(|authenticator| authenticator.protected_resource(resource))
     }
 
     /// How many verified tokens are kept, so that their signature is checked

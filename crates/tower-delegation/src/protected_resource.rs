@@ -1,0 +1,408 @@
+//! [`ProtectedResource`]: what this service tells clients about itself (RFC 9728).
+//!
+//! 1. The document is made of the configuration in force: its issuers, the scopes
+//!    of its routes, the ways in which it takes tokens. It cannot say what the
+//!    service does not do.
+//! 2. The resource is given once and told as it was given, to the character:
+//!    clients compare it with the URL that they asked for (RFC 9728 section 3.3).
+//! 3. Every challenge names the document's URL, also those without an error
+//!    (RFC 9728 section 5.1).
+//! 4. The document is for everybody: no token, any origin, and any cache may keep it.
+//! 5. A resource that is not configured has none: 404, which repeats nothing of the request.
+//!
+//! # Deployment caveat
+//!
+//! The document lies at the root of the host, also for a resource with a path:
+//! `https://api.example.com/orders` has it at
+//! `https://api.example.com/.well-known/oauth-protected-resource/orders`. Where a
+//! proxy hands this service only `/orders`, it must hand on that path, too.
+//!
+//! # Example
+//!
+//! ```
+//! use axum::Router;
+//! use tower_delegation::{ConfigError, DelegationLayer, TrustedIssuer, requires_scope};
+//! use tower_delegation::axum::{GuardedRouter, get, resource_metadata};
+//! use tower_delegation::protected_resource::ProtectedResource;
+//!
+//! #[requires_scope("orders:read")]
+//! async fn list_orders() {}
+//!
+//! fn router() -> Result<Router, ConfigError> {
+//!     let guarded = GuardedRouter::new().route("/orders", get(list_orders));
+//!     let resource = ProtectedResource::new("https://api.example.com")?.scopes_of(guarded.inventory());
+//!     let issuer = TrustedIssuer::discover("https://idp.example.com")?.audience("https://api.example.com");
+//!     let delegation = DelegationLayer::builder().issuer(issuer).protected_resource(resource).build()?;
+//!     let metadata = delegation.resource_metadata();
+//!     // Beside the guarded routes, not behind the layer.
+//!     Ok(guarded.behind(delegation)?.merge(resource_metadata(metadata)))
+//! }
+//! # assert!(router().is_ok());
+//! ```
+
+use std::{collections::BTreeSet, fmt};
+
+use bytes::Bytes;
+use http::{
+    HeaderName, HeaderValue, Method, Request, Response, StatusCode,
+    header::{
+        ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+        ACCESS_CONTROL_MAX_AGE, ALLOW, CACHE_CONTROL, CONTENT_TYPE,
+    },
+};
+use serde::Serialize;
+use url::{Host, Url};
+
+use crate::{error::ConfigError, requirement::RouteInventory, scope::Scope};
+
+/// The path under which the documents of a host's resources lie (RFC 9728 section 3).
+pub const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
+
+const PURPOSE: &str = "the identifier of a protected resource";
+
+/// The service as its clients know it, and what they may want to know of it.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct ProtectedResource {
+    resource: String,
+    metadata_url: Url,
+    authorization_servers: Vec<String>,
+    scopes: BTreeSet<String>,
+    #[cfg(feature = "toml")]
+    tables: Vec<crate::requirement::RouteTable>,
+    mistake: Option<String>,
+    name: Option<String>,
+    documentation: Option<String>,
+    policy: Option<String>,
+    terms: Option<String>,
+}
+
+impl ProtectedResource {
+    /// The service with this identifier: the `https` URL that clients ask
+    /// tokens for (RFC 8707 section 2), usually an audience of every issuer.
+    /// Plain `http` is for this very machine only.
+    ///
+    /// # Errors
+    /// [`ConfigError::InvalidUrl`] for a URL that is not `https`, has a fragment
+    /// or credentials, or is not written as clients will write it.
+    pub fn new(resource: &str) -> Result<Self, ConfigError> {
+        Ok(Self {
+            resource: resource.to_owned(),
+            metadata_url: metadata_url(resource)?,
+            authorization_servers: Vec::new(),
+            scopes: BTreeSet::new(),
+            #[cfg(feature = "toml")]
+            tables: Vec::new(),
+            mistake: None,
+            name: None,
+            documentation: None,
+            policy: None,
+            terms: None,
+        })
+    }
+
+    /// Names every scope that a rule of these routes names.
+    pub fn scopes_of(mut self, routes: &RouteInventory) -> Self {
+        self.scopes.extend(routes.scopes().into_iter().map(str::to_owned));
+        self
+    }
+
+    /// Names every scope that a row of this table names, as it is at that time.
+    #[cfg(feature = "toml")]
+    pub fn scopes_of_table(mut self, table: &crate::requirement::RouteTable) -> Self {
+        self.tables.push(table.clone());
+        self
+    }
+
+    /// Names one more scope.
+    pub fn scope(mut self, scope: &str) -> Self {
+        if Scope::new(scope).is_err() {
+            self.mistake.get_or_insert_with(|| scope.to_owned());
+        }
+        self.scopes.insert(scope.to_owned());
+        self
+    }
+
+    /// Names one more issuer, beside those that are configured: one of a
+    /// [resolver's](crate::issuer::IssuerResolver).
+    pub fn authorization_server(mut self, issuer: &str) -> Self {
+        self.authorization_servers.push(issuer.to_owned());
+        self
+    }
+
+    /// What people call the service.
+    pub fn name(mut self, name: &str) -> Self {
+        self.name = Some(name.to_owned());
+        self
+    }
+
+    /// A page for developers.
+    pub fn documentation(mut self, url: &str) -> Self {
+        self.documentation = Some(url.to_owned());
+        self
+    }
+
+    /// A page about how clients may use the data.
+    pub fn policy(mut self, url: &str) -> Self {
+        self.policy = Some(url.to_owned());
+        self
+    }
+
+    /// A page with the terms of service.
+    pub fn terms_of_service(mut self, url: &str) -> Self {
+        self.terms = Some(url.to_owned());
+        self
+    }
+
+    /// The identifier, as it was given.
+    #[must_use]
+    pub fn resource(&self) -> &str {
+        &self.resource
+    }
+
+    /// Where the document lies: the well-known path between host and path
+    /// (RFC 9728 section 3.1).
+    ///
+    /// ```
+    /// use tower_delegation::protected_resource::ProtectedResource;
+    ///
+    /// let resource = ProtectedResource::new("https://api.example.com/orders")?;
+    /// assert_eq!(
+    ///     resource.metadata_url(),
+    ///     "https://api.example.com/.well-known/oauth-protected-resource/orders"
+    /// );
+    /// # Ok::<(), tower_delegation::ConfigError>(())
+    /// ```
+    #[must_use]
+    pub fn metadata_url(&self) -> &str {
+        self.metadata_url.as_str()
+    }
+
+    /// Is everything in it fit to be told?
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        match &self.mistake {
+            None => Ok(()),
+            Some(scope) => Err(ConfigError::InvalidScope { scope: scope.clone() }),
+        }
+    }
+}
+
+/// A document lies where nothing but the identifier decides.
+fn metadata_url(resource: &str) -> Result<Url, ConfigError> {
+    let invalid = |problem| ConfigError::InvalidUrl { url: resource.to_owned(), purpose: PURPOSE, problem };
+    let url =
+        Url::parse(resource).map_err(|_| invalid("it is no absolute URL: write `https://` and the host"))?;
+    let is_local = match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => return Err(invalid("it has no host")),
+    };
+    if url.scheme() != "https" && !(url.scheme() == "http" && is_local) {
+        return Err(invalid("it is not https"));
+    }
+    if url.fragment().is_some() {
+        return Err(invalid("it has a fragment: leave out what follows `#`"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(invalid("it holds credentials: leave them out"));
+    }
+    // Clients compare by code points: what a client's library would write
+    // otherwise (upper case, a default port, dot segments) never matches.
+    let slash_after_host = url.path() == "/";
+    let written = |with_slash: bool| {
+        let path = if slash_after_host && !with_slash { "" } else { url.path() };
+        let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
+        format!("{}{path}{query}", url.origin().ascii_serialization())
+    };
+    if resource != written(true) && resource != written(false) {
+        return Err(invalid(
+            "it is not written as clients write it: scheme and host in lower case, no default port, no dot segments",
+        ));
+    }
+    let path = if slash_after_host { "" } else { url.path() };
+    let mut metadata_url = url.clone();
+    metadata_url.set_path(&format!("{WELL_KNOWN}{path}"));
+    Ok(metadata_url)
+}
+
+/// What the configuration adds to what is said of the resource.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Capabilities {
+    pub(crate) authorization_servers: Vec<String>,
+    pub(crate) takes_certificate_bound_tokens: bool,
+}
+
+/// The document of a service, as its configuration is now: see
+/// [`DelegationLayer::resource_metadata`](crate::layer::DelegationLayer::resource_metadata).
+#[derive(Clone, Debug)]
+pub struct ResourceMetadata {
+    resource: ProtectedResource,
+    capabilities: Capabilities,
+}
+
+/// RFC 9728 section 2. Members without a value are left out (section 3.2).
+#[derive(Serialize)]
+struct Document<'a> {
+    resource: &'a str,
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    authorization_servers: BTreeSet<&'a str>,
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    scopes_supported: BTreeSet<String>,
+    bearer_methods_supported: [&'static str; 1],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resource_name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resource_documentation: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resource_policy_uri: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resource_tos_uri: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls_client_certificate_bound_access_tokens: Option<bool>,
+}
+
+impl ResourceMetadata {
+    pub(crate) fn new(resource: ProtectedResource, capabilities: Capabilities) -> Self {
+        Self { resource, capabilities }
+    }
+
+    /// What was configured.
+    pub fn resource(&self) -> &ProtectedResource {
+        &self.resource
+    }
+
+    /// The document.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let resource = &self.resource;
+        let known = self.capabilities.authorization_servers.iter();
+        let scopes = resource.scopes.iter().cloned();
+        #[cfg(feature = "toml")]
+        let tables: Vec<_> = resource.tables.iter().map(crate::requirement::RouteTable::inventory).collect();
+        #[cfg(feature = "toml")]
+        let scopes = scopes.chain(tables.iter().flat_map(RouteInventory::scopes).map(str::to_owned));
+        let document = Document {
+            resource: &resource.resource,
+            authorization_servers: known.chain(&resource.authorization_servers).map(String::as_str).collect(),
+            scopes_supported: scopes.collect(),
+            bearer_methods_supported: ["header"],
+            resource_name: resource.name.as_deref(),
+            resource_documentation: resource.documentation.as_deref(),
+            resource_policy_uri: resource.policy.as_deref(),
+            resource_tos_uri: resource.terms.as_deref(),
+            tls_client_certificate_bound_access_tokens: self
+                .capabilities
+                .takes_certificate_bound_tokens
+                .then_some(true),
+        };
+        // Text and booleans under text keys: there is nothing that could fail.
+        serde_json::to_string(&document).unwrap_or_default()
+    }
+
+    /// The answer to a request, if it asks for this document, by path and query.
+    #[must_use]
+    pub fn respond<B>(&self, request: &Request<B>) -> Option<Response<Bytes>> {
+        let url = &self.resource.metadata_url;
+        let is_mine = request.uri().path() == url.path() && request.uri().query() == url.query();
+        is_mine.then(|| match *request.method() {
+            Method::GET => self.document(true),
+            Method::HEAD => self.document(false),
+            Method::OPTIONS => preflight(),
+            _ => {
+                let mut response = answer(StatusCode::METHOD_NOT_ALLOWED, Bytes::new());
+                response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD, OPTIONS"));
+                response
+            }
+        })
+    }
+
+    fn document(&self, with_body: bool) -> Response<Bytes> {
+        let json = if with_body { self.to_json().into() } else { Bytes::new() };
+        let mut response = answer(StatusCode::OK, json);
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=3600"));
+        headers.insert(NOSNIFF, HeaderValue::from_static("nosniff"));
+        response
+    }
+}
+
+const NOSNIFF: HeaderName = HeaderName::from_static("x-content-type-options");
+
+/// What a browser asks before a request with a field of its own.
+fn preflight() -> Response<Bytes> {
+    let mut response = answer(StatusCode::NO_CONTENT, Bytes::new());
+    let headers = response.headers_mut();
+    headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, HEAD"));
+    headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("*"));
+    headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("3600"));
+    response
+}
+
+fn answer(status: StatusCode, body: Bytes) -> Response<Bytes> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    response.headers_mut().insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    response
+}
+
+impl fmt::Display for ResourceMetadata {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.to_json())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 9728-3.1-1.
+    #[test]
+    fn the_well_known_path_is_inserted() {
+        for (resource, expected) in [
+            ("https://h", "https://h/.well-known/oauth-protected-resource"),
+            ("https://h/", "https://h/.well-known/oauth-protected-resource"),
+            ("https://h/a/b", "https://h/.well-known/oauth-protected-resource/a/b"),
+            ("https://h/a/", "https://h/.well-known/oauth-protected-resource/a/"),
+            ("https://h:8443/a", "https://h:8443/.well-known/oauth-protected-resource/a"),
+            ("https://h/a?t=1", "https://h/.well-known/oauth-protected-resource/a?t=1"),
+            ("https://h?t=1", "https://h/.well-known/oauth-protected-resource?t=1"),
+            ("https://h/?t=1", "https://h/.well-known/oauth-protected-resource?t=1"),
+            ("http://localhost:1/a", "http://localhost:1/.well-known/oauth-protected-resource/a"),
+            ("http://[::1]:1", "http://[::1]:1/.well-known/oauth-protected-resource"),
+        ] {
+            let found = ProtectedResource::new(resource).unwrap();
+            assert_eq!(found.metadata_url(), expected, "{resource}");
+            assert_eq!(found.resource(), resource);
+        }
+    }
+
+    /// 9728-2-1, MCP-8.
+    #[test]
+    fn what_is_no_identifier_is_refused() {
+        for (name, resource) in [
+            ("nothing", ""),
+            ("no URL", "orders"),
+            ("a path", "/orders"),
+            ("no host", "https://"),
+            ("another scheme", "urn:example:orders"),
+            ("plain http", "http://h"),
+            ("plain http to a look-alike", "http://localhost.example.com"),
+            ("a fragment", "https://h/a#b"),
+            ("an empty fragment", "https://h/a#"),
+            ("a user", "https://u@h"),
+            ("a password", "https://u:p@h"),
+            ("upper case", "https://H/a"),
+            ("a scheme in upper case", "HTTPS://h/a"),
+            ("the default port", "https://h:443/a"),
+            ("dot segments", "https://h/a/../b"),
+            ("a space", "https://h/a b"),
+            ("a quote", "https://h/a\"b"),
+            ("a backslash", "https://h\\a"),
+            ("a line break", "https://h/a\nb"),
+        ] {
+            assert!(ProtectedResource::new(resource).is_err(), "{name}");
+        }
+    }
+}
