@@ -373,8 +373,7 @@ pub(crate) enum Effect {
     Enforced,
     /// It is recorded, and the request goes on.
     Shadowed,
-    /// An explicit exception lets the request go on, for this reason; or the
-    /// route is public, and nothing was denied.
+    /// An explicit exception lets the request go on, for this reason.
     Excepted(Cow<'static, str>),
 }
 
@@ -402,6 +401,20 @@ impl RequestRecord {
 
     pub(crate) fn add(&self, evaluation: Evaluation) {
         self.evaluations.lock().unwrap_or_else(PoisonError::into_inner).push(evaluation);
+    }
+
+    /// Records that the request went to a route for everybody, for this reason.
+    #[cfg(any(feature = "axum", feature = "toml"))]
+    pub(crate) fn add_public(&self, reason: &str) {
+        let requirement = format!("public ({reason})").into();
+        self.add(Evaluation { requirement, denial: None, effect: Effect::Enforced });
+    }
+
+    /// Records that no rule was found for the request.
+    #[cfg(feature = "toml")]
+    pub(crate) fn add_unruled(&self, reason: DenialReason) {
+        let requirement = "route_table".into();
+        self.add(Evaluation { requirement, denial: Some(reason), effect: Effect::Enforced });
     }
 
     /// Was anything decided, or declared public, so far?

@@ -20,7 +20,6 @@ pub mod jwt_svid;
 pub mod layer;
 pub mod names;
 pub mod proof;
-mod proof;
 pub mod protected_resource;
 pub mod reason;
 pub mod rejection;

@@ -132,7 +132,7 @@ async fn each_route_asks_for_what_its_rule_says() {
     served.get_anonymously("/alive").await;
     let event = audit.one();
     assert_eq!(event.field("decision"), "allow");
-    assert_eq!(event.field("requirements"), "public");
+    assert_eq!(event.field("requirements"), "public (probe of the orchestrator)");
 }
 
 /// Where every route demands a token, the layer itself refuses what has none.

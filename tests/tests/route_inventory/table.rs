@@ -278,8 +278,8 @@ async fn what_has_no_row_is_refused_before_the_handler() {
         ("enough", "GET", "/orders/1", reader, 200, "", "GET /orders/{id}"),
         ("one's own", "DELETE", "/orders/alice", writer, 200, "", "remove"),
         ("any method", "PATCH", "/me", writer, 200, "", "* /me"),
-        ("public", "GET", "/alive", None, 200, "", "public"),
-        ("a nested service", "GET", "/files/a/b", None, 200, "", "public"),
+        ("public", "GET", "/alive", None, 200, "", "public (probe)"),
+        ("a nested service", "GET", "/files/a/b", None, 200, "", "public (downloads)"),
     ] {
         let method = Method::from_bytes(method.as_bytes()).unwrap();
         let request = served.request(method, path);

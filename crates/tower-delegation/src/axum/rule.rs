@@ -12,7 +12,7 @@ use http::request::Parts;
 
 use super::Authorized;
 use crate::{
-    context::{Effect, Evaluation, RequestRecord},
+    context::RequestRecord,
     rejection::Rejection,
     requirement::{Requirement, Requires, RouteRule},
 };
@@ -193,11 +193,7 @@ impl<H: Handler<T, S>, T, S> Handler<OfPublic<T>, S> for Public<H> {
 
     fn call(self, request: Request, state: S) -> Self::Future {
         if let Some(record) = RequestRecord::in_extensions(request.extensions()) {
-            record.add(Evaluation {
-                requirement: "public".into(),
-                denial: None,
-                effect: Effect::Excepted(self.reason),
-            });
+            record.add_public(&self.reason);
         }
         self.handler.call(request, state)
     }

@@ -78,8 +78,8 @@ use crate::{
     issuer::{IssuerResolver, TrustedIssuer},
     jwks::KeySourceError,
     proof::Dpop,
-    revocation::RevocationStore,
     protected_resource::{ProtectedResource, ResourceMetadata},
+    revocation::RevocationStore,
     token::TokenCache,
 };
 

@@ -9,7 +9,7 @@ use tower_service::Service;
 
 use super::{DelegationBody, RequireFuture};
 use crate::{
-    context::{DelegationContext, Effect, Evaluation, PathParameters, RequestFacts, RequestRecord},
+    context::{DelegationContext, PathParameters, RequestFacts, RequestRecord},
     reason::DenialReason,
     rejection::Rejection,
     requirement::{Access, Found, Requirement, RouteTable},
@@ -111,11 +111,7 @@ impl<S> TableGuard<S> {
         match row.access() {
             Access::Public(reason) => {
                 if let Some(record) = RequestRecord::in_extensions(request.extensions()) {
-                    record.add(Evaluation {
-                        requirement: "public".into(),
-                        denial: None,
-                        effect: Effect::Excepted(reason.to_string().into()),
-                    });
+                    record.add_public(reason);
                 }
             }
             Access::Requirement(requirement) => {

@@ -231,11 +231,7 @@ impl Rejection {
     /// No rule was found for the request, for this reason.
     #[cfg(feature = "toml")]
     pub(crate) fn unruled(reason: DenialReason, record: &RequestRecord) -> Self {
-        record.add(Evaluation {
-            requirement: "route_table".into(),
-            denial: Some(reason),
-            effect: Effect::Enforced,
-        });
+        record.add_unruled(reason);
         Self::new(reason, record.realm().clone())
     }
 
