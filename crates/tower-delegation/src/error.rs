@@ -217,15 +217,15 @@ pub enum ConfigError {
         /// The line, counted from 1.
         line: usize,
         /// What the parser said.
-        source: Box<dyn std::error::Error + Send + Sync>,
+        source: Box<dyn Error + Send + Sync>,
     },
     /// The file of a route table cannot be read.
     #[error("the route table cannot be read from {path:?}")]
     RouteTableUnreadable {
         /// The path as given.
-        path: std::path::PathBuf,
+        path: PathBuf,
         /// What the operating system said.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// A route table that was not read from a file cannot be read again.
     #[error("the route table has no file to read again: make it with `RouteTable::from_toml_file(..)`")]

@@ -2,6 +2,7 @@
 //! the inventories that come of them.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod applications;
 mod documents;
 mod guarded;
 mod table;

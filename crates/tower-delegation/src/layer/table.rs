@@ -96,7 +96,6 @@ impl<S> TableGuard<S> {
             return Err(Rejection::layer_missing());
         }
         let rows = self.table.current();
-        let mut request = request;
         #[cfg(feature = "axum")]
         let route = request.extensions().get::<axum::extract::MatchedPath>().cloned();
         #[cfg(feature = "axum")]
@@ -117,8 +116,7 @@ impl<S> TableGuard<S> {
             Access::Requirement(requirement) => {
                 #[cfg(feature = "axum")]
                 if route.is_some() && requirement.reads_path() {
-                    let (restored, parameters) = super::require::path_parameters(request);
-                    request = restored;
+                    let (request, parameters) = super::require::path_parameters(request);
                     let parameters = parameters.as_ref().map(|found| -> &dyn PathParameters { found });
                     authorize(requirement, &request, template, parameters)?;
                     return Ok(request);

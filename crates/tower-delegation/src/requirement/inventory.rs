@@ -73,7 +73,7 @@ impl RuledRoute {
         &self.rule
     }
 
-    fn method_name(&self) -> &str {
+    pub(super) fn method_name(&self) -> &str {
         self.method.as_ref().map_or("*", Method::as_str)
     }
 }

@@ -58,6 +58,7 @@
 
 mod applications;
 mod authentication;
+mod by_application;
 mod circumstances;
 mod comparison;
 mod composition;
@@ -95,6 +96,7 @@ use self::{
     leniency::Leniency, origin::Origin, parties::Parties, scopes::Scopes, sender::Sender,
 };
 pub use self::{
+    by_application::{ApplicationInventory, ApplicationReach, Reach},
     details::AuthorizationDetail,
     evaluate::{Decision, Denial},
     inventory::{RouteInventory, RouteRule, RuledRoute},

@@ -9,6 +9,7 @@ use super::{
     evaluate::{Evidence, Failure, Outcome, ensure},
 };
 use crate::{
+    application::Application,
     names::{Audience, IssuerUrl, TenantId},
     reason::DenialReason,
     scope::Scope,
@@ -98,6 +99,21 @@ impl Requirement {
 }
 
 impl Origin {
+    /// What keeps an application from ever presenting a token that meets this.
+    pub(super) fn hindrance(&self, application: &Application) -> Option<DenialReason> {
+        let mut clients = application.clients().map(|(issuer, _)| issuer);
+        // The issuer of an actor need not be the token's: only a client's tells.
+        if !self.issuers.is_empty()
+            && application.actors().len() == 0
+            && !clients.any(|issuer| self.issuers.contains(issuer))
+        {
+            return Some(DenialReason::IssuerNotAllowed);
+        }
+        let mut tenants = application.tenants();
+        let is_elsewhere = tenants.len() > 0 && !tenants.any(|tenant| self.tenants.contains(tenant));
+        (!self.tenants.is_empty() && is_elsewhere).then_some(DenialReason::TenantNotAllowed)
+    }
+
     pub(super) fn check(&self, evidence: &Evidence<'_>) -> Outcome {
         let delegation = evidence.delegation;
         if !self.issuers.is_empty() {

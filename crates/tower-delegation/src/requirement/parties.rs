@@ -6,6 +6,7 @@ use super::{
     evaluate::{Evidence, Failure, Outcome, ensure},
 };
 use crate::{
+    application::Application,
     context::{DelegationContext, SubjectKind},
     names::{ClientId, IssuerUrl, SubjectId},
     reason::DenialReason,
@@ -131,6 +132,41 @@ impl Requirement {
 }
 
 impl Parties {
+    /// What keeps an application from ever presenting a token that meets this.
+    pub(super) fn hindrance(&self, application: &Application) -> Option<DenialReason> {
+        let mut kinds = [SubjectKind::User, SubjectKind::Service].into_iter();
+        let is_demanded = |kind| self.subject_kinds.is_empty() || self.subject_kinds.contains(&kind);
+        if !kinds.any(|kind| is_demanded(kind) && application.acts_for(kind)) {
+            return Some(DenialReason::SubjectKindNotAllowed);
+        }
+        if self.on_behalf_of_user == Presence::Required && !application.acts_for(SubjectKind::User) {
+            return Some(DenialReason::NotOnBehalfOfUser);
+        }
+        // A demanded actor is another issuer's only where that issuer is named.
+        let is_wanted = |(issuer, id): (&IssuerUrl, &SubjectId)| {
+            let is = |demanded: &DemandedActor| {
+                demanded.id == *id && demanded.issuer.as_ref().is_none_or(|demanded| demanded == issuer)
+            };
+            !self.denied_actors.contains(id) && (self.actors.is_empty() || self.actors.iter().any(is))
+        };
+        let admits_actors = self.delegation != Presence::Forbidden && self.max_actors != Some(0);
+        if admits_actors && application.actors().any(is_wanted) {
+            // The client of such a token is any other application.
+            return None;
+        }
+        if self.delegation == Presence::Required || !self.actors.is_empty() {
+            let has_actor = application.actors().len() > 0;
+            let none = DenialReason::DelegationRequired;
+            return Some(if has_actor { DenialReason::ActorNotAllowed } else { none });
+        }
+        let mut clients = application.clients();
+        if clients.len() == 0 {
+            return Some(DenialReason::DelegationForbidden);
+        }
+        let is_admitted = |(_, client): (&IssuerUrl, &ClientId)| self.clients.contains(client);
+        (!self.clients.is_empty() && !clients.any(is_admitted)).then_some(DenialReason::ClientNotAllowed)
+    }
+
     pub(super) fn check(&self, evidence: &Evidence<'_>) -> Outcome {
         let delegation = evidence.delegation;
         let kind = delegation.subject().kind();

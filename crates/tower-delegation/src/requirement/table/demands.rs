@@ -15,7 +15,7 @@ use crate::{
 type Read<T> = Result<T, String>;
 
 /// Adds every demand in `row`; the first key that is wrong or not known ends it.
-pub(super) fn read(requirement: Requirement, row: Table) -> Read<Requirement> {
+pub(super) fn read(requirement: Requirement, row: &Table) -> Read<Requirement> {
     row.iter().try_fold(requirement, |requirement, (key, value)| {
         demand(requirement, key, value).map_err(|problem| match problem {
             Problem::Unknown => format!("`{key}` is no key of a row"),
@@ -61,7 +61,7 @@ fn demand(is: Requirement, key: &str, value: &Value) -> Result<Requirement, Prob
         "deny_actor" => each(is, texts(value)?, Requirement::deny_actor),
         "actor" => each(is, texts(value)?, Requirement::actor),
         "actor_of" => pairs(value)?.try_fold(is, |is, (issuer, actor)| {
-            let issuer = issuer.as_str().ok_or_else(|| expected_pairs())?;
+            let issuer = issuer.as_str().ok_or_else(expected_pairs)?;
             text(actor).map(|actor| is.actor_of(issuer, actor))
         })?,
         "client" => each(is, texts(value)?, Requirement::client),
@@ -70,7 +70,7 @@ fn demand(is: Requirement, key: &str, value: &Value) -> Result<Requirement, Prob
             each(is, windows, Requirement::time_window)
         }
         "risk_below" => pairs(value)?.try_fold(is, |is, (signal, level)| {
-            let signal = signal.as_str().ok_or_else(|| expected_pairs())?;
+            let signal = signal.as_str().ok_or_else(expected_pairs)?;
             number(level).map(|level| is.risk_below(signal, level))
         })?,
         "claim_equals" => {
@@ -214,7 +214,7 @@ fn tables(value: &Value) -> Read<impl Iterator<Item = &Table>> {
 
 /// Requirements without names of their own.
 fn parts(value: &Value) -> Read<Vec<Requirement>> {
-    tables(value)?.map(|part| read(Requirement::new(), part.clone())).collect()
+    tables(value)?.map(|part| read(Requirement::new(), part)).collect()
 }
 
 fn window(table: &Table) -> Read<TimeWindow> {

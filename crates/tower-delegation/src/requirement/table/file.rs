@@ -79,7 +79,7 @@ fn requirement(name: String, mut row: Table) -> Result<Requirement, String> {
         }
         (false, _) | (true, 0) => {}
     }
-    demands::read(Requirement::named(name), row)?.checked().map_err(|error| error.to_string())
+    demands::read(Requirement::named(name), &row)?.checked().map_err(|error| error.to_string())
 }
 
 fn methods(value: Option<&Value>) -> Result<Vec<Method>, String> {
