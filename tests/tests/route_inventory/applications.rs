@@ -38,6 +38,10 @@ async fn without_copilot() {}
 async fn other_issuer() {}
 #[requires(tenant = "acme")]
 async fn acme() {}
+#[requires(presenter_kind = agent)]
+async fn only_agents() {}
+#[requires(application = "web")]
+async fn web_or_its_actors() {}
 #[requires(scope = "orders:write", shadow)]
 async fn tried() {}
 async fn open() {}
@@ -56,6 +60,8 @@ fn router() -> GuardedRouter {
         .route("/without_copilot", get(without_copilot))
         .route("/other_issuer", get(other_issuer))
         .route("/acme", get(acme))
+        .route("/only_agents", get(only_agents))
+        .route("/web_or_its_actors", get(web_or_its_actors))
         .route("/tried", get(tried))
         .route("/open", get(public("demo", open)))
         .route("/table", get(by_table(open)))
@@ -93,7 +99,7 @@ fn inventory() -> ApplicationInventory {
 #[test]
 fn who_could_use_what_and_why_not() {
     let inventory = inventory();
-    let expected: BTreeMap<&str, [&str; 13]> = BTreeMap::from([
+    let expected: BTreeMap<&str, [&str; 15]> = BTreeMap::from([
         (
             "web",
             [
@@ -108,6 +114,8 @@ fn who_could_use_what_and_why_not() {
                 "delegation_required",
                 "delegation_required",
                 "issuer_not_allowed",
+                "",
+                "presenter_not_allowed",
                 "",
                 "",
             ],
@@ -127,6 +135,8 @@ fn who_could_use_what_and_why_not() {
                 "delegation_required",
                 "issuer_not_allowed",
                 "tenant_not_allowed",
+                "presenter_not_allowed",
+                "application_not_allowed",
                 "",
             ],
         ),
@@ -146,11 +156,13 @@ fn who_could_use_what_and_why_not() {
                 "",
                 "",
                 "",
+                "",
+                "",
             ],
         ),
-        ("asleep", ["client_suspended"; 13]),
-        ("ended", ["client_expired"; 13]),
-        ("idle", ["acting_not_allowed"; 13]),
+        ("asleep", ["client_suspended"; 15]),
+        ("ended", ["client_expired"; 15]),
+        ("idle", ["acting_not_allowed"; 15]),
     ]);
     assert_eq!(inventory.applications().len(), expected.len());
     for application in inventory.applications() {
@@ -162,7 +174,7 @@ fn who_could_use_what_and_why_not() {
             };
             assert_eq!(reason, expected, "{name} at {route}");
         }
-        let last: Vec<_> = inventory.routes_of(application).skip(13).map(|(_, reach)| reach).collect();
+        let last: Vec<_> = inventory.routes_of(application).skip(15).map(|(_, reach)| reach).collect();
         assert_eq!(last, [Reach::Could, Reach::Table], "{name}");
     }
 }

@@ -117,6 +117,21 @@ impl Applications {
         ensure(self.actor_kinds.contains(&actor.kind()), DenialReason::ActorNotAllowed)
     }
 
+    /// What keeps an application from ever presenting a token that meets this.
+    pub(super) fn hindrance(&self, application: &Application) -> Option<DenialReason> {
+        if self.presenter.check(Some(application), DenialReason::PresenterNotAllowed).is_err() {
+            return Some(DenialReason::PresenterNotAllowed);
+        }
+        let is_actor = application.actors().len() > 0;
+        let is_kind = self.actor_kinds.contains(&application.kind());
+        if !self.actor_kinds.is_empty() && (!is_actor || !is_kind) {
+            return Some(DenialReason::ActorNotAllowed);
+        }
+        // The client of an actor's token is any other application.
+        let client = self.client.check(Some(application), DenialReason::ApplicationNotAllowed);
+        (client.is_err() && !is_actor).then_some(DenialReason::ApplicationNotAllowed)
+    }
+
     pub(super) fn describe<'r>(&'r self, to: &mut Description<'r>) {
         let Self { client, presenter, actor_kinds } = self;
         to.texts("application", &client.names);

@@ -133,6 +133,7 @@ impl Requirement {
         self.origin
             .hindrance(application)
             .or_else(|| self.parties.hindrance(application))
+            .or_else(|| self.applications.hindrance(application))
             .or_else(parts)
             .or_else(choices)
             .or_else(|| self.scopes.hindrance(application))

@@ -7,7 +7,7 @@ use toml::{Table, Value};
 
 use crate::{
     clock::Timestamp,
-    context::SubjectKind,
+    context::{ApplicationKind, SubjectKind},
     issuer::ClaimPath,
     requirement::{AuthorizationDetail, Requirement, TimeWindow, Weekday},
 };
@@ -65,6 +65,15 @@ fn demand(is: Requirement, key: &str, value: &Value) -> Result<Requirement, Prob
             text(actor).map(|actor| is.actor_of(issuer, actor))
         })?,
         "client" => each(is, texts(value)?, Requirement::client),
+        "application" => each(is, texts(value)?, Requirement::application),
+        "application_kind" => each(is, application_kinds(value)?, Requirement::application_kind),
+        "application_tenant" => each(is, texts(value)?, Requirement::application_tenant),
+        "application_environment" => each(is, texts(value)?, Requirement::application_environment),
+        "presenter" => each(is, texts(value)?, Requirement::presenter),
+        "presenter_kind" => each(is, application_kinds(value)?, Requirement::presenter_kind),
+        "presenter_tenant" => each(is, texts(value)?, Requirement::presenter_tenant),
+        "presenter_environment" => each(is, texts(value)?, Requirement::presenter_environment),
+        "actor_kind" => each(is, application_kinds(value)?, Requirement::actor_kind),
         "time_window" => {
             let windows = tables(value)?.map(window).collect::<Read<Vec<_>>>()?;
             each(is, windows, Requirement::time_window)
@@ -165,6 +174,14 @@ fn kind(name: &str) -> Read<SubjectKind> {
         "service" => Ok(SubjectKind::Service),
         _ => Err(r#"expected "user" or "service""#.to_owned()),
     }
+}
+
+fn application_kinds(value: &Value) -> Read<Vec<ApplicationKind>> {
+    const KINDS: [ApplicationKind; 3] =
+        [ApplicationKind::Application, ApplicationKind::Service, ApplicationKind::Agent];
+    let kind = |name: &str| KINDS.into_iter().find(|kind| kind.as_str() == name);
+    let kinds = texts(value)?.into_iter().map(kind).collect::<Option<Vec<_>>>();
+    kinds.ok_or_else(|| r#"expected "application", "service" or "agent""#.to_owned())
 }
 
 fn expected_pairs() -> String {
