@@ -319,6 +319,7 @@ impl Authenticator {
         let capabilities = Capabilities {
             authorization_servers: issuers.map(|issuer| issuer.issuer().to_string()).collect(),
             takes_certificate_bound_tokens: self.0.client_identity.is_some(),
+            dpop_algorithms: self.0.space.algorithms(Scheme::Dpop).map(str::to_owned),
         };
         Some(ResourceMetadata::new(resource, capabilities))
     }
@@ -680,7 +681,9 @@ impl AuthenticatorBuilder {
         }
         let dpop = self.dpop.map(Dpop::build).transpose()?;
         let algorithms = dpop.as_ref().map(DpopVerifier::algorithm_names);
-        let space = Arc::new(ProtectionSpace::new(&self.realm, algorithms));
+        let metadata_url = self.protected_resource.as_ref().map(ProtectedResource::metadata_url);
+        let space = ProtectionSpace::new(&self.realm, algorithms).with_resource_metadata(metadata_url);
+        let space = Arc::new(space);
         let is_known = |at, name: &str| self.risk.iter().take(at).any(|(known, _)| **known == *name);
         for (at, (name, _)) in self.risk.iter().enumerate() {
             if name.is_empty() || is_known(at, name) {

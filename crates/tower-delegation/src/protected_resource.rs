@@ -231,6 +231,8 @@ fn metadata_url(resource: &str) -> Result<Url, ConfigError> {
 pub(crate) struct Capabilities {
     pub(crate) authorization_servers: Vec<String>,
     pub(crate) takes_certificate_bound_tokens: bool,
+    /// Separated by spaces.
+    pub(crate) dpop_algorithms: Option<String>,
 }
 
 /// The document of a service, as its configuration is now: see
@@ -260,6 +262,8 @@ struct Document<'a> {
     resource_tos_uri: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tls_client_certificate_bound_access_tokens: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dpop_signing_alg_values_supported: Option<Vec<&'a str>>,
 }
 
 impl ResourceMetadata {
@@ -295,6 +299,11 @@ impl ResourceMetadata {
                 .capabilities
                 .takes_certificate_bound_tokens
                 .then_some(true),
+            dpop_signing_alg_values_supported: self
+                .capabilities
+                .dpop_algorithms
+                .as_deref()
+                .map(|algorithms| algorithms.split(' ').collect()),
         };
         // Text and booleans under text keys: there is nothing that could fail.
         serde_json::to_string(&document).unwrap_or_default()

@@ -35,12 +35,24 @@ pub(crate) struct ProtectionSpace {
     /// The algorithms of DPoP proofs, separated by spaces (RFC 9449 section 7.1),
     /// where the service takes proofs.
     dpop_algorithms: Option<Box<str>>,
+    /// Where the service tells clients about itself (RFC 9728 section 5.1).
+    resource_metadata: Option<Box<str>>,
 }
 
 impl ProtectionSpace {
     /// A space that takes bearer tokens, and with these algorithms proofs too.
     pub(crate) fn new(realm: &str, dpop_algorithms: Option<String>) -> Self {
-        Self { realm: realm.into(), dpop_algorithms: dpop_algorithms.map(Into::into) }
+        Self { realm: realm.into(), dpop_algorithms: dpop_algorithms.map(Into::into), resource_metadata: None }
+    }
+
+    /// The same with the URL of the service's metadata.
+    pub(crate) fn with_resource_metadata(self, url: Option<&str>) -> Self {
+        Self { resource_metadata: url.map(Into::into), ..self }
+    }
+
+    /// The `resource_metadata` parameter of each challenge.
+    pub(crate) fn resource_metadata(&self) -> Option<&str> {
+        self.resource_metadata.as_deref()
     }
 
     pub(crate) fn realm(&self) -> &str {

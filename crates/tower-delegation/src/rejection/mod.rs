@@ -225,14 +225,15 @@ impl Rejection {
             "a request was served and no requirement was evaluated for it: \
              give its route a rule, or declare it public with a reason"
         );
-        Self { reason: DenialReason::Undecided, realm: None, needs: None }
+        let reason = DenialReason::Undecided;
+        Self { reason, space: None, scheme: None, needs: None, dpop_nonce: None }
     }
 
     /// No rule was found for the request, for this reason.
     #[cfg(feature = "toml")]
     pub(crate) fn unruled(reason: DenialReason, record: &RequestRecord) -> Self {
         record.add_unruled(reason);
-        Self::new(reason, record.realm().clone())
+        Self::new(reason, record.space().clone(), record.scheme())
     }
 
     /// No credentials where `requirement` demands some.
@@ -297,7 +298,9 @@ impl Rejection {
         if let (Some(needs), true) = (&self.needs, was_used) {
             challenge = with_needs(challenge, needs);
         }
-        challenge.maybe_parameter("algs", space.algorithms(scheme))
+        challenge
+            .maybe_parameter("algs", space.algorithms(scheme))
+            .maybe_parameter("resource_metadata", space.resource_metadata())
     }
 
     /// The nonce that the client should use in its next proofs: the value of the
