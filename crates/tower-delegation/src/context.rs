@@ -17,7 +17,9 @@ use std::{
     time::Duration,
 };
 
-use http::{Extensions, HeaderValue};
+#[cfg(any(feature = "axum", feature = "toml"))]
+use http::Extensions;
+use http::HeaderValue;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
@@ -423,6 +425,7 @@ impl RequestRecord {
     }
 
     /// The slot of the request with these extensions; `None` where no layer ran.
+    #[cfg(any(feature = "axum", feature = "toml"))]
     pub(crate) fn in_extensions(extensions: &Extensions) -> Option<&Self> {
         match extensions.get::<DelegationContext>() {
             Some(delegation) => Some(delegation.record()),

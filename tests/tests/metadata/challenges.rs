@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use axum::{Router, routing};
 use http::Method;
 use integration_tests::{Answer, Served};
-use tower_delegation::{DelegationContext, protected_resource::ProtectedResource};
+use tower_delegation::{DelegationContext, proof::Dpop, protected_resource::ProtectedResource};
 
 use crate::{RESOURCE, World, app, list};
 
@@ -57,6 +57,29 @@ async fn every_challenge_names_the_document() {
         assert_eq!(scheme, "Bearer", "{name}");
         assert_eq!(parameters.get("resource_metadata").map(String::as_str), Some(URL), "{name}");
         assert_eq!(parameters.get("error").map(String::as_str), error, "{name}");
+    }
+}
+
+/// 9728-5.1-1: each scheme's challenge, whichever was used.
+#[tokio::test]
+async fn the_challenge_of_each_scheme_names_the_document() {
+    let world = World::new().await;
+    let resource = ProtectedResource::new(RESOURCE).unwrap();
+    let layer = world.layer().protected_resource(resource).dpop(Dpop::at("https://orders.example.com"));
+    let served = Served::start(app([layer.build().unwrap()])).await;
+    for (name, token) in [("no token", None), ("a bad one", Some("x"))] {
+        let request = served.request(Method::GET, "/api/orders");
+        let request = match token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        };
+        let answer = Answer::of(request).await;
+        let challenges: Vec<_> = answer.challenges.iter().flat_map(|field| parse(field)).collect();
+        let schemes: Vec<_> = challenges.iter().map(|(scheme, _)| scheme.as_str()).collect();
+        assert_eq!(schemes, ["Bearer", "DPoP"], "{name}");
+        for (scheme, parameters) in &challenges {
+            assert_eq!(parameters.get("resource_metadata").map(String::as_str), Some(URL), "{name} {scheme}");
+        }
     }
 }
 

@@ -11,7 +11,9 @@ use serde_json::{Value, json};
 use tower_delegation::{
     ClientIdentity, ConfigError, DelegationLayer, RouteTable, TrustedIssuer,
     axum::{GuardedRouter, get, resource_metadata},
+    jwks::SignatureAlgorithm,
     layer::DelegationLayerBuilder,
+    proof::Dpop,
     protected_resource::{ProtectedResource, WELL_KNOWN},
     requires_scope,
 };
@@ -115,17 +117,22 @@ async fn the_document_says_what_is_configured_and_no_more() {
         ),
         (
             "everything",
-            world.layer().issuer(other).client_identity(ClientIdentity::from_tls()).protected_resource(
-                plain()
-                    .scopes_of(guarded().inventory())
-                    .scopes_of_table(&table)
-                    .scope("profile")
-                    .authorization_server("https://tenant.example.com")
-                    .name("Orders")
-                    .documentation("https://example.com/docs")
-                    .policy("https://example.com/policy")
-                    .terms_of_service("https://example.com/tos"),
-            ),
+            world
+                .layer()
+                .issuer(other)
+                .client_identity(ClientIdentity::from_tls())
+                .dpop(Dpop::at("https://orders.example.com").algorithms([SignatureAlgorithm::Es256]))
+                .protected_resource(
+                    plain()
+                        .scopes_of(guarded().inventory())
+                        .scopes_of_table(&table)
+                        .scope("profile")
+                        .authorization_server("https://tenant.example.com")
+                        .name("Orders")
+                        .documentation("https://example.com/docs")
+                        .policy("https://example.com/policy")
+                        .terms_of_service("https://example.com/tos"),
+                ),
             json!({
                 "resource": RESOURCE,
                 "authorization_servers": [issuer, "https://a.example.com", "https://tenant.example.com"],
@@ -136,6 +143,7 @@ async fn the_document_says_what_is_configured_and_no_more() {
                 "resource_policy_uri": "https://example.com/policy",
                 "resource_tos_uri": "https://example.com/tos",
                 "tls_client_certificate_bound_access_tokens": true,
+                "dpop_signing_alg_values_supported": ["ES256"],
             }),
         ),
     ] {

@@ -147,6 +147,7 @@ fn every_demand_can_stand_in_a_row() {
         ("max_token_age = 60", "max_token_age 60"),
         ("sender_constrained = true", "sender_constrained"),
         ("mutual_tls = true", "mutual_tls"),
+        ("dpop = true", "dpop"),
         (r#"workload = "spiffe://a/b""#, r#"workload [ "spiffe://a/b" ]"#),
         (r#"subject_kind = ["user", "service"]"#, r#"subject_kind [ "user", "service" ]"#),
         ("on_behalf_of_user = true", "on_behalf_of_user"),

@@ -42,7 +42,11 @@ pub(crate) struct ProtectionSpace {
 impl ProtectionSpace {
     /// A space that takes bearer tokens, and with these algorithms proofs too.
     pub(crate) fn new(realm: &str, dpop_algorithms: Option<String>) -> Self {
-        Self { realm: realm.into(), dpop_algorithms: dpop_algorithms.map(Into::into), resource_metadata: None }
+        Self {
+            realm: realm.into(),
+            dpop_algorithms: dpop_algorithms.map(Into::into),
+            resource_metadata: None,
+        }
     }
 
     /// The same with the URL of the service's metadata.

@@ -12,7 +12,9 @@ use serde::{Serialize, Serializer, ser::SerializeStruct as _};
 use serde_json::{Value, json};
 
 use super::Requirement;
-use crate::{error::ConfigError, scope::Scope};
+#[cfg(feature = "axum")]
+use crate::error::ConfigError;
+use crate::scope::Scope;
 
 /// The most alternatives that a document lists for one route: choices multiply.
 const MAX_ALTERNATIVES: usize = 64;
@@ -50,7 +52,9 @@ pub struct RuledRoute {
 }
 
 impl RuledRoute {
-    pub(crate) fn new(method: Option<Method>, path: String, rule: RouteRule) -> Self {
+    /// A route of a framework that keeps no inventory by itself.
+    #[must_use]
+    pub fn new(method: Option<Method>, path: String, rule: RouteRule) -> Self {
         Self { method, path, rule }
     }
 
@@ -147,20 +151,19 @@ impl RouteInventory {
         json!(paths)
     }
 
-    pub(crate) fn add(&mut self, route: RuledRoute) {
+    /// Adds a route.
+    pub fn add(&mut self, route: RuledRoute) {
         self.routes.push(route);
     }
 
-    pub(crate) fn extend(&mut self, routes: impl IntoIterator<Item = RuledRoute>) {
-        self.routes.extend(routes);
-    }
-
     /// The routes, each with its path rewritten.
+    #[cfg(feature = "axum")]
     pub(crate) fn into_routes(self, path: impl Fn(&str) -> String) -> impl Iterator<Item = RuledRoute> {
         self.routes.into_iter().map(move |route| RuledRoute { path: path(&route.path), ..route })
     }
 
     /// Are all requirements free of mistakes, and all reasons reasons?
+    #[cfg(feature = "axum")]
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         for route in self.public() {
             if matches!(&route.rule, RouteRule::Public(reason) if reason.trim().is_empty()) {
@@ -178,6 +181,12 @@ impl RouteInventory {
             };
             requirements.iter().map(move |requirement| (route, requirement))
         })
+    }
+}
+
+impl Extend<RuledRoute> for RouteInventory {
+    fn extend<I: IntoIterator<Item = RuledRoute>>(&mut self, routes: I) {
+        self.routes.extend(routes);
     }
 }
 

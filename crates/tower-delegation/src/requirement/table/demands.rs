@@ -48,6 +48,7 @@ fn demand(is: Requirement, key: &str, value: &Value) -> Result<Requirement, Prob
         "max_token_age" => is.max_token_age(seconds(value)?),
         "sender_constrained" => flag(value).map(|()| is.sender_constrained())?,
         "mutual_tls" => flag(value).map(|()| is.mutual_tls())?,
+        "dpop" => flag(value).map(|()| is.dpop())?,
         "workload" => each(is, texts(value)?, Requirement::workload),
         "subject_kind" => {
             let kinds = texts(value)?.into_iter().map(kind).collect::<Read<Vec<_>>>()?;

@@ -170,6 +170,7 @@ pub(crate) struct Rows {
     /// The rows of each template.
     templates: Vec<(Box<str>, Methods)>,
     /// Places in `templates` by the text, as axum names the route that it has chosen.
+    #[cfg_attr(not(feature = "axum"), expect(dead_code, reason = "axum asks by it"))]
     by_text: HashMap<Box<str>, usize>,
     /// The same by the path, where nobody has chosen.
     by_path: matchit::Router<usize>,
