@@ -409,14 +409,14 @@ impl RequestRecord {
     #[cfg(any(feature = "axum", feature = "toml"))]
     pub(crate) fn add_public(&self, reason: &str) {
         let requirement = format!("public ({reason})").into();
-        self.add(Evaluation { requirement, denial: None, effect: Effect::Enforced });
+        self.add(Evaluation { requirement, denial: None, effect: Effect::Enforced, scopes: None });
     }
 
     /// Records that no rule was found for the request.
     #[cfg(feature = "toml")]
     pub(crate) fn add_unruled(&self, reason: DenialReason) {
         let requirement = "route_table".into();
-        self.add(Evaluation { requirement, denial: Some(reason), effect: Effect::Enforced });
+        self.add(Evaluation { requirement, denial: Some(reason), effect: Effect::Enforced, scopes: None });
     }
 
     /// Was anything decided, or declared public, so far?

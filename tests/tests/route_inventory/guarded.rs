@@ -127,7 +127,7 @@ async fn each_route_asks_for_what_its_rule_says() {
     let answer = served.request(Method::POST, "/orders").bearer_auth(writer).send().await.unwrap();
     assert_eq!(answer.status(), 200);
     assert_eq!(answer.text().await.unwrap(), "created in shop");
-    assert_eq!(audit.one().field("requirements"), "create create");
+    assert_eq!(audit.one().field("requirements"), "create, create");
 
     served.get_anonymously("/alive").await;
     let event = audit.one();

@@ -226,7 +226,7 @@ impl Rejection {
              give its route a rule, or declare it public with a reason"
         );
         let reason = DenialReason::Undecided;
-        Self { reason, space: None, scheme: None, needs: None, dpop_nonce: None }
+        Self { reason, space: None, scheme: None, needs: None, dpop_nonce: None, refused: None }
     }
 
     /// No rule was found for the request, for this reason.
