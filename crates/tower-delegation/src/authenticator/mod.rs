@@ -4,14 +4,15 @@
 //! means than HTTP through tower: a WebSocket message, a queue, a test.
 
 mod admission;
+mod builder;
+mod client_identity;
 mod pending;
 mod status;
 
 use std::{
-    collections::HashMap,
     future::poll_fn,
     sync::{
-        Arc, Weak,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -19,35 +20,29 @@ use std::{
 
 use http::{HeaderMap, request::Parts};
 
+use self::client_identity::Identity;
 pub(crate) use self::pending::{Authentication, Head, Pending, peer_info};
-pub use self::status::Status;
+pub use self::{
+    builder::{AuthenticatorBuilder, DEFAULT_LEEWAY, DEFAULT_MAX_ACTORS, MAX_LEEWAY},
+    client_identity::ClientIdentity,
+    status::Status,
+};
 use crate::{
     application::Applications,
-    clock::{Clock, SystemClock, Timestamp},
-    context::{Anonymous, DelegationContext, NamedSignal, RiskSignal, RiskSignals},
+    clock::{Clock, Timestamp},
+    context::{Anonymous, DelegationContext, RiskSignals},
     credential::{
-        ClientCertHeader, Credential, ForwardedIdentity, IdentityHeaders, PeerInfo, ProtectionSpace, Scheme,
-        TlsPeer, TrustedHop, Vouched, WorkloadIdentity, WorkloadIdentitySource, WorkloadRequest, credential,
+        Credential, IdentityHeaders, PeerInfo, ProtectionSpace, Scheme, TlsPeer, Vouched, WorkloadIdentity,
+        WorkloadIdentitySource, WorkloadRequest, credential,
     },
-    error::ConfigError,
-    issuer::{BuildContext, IssuerResolver, Issuers, TrustedIssuer},
     jwks::{KeySourceError, VerifyingKey},
-    proof::{Dpop, DpopVerifier, Transport},
+    proof::{DpopVerifier, Transport},
     protected_resource::{Capabilities, ProtectedResource, ResourceMetadata},
     reason::{DenialReason, RejectionKind},
-    rejection::{Rejection, is_quotable},
+    rejection::Rejection,
     revocation::{RevocationListener, RevocationQuery, RevocationStore, Standing},
-    token::{TokenCache, Verification, VerifiedToken, Verifier},
+    token::{Verification, VerifiedToken, Verifier},
 };
-
-/// The leeway where none is set.
-pub const DEFAULT_LEEWAY: Duration = Duration::from_secs(30);
-
-/// The most leeway that can be set.
-pub const MAX_LEEWAY: Duration = Duration::from_secs(300);
-
-/// The most actors in one chain where no other number is set.
-pub const DEFAULT_MAX_ACTORS: usize = 8;
 
 /// Verifies the credentials of requests. Cheap to clone; clones share keys.
 ///
@@ -70,88 +65,6 @@ struct Inner {
     leeway: Duration,
     risk: Option<Arc<RiskSignals>>,
     protected_resource: Option<ProtectedResource>,
-}
-
-/// Where the identity of the workload at the other end of the connection comes
-/// from. Not considered unless configured: then no request has a workload
-/// identity, and every token that is bound to a certificate is refused.
-#[derive(Clone, Debug)]
-pub struct ClientIdentity(Vec<Identity>);
-
-#[derive(Clone, Debug)]
-enum Identity {
-    Tls,
-    Source(Arc<dyn WorkloadIdentitySource>),
-    Proxy(ForwardedIdentity),
-}
-
-impl ClientIdentity {
-    /// From the TLS listener of this process, such as that of
-    /// `tower-delegation-rustls`: it puts a [`PeerInfo`], or axum's
-    /// `ConnectInfo<PeerInfo>`, into the extensions of each request. A request
-    /// without either is answered with 500, because then the service is wired
-    /// to another listener than it believes.
-    #[must_use]
-    pub fn from_tls() -> Self {
-        Self(vec![Identity::Tls])
-    }
-
-    /// From a proxy that ends the TLS connections of its clients, in a header
-    /// field, believed only from `hop`. Without the field, the request's client
-    /// has no certificate; a field that is there and wrong refuses the request.
-    ///
-    /// The listener must tell of each connection's other end as it must for
-    /// [`from_tls`](Self::from_tls): a request without [`PeerInfo`] is answered
-    /// with 500. For plain listeners of axum,
-    /// `app.into_make_service_with_connect_info::<PeerInfo>()` does it.
-    ///
-    /// [What is refused and which configurations work](crate::credential#the-certificate-of-a-proxys-client).
-    #[must_use]
-    pub fn from_proxy(header: ClientCertHeader, hop: TrustedHop) -> Self {
-        Self(vec![Identity::Proxy(ForwardedIdentity::new(header, hop))])
-    }
-
-    /// From a source of your own.
-    #[must_use]
-    pub fn from_source(source: impl WorkloadIdentitySource) -> Self {
-        Self(vec![Identity::Source(Arc::new(source))])
-    }
-
-    /// From this one or, where this one does not know the workload, from `next`.
-    ///
-    /// Both are asked on every request, so that both remove their header fields;
-    /// an error of either refuses the request. A token that is bound to a
-    /// certificate needs a workload that is known by it: put the source of
-    /// certificates first. Together with [`from_proxy`](Self::from_proxy), the
-    /// certificate of a connection that comes from the trusted hop names nobody:
-    /// it is the hop's own.
-    ///
-    /// ```
-    /// use tower_delegation::{ClientIdentity, jwt_svid::{JwtBundles, JwtSvidSource}};
-    ///
-    /// let bundles = JwtBundles::new(); // filled from the Workload API or a file
-    /// let svids = JwtSvidSource::builder("x-jwt-svid", bundles).audience("https://orders.example.com").build()?;
-    /// let identity = ClientIdentity::from_tls().or(svids);
-    /// # Ok::<(), tower_delegation::ConfigError>(())
-    /// ```
-    #[must_use]
-    pub fn or(mut self, next: impl Into<Self>) -> Self {
-        self.0.extend(next.into().0);
-        self
-    }
-
-    fn proxies(&self) -> impl Iterator<Item = &ForwardedIdentity> {
-        self.0.iter().filter_map(|identity| match identity {
-            Identity::Proxy(proxy) => Some(proxy),
-            Identity::Tls | Identity::Source(_) => None,
-        })
-    }
-}
-
-impl<S: WorkloadIdentitySource> From<S> for ClientIdentity {
-    fn from(source: S) -> Self {
-        Self::from_source(source)
-    }
 }
 
 impl Authenticator {
@@ -475,258 +388,3 @@ impl RevocationListener for Inner {
 
 /// No search yet.
 const NEVER: u64 = u64::MAX;
-
-/// Configures an [`Authenticator`]. Nothing is checked and nothing fetched
-/// before [`build`](Self::build).
-#[derive(Debug)]
-#[must_use]
-pub struct AuthenticatorBuilder {
-    issuers: Vec<TrustedIssuer>,
-    resolvers: Vec<Arc<dyn IssuerResolver>>,
-    leeway: Duration,
-    max_actors: usize,
-    realm: Arc<str>,
-    clock: Arc<dyn Clock>,
-    token_cache: TokenCache,
-    client_identity: Option<ClientIdentity>,
-    revocations: Option<Arc<dyn RevocationStore>>,
-    dpop: Option<Dpop>,
-    applications: Option<Applications>,
-    more_identity_headers: Vec<Box<str>>,
-    refuses_untrusted_identity_headers: bool,
-    risk: Vec<NamedSignal>,
-    protected_resource: Option<ProtectedResource>,
-    #[cfg(feature = "discovery")]
-    http_client: Option<crate::http_client::HttpClient>,
-}
-
-impl Default for AuthenticatorBuilder {
-    fn default() -> Self {
-        Self {
-            issuers: Vec::new(),
-            resolvers: Vec::new(),
-            leeway: DEFAULT_LEEWAY,
-            max_actors: DEFAULT_MAX_ACTORS,
-            realm: "api".into(),
-            clock: Arc::new(SystemClock::new()),
-            token_cache: TokenCache::new(),
-            client_identity: None,
-            revocations: None,
-            dpop: None,
-            applications: None,
-            more_identity_headers: Vec::new(),
-            refuses_untrusted_identity_headers: false,
-            protected_resource: None,
-            risk: Vec::new(),
-            #[cfg(feature = "discovery")]
-            http_client: None,
-        }
-    }
-}
-
-impl AuthenticatorBuilder {
-    /// Trusts one more issuer. Issuers are isolated: keys, algorithms, audiences
-    /// and limits of one never serve another's tokens (RFC 8725 section 3.8).
-    pub fn issuer(mut self, issuer: TrustedIssuer) -> Self {
-        self.issuers.push(issuer);
-        self
-    }
-
-    /// Trusts the issuers that `resolver` knows, beside those given by
-    /// [`issuer`](Self::issuer): for issuers that are known only at run time. It
-    /// is asked only for issuers that are not configured, after the resolvers
-    /// given before it. [`Authenticator::warm_up`] does not fetch their keys.
-    pub fn issuer_resolver(mut self, resolver: impl IssuerResolver) -> Self {
-        self.resolvers.push(Arc::new(resolver));
-        self
-    }
-
-    /// How far clocks may differ: `exp`, `nbf` and `iat` are judged with this
-    /// much forgiveness. Default 30 s, at most 300 s.
-    pub fn leeway(mut self, leeway: Duration) -> Self {
-        self.leeway = leeway;
-        self
-    }
-
-    /// How many actors one chain may have (RFC 8693 section 4.1); longer ones
-    /// are refused, not cut. Default 8, from 1 to 64.
-    pub fn max_actors(mut self, max_actors: usize) -> Self {
-        self.max_actors = max_actors;
-        self
-    }
-
-    /// The protection space that challenges name (RFC 9110 section 11.5).
-    /// Default `api`.
-    pub fn realm(mut self, realm: &str) -> Self {
-        self.realm = realm.into();
-        self
-    }
-
-    /// The clock that decides every lifetime. Default [`SystemClock`].
-    pub fn clock(mut self, clock: impl Clock) -> Self {
-        self.clock = Arc::new(clock);
-        self
-    }
-
-    /// Where the identity of the workload at the other end of the connection
-    /// comes from. Not considered unless set.
-    pub fn client_identity(mut self, client_identity: ClientIdentity) -> Self {
-        self.client_identity = Some(client_identity);
-        self
-    }
-
-    /// What knows which tokens are revoked, asked on every request. None unless
-    /// set: a token is then good until it expires.
-    pub fn revocations(mut self, revocations: impl RevocationStore) -> Self {
-        self.revocations = Some(Arc::new(revocations));
-        self
-    }
-
-    /// Accepts tokens that are bound to a key, by scheme `DPoP` with a proof
-    /// (RFC 9449). Not configured unless set: every such token is then refused.
-    pub fn dpop(mut self, dpop: Dpop) -> Self {
-        self.dpop = Some(dpop);
-        self
-    }
-
-    /// The [registry of applications](crate::application) that may present
-    /// tokens, and how much each may do at most. Not set: the clients of an
-    /// issuer are taken as they come.
-    pub fn applications(mut self, applications: Applications) -> Self {
-        self.applications = Some(applications);
-        self
-    }
-
-    /// One more header field that speaks for a client, such as nginx's
-    /// `ssl-client-verify` or `ssl-client-subject-dn`: removed from every request,
-    /// in every spelling, as
-    /// [those that are known anyway](crate::credential#header-fields-that-speak-for-a-client).
-    /// The trusted hop's own is not counted as untrusted.
-    pub fn add_identity_header(mut self, name: &str) -> Self {
-        self.more_identity_headers.push(name.into());
-        self
-    }
-
-    /// Refuses a request with a header field that speaks for a client and came
-    /// from a hop that is not trusted: 400. Default: the field is removed and the
-    /// request goes on.
-    pub fn refuse_untrusted_identity_headers(mut self) -> Self {
-        self.refuses_untrusted_identity_headers = true;
-        self
-    }
-
-    /// Registers a risk signal under the name that requirements call it by.
-    pub fn risk_signal(mut self, name: &str, signal: impl RiskSignal) -> Self {
-        self.risk.push((name.into(), Arc::new(signal)));
-        self
-    }
-
-    /// How clients know the service. Unless it is set, challenges name no
-    /// metadata, and there is none to serve (RFC 9728).
-    pub fn protected_resource(mut self, resource: ProtectedResource) -> Self {
-        self.protected_resource = Some(resource);
-        self
-    }
-
-    /// How many verified tokens are kept, so that their signature is checked
-    /// once. Default 50,000 tokens, 64 MiB.
-    pub fn token_cache(mut self, token_cache: TokenCache) -> Self {
-        self.token_cache = token_cache;
-        self
-    }
-
-    /// The client that fetches metadata and keys. Default
-    /// [`HttpClient::default`](crate::http_client::HttpClient).
-    #[cfg(feature = "discovery")]
-    pub fn http_client(mut self, http_client: crate::http_client::HttpClient) -> Self {
-        self.http_client = Some(http_client);
-        self
-    }
-
-    /// Checks the configuration. No network: keys load on first use, or with
-    /// [`Authenticator::warm_up`].
-    ///
-    /// # Errors
-    /// The first mistake found.
-    pub fn build(self) -> Result<Authenticator, ConfigError> {
-        if self.issuers.is_empty() && self.resolvers.is_empty() {
-            return Err(ConfigError::NoIssuer);
-        }
-        if self.leeway > MAX_LEEWAY {
-            return Err(ConfigError::LeewayTooLong { leeway: self.leeway, max: MAX_LEEWAY });
-        }
-        if !(1..=64).contains(&self.max_actors) {
-            return Err(ConfigError::OutOfRange {
-                setting: "max_actors",
-                value: u64::try_from(self.max_actors).unwrap_or(u64::MAX),
-                expected: "from 1 to 64",
-            });
-        }
-        if self.realm.is_empty() || !is_quotable(&self.realm) {
-            return Err(ConfigError::InvalidRealm { realm: self.realm.as_ref().to_owned() });
-        }
-        if let (Some(applications), None) = (&self.applications, &self.client_identity)
-            && !applications.iter().any(|application| application.allows_any_workload())
-        {
-            // Not an error: the registry may change, and would then be one at run time.
-            tracing::warn!(
-                "every registered application is tied to its workloads, and none is ever known: \
-                 set `.client_identity(..)`"
-            );
-        }
-        let mut identity_headers =
-            IdentityHeaders::new(&self.more_identity_headers, self.refuses_untrusted_identity_headers)?;
-        for proxy in self.client_identity.iter().flat_map(ClientIdentity::proxies) {
-            proxy.check(&mut identity_headers)?;
-        }
-        let dpop = self.dpop.map(Dpop::build).transpose()?;
-        let algorithms = dpop.as_ref().map(DpopVerifier::algorithm_names);
-        let metadata_url = self.protected_resource.as_ref().map(ProtectedResource::metadata_url);
-        let space = ProtectionSpace::new(&self.realm, algorithms).with_resource_metadata(metadata_url);
-        let space = Arc::new(space);
-        let is_known = |at, name: &str| self.risk.iter().take(at).any(|(known, _)| **known == *name);
-        for (at, (name, _)) in self.risk.iter().enumerate() {
-            if name.is_empty() || is_known(at, name) {
-                return Err(ConfigError::InvalidRiskSignal { name: name.to_string() });
-            }
-        }
-        if let Some(resource) = &self.protected_resource {
-            resource.check()?;
-        }
-        let context = BuildContext::new(self.clock.clone());
-        #[cfg(feature = "discovery")]
-        let context = match self.http_client {
-            Some(http_client) => context.with_http_client(http_client),
-            None => context,
-        };
-        let mut context = context;
-        let mut issuers = HashMap::with_capacity(self.issuers.len());
-        for issuer in self.issuers {
-            let policy = issuer.build(&mut context)?;
-            let name = policy.issuer().clone();
-            if issuers.insert(name.clone(), Arc::new(policy)).is_some() {
-                return Err(ConfigError::DuplicateIssuer { issuer: name.to_string() });
-            }
-        }
-        let issuers = Issuers::new(issuers, self.resolvers, context);
-        let verifier = Verifier::new(issuers, self.clock, self.leeway, self.max_actors, self.token_cache);
-        let inner = Arc::new(Inner {
-            verifier,
-            client_identity: self.client_identity,
-            revocations: self.revocations,
-            last_eviction: AtomicU64::new(NEVER),
-            dpop,
-            space,
-            applications: self.applications,
-            identity_headers,
-            leeway: self.leeway,
-            risk: (!self.risk.is_empty()).then(|| Arc::new(RiskSignals::new(self.risk))),
-            protected_resource: self.protected_resource,
-        });
-        if let Some(revocations) = &inner.revocations {
-            let listener: Weak<Inner> = Arc::downgrade(&inner);
-            revocations.subscribe(listener);
-        }
-        Ok(Authenticator(inner))
-    }
-}
