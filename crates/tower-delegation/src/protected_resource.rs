@@ -35,7 +35,8 @@
 //!     let delegation = DelegationLayer::builder().issuer(issuer).protected_resource(resource).build()?;
 //!     let metadata = delegation.resource_metadata();
 //!     // Beside the guarded routes, not behind the layer.
-//!     Ok(guarded.behind(delegation)?.merge(resource_metadata(metadata)))
+//!     // The guarded routes last: what is found nowhere is then theirs to refuse, on record.
+//!     Ok(resource_metadata(metadata).merge(guarded.behind(delegation)?))
 //! }
 //! # assert!(router().is_ok());
 //! ```

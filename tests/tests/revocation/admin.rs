@@ -4,7 +4,7 @@ use axum::{Router, routing::get};
 use integration_tests::{Answer, Served};
 use reqwest::Method;
 use serde_json::{Value, json};
-use tower_delegation::{Requirement, axum::revocation_routes, clock::Clock};
+use tower_delegation::{Requirement, axum::revocation_routes, clock::Clock, revocation::InMemoryRevocations};
 
 use crate::{World, whoami};
 
@@ -86,6 +86,14 @@ async fn nobody_else_revokes() {
     assert_eq!(Answer::of(anonymous).await.status, 401);
     assert_eq!(site.status(&token).await, 200);
     assert!(site.world.revocations.is_empty());
+}
+
+#[test]
+fn the_route_is_for_somebody() {
+    let routes = |requirement| revocation_routes::<()>(InMemoryRevocations::new(), requirement);
+    assert!(routes(Requirement::new()).is_err(), "every verified token");
+    assert!(routes(Requirement::new().delegated().not_delegated()).is_err(), "nobody");
+    assert!(routes(Requirement::new().scope("revocations:write")).is_ok());
 }
 
 #[tokio::test]

@@ -11,8 +11,10 @@ use crate::protected_resource::{ResourceMetadata, WELL_KNOWN};
 /// under `/.well-known/oauth-protected-resource`. What is not the document of
 /// one of them is a 404 that repeats nothing of the request.
 ///
-/// They need no token: merge them beside the layer, not behind it. See
-/// [`protected_resource`](crate::protected_resource) for an example.
+/// They need no token, so they stand beside the layer and not behind it. Merge
+/// the guarded routes into them: with [`Router::merge`] the last router answers
+/// for what is found nowhere. See [`protected_resource`](crate::protected_resource)
+/// for an example.
 pub fn resource_metadata<S>(documents: impl IntoIterator<Item = ResourceMetadata>) -> Router<S>
 where
     S: Clone + Send + Sync + 'static,

@@ -38,8 +38,8 @@ use crate::{
 /// issued so far instead.
 ///
 /// # Errors
-/// The requirement contradicts itself. One that demands nothing is no error: it
-/// would let every verified token revoke.
+/// The requirement contradicts itself, or it demands nothing: every verified
+/// token could then revoke.
 ///
 /// # Example
 /// ```
@@ -61,6 +61,12 @@ pub fn revocation_routes<S>(
 where
     S: Clone + Send + Sync + 'static,
 {
+    if requirement.is_empty() {
+        return Err(ConfigError::ContradictoryRequirement {
+            requirement: requirement.name().to_owned(),
+            problem: "it demands nothing, so every verified token could revoke".to_owned(),
+        });
+    }
     let guard = RequireLayer::new(requirement)?;
     Ok(Router::new().route("/", post(revoke)).route_layer(guard).with_state(store))
 }

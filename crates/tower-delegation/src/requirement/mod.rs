@@ -246,7 +246,7 @@ impl Requirement {
     }
 
     /// Does it demand nothing beyond a verified token?
-    fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         Description::of(self).is_empty()
     }
 
