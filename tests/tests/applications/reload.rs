@@ -7,7 +7,10 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-use tower_delegation::{ConfigError, application::RegistryStatus};
+use tower_delegation::{
+    ConfigError,
+    application::{ApplicationsBuilder, RegistryStatus},
+};
 
 use super::*;
 
@@ -206,4 +209,29 @@ async fn a_turned_symbolic_link_is_noticed() {
 fn a_registry_without_a_file_cannot_be_watched() {
     let applications = registry([Application::builder("a", ApplicationKind::Agent).actor_id_at("i", "a")]);
     assert!(matches!(applications.watch(), Err(ConfigError::NoApplicationsFile)));
+}
+
+#[tokio::test]
+async fn it_is_known_when_an_application_was_last_let_in() {
+    let world = World::new().await;
+    let entries = |world: &World| [world.application("web"), world.application("quiet").suspended()];
+    let applications = registry(entries(&world));
+    let site = world.serve(applications.clone()).await;
+    let seen = |name: &str| applications.iter().find(|one| one.name() == name).unwrap().last_seen();
+    assert_eq!(seen("web"), None);
+    let token = |client| world.token(client).sign();
+    let first = world.clock.now().unix_seconds();
+    site.expect("let in", &world.client("web"), &token("web"), Ok(())).await;
+    assert_eq!(seen("web").map(Timestamp::unix_seconds), Some(first));
+    world.clock.advance(Duration::from_secs(5));
+    site.expect("refused", &world.client("quiet"), &token("web"), Err(R::WorkloadNotRegistered)).await;
+    site.expect("suspended", &world.client("quiet"), &token("quiet"), Err(R::ClientSuspended)).await;
+    assert_eq!(seen("web").map(Timestamp::unix_seconds), Some(first), "a refusal is no sight");
+    assert_eq!(seen("quiet"), None);
+    // Another registry does not forget.
+    let again = entries(&world).into_iter().fold(Applications::builder(), ApplicationsBuilder::application);
+    applications.replace(again).unwrap();
+    assert_eq!(seen("web").map(Timestamp::unix_seconds), Some(first));
+    site.expect("let in again", &world.client("web"), &token("web"), Ok(())).await;
+    assert_eq!(seen("web").map(Timestamp::unix_seconds), Some(first + 5));
 }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::{
-    Application, ApplicationKind, ApplicationStatus, Deadline, ExcessScopes,
+    Application, ApplicationKind, ApplicationStatus, Deadline, ExcessScopes, LastSeen,
     workloads::{Workloads, dns_name, spiffe_pattern, thumbprint},
 };
 use crate::{error::ConfigError, names::TenantId, scope::Scope};
@@ -264,6 +264,7 @@ impl ApplicationBuilder {
             max_token_lifetime: self.max_token_lifetime,
             sender_constrained: self.sender_constrained,
             name,
+            last_seen: LastSeen::default(),
         })
     }
 

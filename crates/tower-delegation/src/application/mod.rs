@@ -76,6 +76,7 @@ mod builder;
 mod deadline;
 #[cfg(feature = "toml")]
 mod file;
+mod last_seen;
 mod presenter;
 mod registry;
 #[cfg(test)]
@@ -92,17 +93,18 @@ use std::time::Duration;
 
 #[cfg(feature = "reload")]
 pub use self::watch::ApplicationsWatcher;
-use self::workloads::Workloads;
 pub use self::{
     builder::ApplicationBuilder,
     deadline::Deadline,
     registry::{Applications, ApplicationsBuilder, LoadFailure, RegistryStatus},
 };
+use self::{last_seen::LastSeen, workloads::Workloads};
 pub(crate) use self::{
     presenter::{Evidence, Presentation, Registration},
     registry::RegistrationSlot,
 };
 use crate::{
+    clock::Timestamp,
     names::{ClientId, IssuerUrl, SubjectId, SubjectKind, TenantId},
     scope::Scope,
     spiffe::SpiffePattern,
@@ -185,6 +187,7 @@ pub struct Application {
     environments: Vec<Box<str>>,
     max_token_lifetime: Option<Duration>,
     sender_constrained: bool,
+    last_seen: LastSeen,
 }
 
 impl Application {
@@ -316,6 +319,19 @@ impl Application {
     #[must_use]
     pub fn requires_sender_constraint(&self) -> bool {
         self.sender_constrained
+    }
+
+    /// When it last presented a token that was let in, or was the client of one,
+    /// to the second; `None`: not since this process started. A registry that
+    /// replaces another inherits it, by name.
+    #[must_use]
+    pub fn last_seen(&self) -> Option<Timestamp> {
+        self.last_seen.get()
+    }
+
+    /// The same as text, as RFC 3339 has it, in UTC.
+    pub(crate) fn last_seen_text(&self) -> Option<String> {
+        self.last_seen.to_text()
     }
 
     fn may_ever_use(&self, scope: &str) -> bool {

@@ -134,6 +134,14 @@ impl Registration {
     }
 
     /// The application that the token was issued to.
+    /// The request is let in.
+    pub(crate) fn mark_seen(&self, at: Timestamp) {
+        self.client.last_seen.mark(at);
+        if let Some(actor) = &self.actor {
+            actor.last_seen.mark(at);
+        }
+    }
+
     pub(crate) fn client(&self) -> &Application {
         &self.client
     }

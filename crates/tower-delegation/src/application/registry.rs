@@ -162,6 +162,7 @@ impl Applications {
                 );
                 registry.report(now);
                 *status = registry.status(now);
+                registry.inherit(&self.0.current.load());
                 self.0.current.store(Arc::new(registry));
                 Ok(())
             }
@@ -381,6 +382,15 @@ impl Registry {
 
     pub(super) fn environment(&self) -> Option<&str> {
         self.environment.as_deref()
+    }
+
+    /// When applications of the same name were last seen is not forgotten.
+    fn inherit(&self, former: &Self) {
+        for application in &self.applications {
+            if let Some(namesake) = former.applications.iter().find(|one| one.name == application.name) {
+                application.last_seen.inherit(&namesake.last_seen);
+            }
+        }
     }
 
     pub(super) fn client(&self, issuer: &IssuerUrl, id: &ClientId) -> Option<&Arc<Application>> {

@@ -121,8 +121,11 @@ impl Authenticator {
     fn admit(&self, admission: Admission) -> DelegationContext {
         let Admission { token, scheme, constraint, workload, registration, dpop_nonce } = admission;
         let record = RequestRecord::new(self.0.space.clone(), Some(scheme));
-        let circumstances =
-            Circumstances { at: self.clock().now(), leeway: self.0.leeway, risk: self.0.risk.clone() };
+        let at = self.clock().now();
+        if let Some(registration) = &registration {
+            registration.mark_seen(at);
+        }
+        let circumstances = Circumstances { at, leeway: self.0.leeway, risk: self.0.risk.clone() };
         DelegationContext::assertion(
             token,
             constraint,

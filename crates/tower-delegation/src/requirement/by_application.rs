@@ -154,10 +154,12 @@ impl fmt::Display for ApplicationInventory {
         for reach in &self.applications {
             let application = reach.application();
             write!(f, "{} ({}", application.name().escape_debug(), application.kind().as_str())?;
+            let last_seen = application.last_seen_text();
             for (name, value) in [
                 ("owner", application.owner()),
                 ("vendor", application.vendor()),
                 ("review by", application.review_by().map(|deadline| deadline.as_str())),
+                ("last seen", last_seen.as_deref()),
             ] {
                 if let Some(value) = value {
                     write!(f, ", {name} {}", value.escape_debug())?;
@@ -177,7 +179,7 @@ impl fmt::Display for ApplicationInventory {
 }
 
 /// A list of objects: `name`, `kind`, `status`, where they are known `owner`,
-/// `vendor`, `expires` and `review_by`, and `routes`, each with `method`, `path`,
+/// `vendor`, `expires`, `review_by` and `last_seen`, and `routes`, each with `method`, `path`,
 /// `reach` (`could`, `never`, `table`) and where it is never, `reason`.
 impl Serialize for ApplicationInventory {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -214,15 +216,17 @@ impl Serialize for Entry<'_> {
                 Reach::Could | Reach::Table => None,
             },
         });
-        let mut object = serializer.serialize_struct("Application", 8)?;
+        let mut object = serializer.serialize_struct("Application", 9)?;
         object.serialize_field("name", application.name())?;
         object.serialize_field("kind", application.kind().as_str())?;
         object.serialize_field("status", application.status().as_str())?;
+        let last_seen = application.last_seen_text();
         for (name, value) in [
             ("owner", application.owner()),
             ("vendor", application.vendor()),
             ("expires", application.expires().map(|deadline| deadline.as_str())),
             ("review_by", application.review_by().map(|deadline| deadline.as_str())),
+            ("last_seen", last_seen.as_deref()),
         ] {
             match value {
                 Some(value) => object.serialize_field(name, value)?,
