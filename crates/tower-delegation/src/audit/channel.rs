@@ -41,6 +41,14 @@ const MIN_CAPACITY_TO_DOZE: usize = 1024;
 /// How long a failing sink is given for what is left, once nobody can send any more.
 const LAST_CHANCE: Duration = Duration::from_secs(5);
 
+/// How many events that are written wait to be freed by the threads that made
+/// them. An allocator takes a lock for what another thread frees, and requests
+/// then wait for it: that cost several times what the event does.
+const MAX_SPENT: usize = 1024;
+
+/// How many of them a request frees: more than it makes, so that they become fewer.
+const FREED_AT_ONCE: usize = 2;
+
 /// What travels to the thread of a sink.
 pub(super) enum Message {
     Event(Arc<AuditEvent>),
@@ -67,6 +75,8 @@ pub(super) struct Queue {
     pub(super) sender: Sender<Message>,
     pub(super) overflow: Overflow,
     pub(super) sink: Arc<dyn AuditSink>,
+    /// Events that are written.
+    spent: crossbeam_channel::Receiver<Arc<AuditEvent>>,
 }
 
 /// What became of the events.
@@ -130,11 +140,18 @@ impl Channel {
         capacity: usize,
     ) -> std::io::Result<Self> {
         let (sender, receiver) = mpsc::channel(capacity);
+        let (spend, spent) = crossbeam_channel::bounded(MAX_SPENT);
         let account = Arc::<Account>::default();
-        let writer =
-            Writer { name: name.clone(), sink: sink.clone(), overflow, account: account.clone(), receiver };
+        let writer = Writer {
+            name: name.clone(),
+            sink: sink.clone(),
+            overflow,
+            account: account.clone(),
+            receiver,
+            spend,
+        };
         thread::Builder::new().name("delegation-audit".to_owned()).spawn(move || writer.run())?;
-        Ok(Self { name, route: Route::Queued(Queue { sender, overflow, sink }), account })
+        Ok(Self { name, route: Route::Queued(Queue { sender, overflow, sink, spent }), account })
     }
 
     pub(super) fn sink(&self) -> &dyn AuditSink {
@@ -154,6 +171,9 @@ impl Channel {
 
     /// Puts an event on its way. Never waits.
     pub(super) fn record(&self, event: &Arc<AuditEvent>, place: Option<Place>) {
+        if let Route::Queued(queue) = &self.route {
+            queue.spent.try_iter().take(FREED_AT_ONCE).for_each(drop);
+        }
         match (&self.route, place) {
             (Route::Inline(sink), _) => {
                 if self.account.note(&self.name, attempt(&**sink, event)) {
@@ -190,13 +210,18 @@ struct Writer {
     overflow: Overflow,
     account: Arc<Account>,
     receiver: Receiver<Message>,
+    spend: crossbeam_channel::Sender<Arc<AuditEvent>>,
 }
 
 impl Writer {
     fn run(mut self) {
         while let Some(message) = self.next() {
             match message {
-                Message::Event(event) => self.write(&event),
+                Message::Event(event) => {
+                    self.write(&event);
+                    // Where too many wait already, it is freed here.
+                    drop(self.spend.try_send(event));
+                }
                 // Whoever asked may have given up.
                 Message::Flush(answer) => drop(answer.send(guarded(|| self.sink.flush()))),
             }
