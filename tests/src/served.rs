@@ -63,7 +63,15 @@ impl Drop for Served {
 impl Answer {
     /// Sends a request and reads its answer.
     pub async fn of(request: RequestBuilder) -> Self {
-        Self::read(request.send().await.unwrap()).await
+        Self::try_of(request).await.unwrap()
+    }
+
+    /// Sends a request and reads its answer, if there is one.
+    ///
+    /// # Errors
+    /// There is none.
+    pub async fn try_of(request: RequestBuilder) -> Result<Self, reqwest::Error> {
+        Ok(Self::read(request.send().await?).await)
     }
 
     async fn read(response: Response) -> Self {

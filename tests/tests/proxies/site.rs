@@ -128,11 +128,21 @@ impl Seen {
 
 /// Sends a request and reads what the handler saw.
 pub(crate) async fn ask(client: &Client, url: &str, token: &str, fields: &[(&str, &str)]) -> Seen {
+    try_ask(client, url, token, fields).await.unwrap()
+}
+
+/// The same, if there is an answer.
+pub(crate) async fn try_ask(
+    client: &Client,
+    url: &str,
+    token: &str,
+    fields: &[(&str, &str)],
+) -> Result<Seen, reqwest::Error> {
     let mut request = client.get(url).bearer_auth(token);
     for (name, value) in fields {
         request = request.header(*name, *value);
     }
-    Seen::of(&Answer::of(request).await)
+    Answer::try_of(request).await.map(|answer| Seen::of(&answer))
 }
 
 /// A service until it is dropped.

@@ -5,13 +5,16 @@ mod haproxy;
 mod nginx;
 mod program;
 
-use std::path::PathBuf;
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use tower_delegation_testing::TestIdentity;
 
-use self::program::{Folder, Program};
+use self::program::{Folder, PATIENCE, Program};
 use crate::{
-    site::{Seen, World, ask, hash, thumbprint},
+    site::{Seen, World, hash, thumbprint, try_ask},
     traps::{client_cert, escaped_pem},
 };
 
@@ -26,8 +29,18 @@ struct Front<'a> {
 
 impl Front<'_> {
     async fn ask(&self, identity: Option<&TestIdentity>, token: &str, fields: &[(&str, &str)]) -> Seen {
-        ask(&self.world.client(identity), &format!("https://127.0.0.1:{}/", self.proxy.port), token, fields)
-            .await
+        let url = format!("https://127.0.0.1:{}/", self.proxy.port);
+        let start = Instant::now();
+        loop {
+            match try_ask(&self.world.client(identity), &url, token, fields).await {
+                Ok(seen) => return seen,
+                // Envoy listens before its worker accepts, and resets who comes in between.
+                Err(error) if error.is_connect() && start.elapsed() < PATIENCE => {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+                Err(error) => panic!("{url} does not answer: {error:?}"),
+            }
+        }
     }
 
     /// What every proxy must do: the workload's identity arrives, a bound token

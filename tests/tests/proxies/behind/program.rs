@@ -13,7 +13,7 @@ use std::{
 use integration_tests::leave_out;
 
 /// Longer than any proxy takes to start on a loaded machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A folder of its own until it is dropped. Its path is short: Unix sockets in
 /// it must have names of at most 107 bytes.
