@@ -5,11 +5,13 @@
 mod audit;
 mod served;
 mod suite;
+mod world;
 
 pub use self::{
     audit::{AuditEvent, AuditLog},
     served::{Answer, Served},
     suite::{REQUIRE_SUITES, leave_out},
+    world::{Site, World, whoami},
 };
 
 /// The identifier of the service under test: the `aud` of tokens meant for it.

@@ -1,0 +1,121 @@
+//! The fixture of a test: a provider, a PKI, and the clock that all share.
+
+use axum::{Router, routing::get};
+use reqwest::Client;
+use tokio::task::JoinHandle;
+use tower_delegation::{
+    ClientIdentity, DelegationContext, DelegationLayer, TrustedIssuer, layer::DelegationLayerBuilder,
+};
+use tower_delegation_rustls::{Pem, TlsConfig, TlsConfigBuilder, TlsListener, into_make_service_with_peer};
+use tower_delegation_testing::{MockIdp, MtlsClient, TestClock, TestIdentity, TestPki, TokenBuilder};
+
+use crate::{AUDIENCE, Answer, Served};
+
+/// A provider, a PKI, and the clock that the service shares with them.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct World {
+    /// Moved by hand.
+    pub clock: TestClock,
+    /// Issues the tokens.
+    pub idp: MockIdp,
+    /// Issues the certificates, by the machine's clock.
+    pub pki: TestPki,
+}
+
+impl World {
+    /// A provider whose tokens name [`AUDIENCE`].
+    pub async fn new() -> Self {
+        let clock = TestClock::new();
+        let idp = MockIdp::builder().clock(clock.clone()).audience(AUDIENCE).start().await;
+        Self { clock, idp, pki: TestPki::new() }
+    }
+
+    /// The usual trust: the provider's metadata, this service's audience.
+    #[must_use]
+    pub fn issuer(&self) -> TrustedIssuer {
+        TrustedIssuer::discover(self.idp.issuer()).unwrap().audience(AUDIENCE)
+    }
+
+    /// A layer that trusts the provider.
+    #[must_use]
+    pub fn layer(&self) -> DelegationLayerBuilder {
+        DelegationLayer::builder().issuer(self.issuer()).clock(self.clock.clone())
+    }
+
+    /// Serves [`whoami`] behind `layer`, over HTTP.
+    pub async fn serve(&self, layer: DelegationLayerBuilder) -> Served {
+        Served::start(whoami().layer(layer.build().unwrap())).await
+    }
+
+    /// Serves `router` over TLS; client certificates of this PKI are optional.
+    pub async fn serve_tls(&self, router: Router) -> Site {
+        let bundle = Pem::text(self.pki.bundle_pem());
+        let identity = self.pki.server().issue();
+        let certificate = Pem::text(identity.chain_pem());
+        let config = TlsConfig::builder().server_certificate(certificate, Pem::text(identity.key_pem()));
+        Site::start(config.accept_client_certificates(bundle), router).await
+    }
+
+    /// [`whoami`] behind a layer that takes the client identity from TLS.
+    #[must_use]
+    pub fn whoami_of_tls_clients(&self) -> Router {
+        whoami().layer(self.layer().client_identity(ClientIdentity::from_tls()).build().unwrap())
+    }
+
+    /// A good token: alice, through shop-web, may read orders.
+    #[must_use]
+    pub fn token(&self) -> TokenBuilder {
+        self.idp.token().subject("alice").client("shop-web").scopes(["orders:read"])
+    }
+
+    /// A client for [`Site`] that presents `identity`, if there is one.
+    #[must_use]
+    pub fn client(&self, identity: Option<&TestIdentity>) -> Client {
+        let client = MtlsClient::new(&self.pki);
+        match identity {
+            Some(identity) => client.identity(identity).build(),
+            None => client.build(),
+        }
+    }
+}
+
+/// `GET /` answers the subject's id.
+pub fn whoami() -> Router {
+    Router::new().route("/", get(async |delegation: DelegationContext| delegation.subject().id().to_string()))
+}
+
+/// A service on a TLS socket until it is dropped.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Site {
+    /// Such as `https://127.0.0.1:50000`.
+    pub base: String,
+    /// Replaces certificates and trust anchors while the service runs.
+    pub config: TlsConfig,
+    task: JoinHandle<()>,
+}
+
+impl Site {
+    async fn start(config: TlsConfigBuilder, router: Router) -> Self {
+        crate::audit::install();
+        let config = config.build().unwrap();
+        let listener = TlsListener::bind("127.0.0.1:0", config.clone()).await.unwrap();
+        let base = format!("https://{}", listener.local_addr().unwrap());
+        let task = tokio::spawn(async move {
+            axum::serve(listener, into_make_service_with_peer(router)).await.unwrap();
+        });
+        Self { base, config, task }
+    }
+
+    /// `GET` with a bearer token.
+    pub async fn get(&self, client: &Client, path: &str, token: &str) -> Answer {
+        Answer::of(client.get(format!("{}{path}", self.base)).bearer_auth(token)).await
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}

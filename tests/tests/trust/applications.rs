@@ -1,0 +1,1 @@
+//! Suspended, expired and unknown applications, anywhere in the chain of actors.

@@ -1,0 +1,1 @@
+//! What is read when a request arrives: credentials, and text from outside.

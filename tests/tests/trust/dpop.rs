@@ -1,0 +1,1 @@
+//! One client's DPoP proofs never cost another its own.

@@ -1,0 +1,1 @@
+//! Keys that are withdrawn, refreshed for an incident, or too old.

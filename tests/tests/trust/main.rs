@@ -1,0 +1,14 @@
+//! Who a token is taken for, and what can be taken back, at the level that
+//! users meet: HTTP and TLS.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod applications;
+mod arrival;
+mod dpop;
+mod keys;
+mod kinds;
+mod layers;
+mod nets;
+mod proxies;
+mod resolvers;
+mod revocations;

@@ -1,0 +1,1 @@
+//! Nets under routes are switched off by an enforced allow alone.

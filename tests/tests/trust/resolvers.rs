@@ -1,0 +1,1 @@
+//! What a resolver says now holds for tokens that were seen before, too.

@@ -1,0 +1,1 @@
+//! Revocations hold until they are lifted, and match what operators write.
