@@ -10,25 +10,26 @@
 //!
 //! # Not covered here
 //!
-//! Requirements that this version has nothing to test for:
+//! Requirements that other binaries test, or that this version has nothing to test for:
 //!
 //! | requirement | why |
 //! |---|---|
 //! | 6750-3-5 | no challenge carries `error_uri` |
 //! | 6750-5.2-1 | TLS ends before the layer: a deployment caveat of its documentation |
-//! | 7638-* | thumbprints belong to key binding (`cnf`), which this version refuses |
+//! | 7638-* | thumbprints are in `vectors`, the binary `sender_constraint` and unit tests |
 //! | 7518-3.5-1, salt lengths | no key of the testing crate signs with another salt: `vectors` has the cases |
 //! | 7519-2-1 | a `StringOrURI` with a colon is not demanded to be a URI: providers break it |
-//! | 7519-11.2-1 | no store of token identifiers in this version |
+//! | 7519-11.2-1 | only revocations store token identifiers, by issuer: the binary `revocation` |
 //! | 8725-3.2-2, 8707-*, 9207-2.4-1 | for a client; the library is a resource server |
 //! | 8725-3.10-2, addresses | nothing that a token names is ever fetched, so there is nothing to filter |
 //! | 8725-3.13 | no password-based encryption: all encrypted tokens are refused |
-//! | 9068-2.2.3.1-1, values | `groups`, `roles`, `entitlements` are never read; that they are no scopes is tested |
+//! | 9068-2.2.3.1-1, values | `groups`, `roles`, `entitlements` are read only where a mapping says so: the binary `providers`. That they are no scopes is tested here |
 //! | 9068-3-1 | the optional scope prefix rule is for a later version |
-//! | 9396-*, 9470-* | rich authorization requests and step-up are for a later version |
+//! | 9396-*, 9470-* | the binary `authorization` |
+//! | 9728-*, MCP-* | the binary `metadata` |
 //! | 8693-2.* | token exchange is for a client |
-//! | 8414-tmpl-1 | issuers with a template are for a later version: a template is no issuer identifier |
-//! | JWKS-* | the key cache has tests of its own |
+//! | 8414-tmpl-1 | a template is no issuer identifier; `TenantIssuers` is in the binary `providers` |
+//! | JWKS-* | the binary `jwks` |
 
 #![expect(
     clippy::unwrap_used,

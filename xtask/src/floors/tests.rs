@@ -46,6 +46,36 @@ fn a_module_has_one_floor() {
     }
 }
 
+/// `docs/architecture.md` has a table of the floors and one of the modules; both
+/// hold exactly the modules that `lib.rs` declares.
+#[test]
+fn the_documented_floors_are_the_ones_checked() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut files = BTreeMap::new();
+    collect(&root.join(SOURCES), "", &mut files).unwrap();
+    let modules = House::read(&files).modules;
+    let guide = fs::read_to_string(root.join("docs/architecture.md")).unwrap();
+    let rows = |header: &str| -> Vec<Vec<String>> {
+        let (_, table) = guide.split_once(header).unwrap();
+        let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
+        rows.map(|row| row.split('|').map(|cell| cell.trim().to_owned()).collect()).collect()
+    };
+    let existing = |names: &[&str]| {
+        names.iter().copied().filter(|name| modules.contains(*name)).collect::<Vec<_>>().join(" · ")
+    };
+    let floors = FLOORS.iter().enumerate().rev();
+    let expected: Vec<(String, String)> = floors
+        .map(|(below, names)| ((below + 1).to_string(), existing(names)))
+        .filter(|(_, names)| !names.is_empty())
+        .collect();
+    let documented: Vec<(String, String)> =
+        rows("| floor |").into_iter().map(|row| (row[1].clone(), row[2].clone())).collect();
+    assert_eq!(documented, expected);
+    let described: BTreeSet<String> =
+        rows("| module |").into_iter().map(|row| row[1].trim_matches('`').to_owned()).collect();
+    assert_eq!(described, modules);
+}
+
 #[test]
 fn imports_that_are_refused() {
     for (name, line, problem, source) in [

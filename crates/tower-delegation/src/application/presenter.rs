@@ -133,8 +133,7 @@ impl Registration {
         self.presenter().workloads.check(evidence.workload)
     }
 
-    /// The application that the token was issued to.
-    /// The request is let in.
+    /// Records that a request of these applications was let in.
     pub(crate) fn mark_seen(&self, at: Timestamp) {
         self.client.last_seen.mark(at);
         if let Some(actor) = &self.actor {
@@ -142,6 +141,7 @@ impl Registration {
         }
     }
 
+    /// The application that the token was issued to.
     pub(crate) fn client(&self) -> &Application {
         &self.client
     }
