@@ -94,7 +94,7 @@ reasons! {
     /// The token stands in the query of the URI, where logs and caches see it.
     TokenInQuery = "token_in_query" => InvalidRequest,
     /// The scheme of the credentials is `DPoP`, which this service is not configured for.
-    SchemeUnsupported = "scheme_unsupported" => InvalidToken,
+    SchemeUnsupported = "scheme_unsupported" => MissingCredentials,
 
     /// The token is longer than 16 KiB.
     TokenTooLarge = "token_too_large" => InvalidToken,

@@ -72,6 +72,9 @@ async fn r6750_2_1_2_credentials_are_one_b64token() {
         ("a list", format!(" {token}, {token}")),
         ("a list of credentials", format!(" {token}, Bearer {token}")),
         ("the scheme twice", format!(" Bearer {token}")),
+        ("nothing behind the scheme", String::new()),
+        ("a space behind the scheme", " ".to_owned()),
+        ("spaces behind the scheme", "    ".to_owned()),
         ("a comma behind", format!(" {token},")),
         ("a space behind", format!(" {token} ")),
         ("a tab", format!("\t{token}")),
@@ -103,8 +106,7 @@ async fn r6750_2_1_2_and_3_what_is_no_bearer_token_is_no_credentials() {
     let site = Site::new().await;
     let token = site.idp.token().sign();
     for (name, field) in [
-        ("nothing behind the scheme", "Bearer".to_owned()),
-        ("a space behind the scheme", "Bearer ".to_owned()),
+        ("another scheme with a list", r#"Digest username="a, Bearer b", realm="c""#.to_owned()),
         ("no separator", format!("Bearer{token}")),
         ("another scheme", "Basic dXNlcjpwYXNz".to_owned()),
         ("another scheme with the token", format!("Token {token}")),
@@ -383,6 +385,6 @@ async fn r9449_7_1_the_dpop_scheme_is_refused_unless_configured() {
     let token = site.idp.token().sign();
     for field in [format!("DPoP {token}"), format!("dpop {token}"), "DPoP".to_owned()] {
         let answer = site.get(&field).await;
-        assert_eq!((answer.status, answer.error()), (StatusCode::UNAUTHORIZED, Some("invalid_token")));
+        assert_eq!((answer.status, answer.error()), (StatusCode::UNAUTHORIZED, None));
     }
 }

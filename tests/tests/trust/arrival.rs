@@ -1,1 +1,155 @@
-//! What is read when a request arrives: credentials, and text from outside.
+//! What a request presents, as it arrives: marked as sensitive before anything else
+//! sees it, and told apart from what is no credential of ours.
+
+use axum::{Router, http::HeaderMap, routing::get};
+use http::{Method, header::AUTHORIZATION};
+use integration_tests::{Answer, AuditLog, Served, World};
+use tower_delegation::{DelegationLayer, Dpop, layer::DelegationLayerBuilder};
+use tower_delegation_testing::DpopKey;
+
+/// What middleware behind the layer sees of the header fields when it prints them.
+async fn printed(headers: HeaderMap) -> String {
+    let shown = format!("{headers:?}");
+    let values = headers.values().map(|value| format!(" {}", value.is_sensitive()));
+    values.fold(shown, |shown, value| shown + &value)
+}
+
+async fn serve(layer: DelegationLayerBuilder) -> Served {
+    Served::start(Router::new().route("/", get(printed)).layer(layer.build().unwrap())).await
+}
+
+#[tokio::test]
+async fn credentials_are_not_printed_behind_the_layer() {
+    let world = World::new().await;
+    let service = serve(world.layer().allow_anonymous().dpop(Dpop::at("https://orders.example.com"))).await;
+    let key = DpopKey::generate();
+    let plain = world.token().sign();
+    let bound = world.token().bound_to_key(&key).sign();
+    let proof = key.proof("GET", "https://orders.example.com/").for_token(&bound).sign();
+    for (name, fields, sensitive) in [
+        ("a bearer token", vec![("authorization", format!("Bearer {plain}"))], 1),
+        (
+            "a bound token and its proof",
+            vec![("authorization", format!("DPoP {bound}")), ("dpop", proof.clone())],
+            2,
+        ),
+        ("a password, of nobody that the layer knows", vec![("authorization", "Basic c2VjcmV0".into())], 1),
+        (
+            "two passwords",
+            vec![("authorization", "Basic c2VjcmV0".into()), ("authorization", "Basic bQ".into())],
+            2,
+        ),
+        ("a proof without a token", vec![("dpop", proof.clone())], 1),
+        ("several proofs without a token", vec![("dpop", proof.clone()), ("DPoP", proof)], 2),
+        ("nothing", vec![("x-other", "public".into())], 0),
+    ] {
+        let request = service.request(Method::GET, "/");
+        let request = fields.iter().fold(request, |request, (name, value)| request.header(*name, value));
+        let answer = Answer::of(request).await;
+        assert_eq!(answer.status, 200, "{name}: {}", answer.body);
+        assert_eq!(answer.body.matches("Sensitive").count(), sensitive, "{name}: {}", answer.body);
+        assert_eq!(answer.body.matches(" true").count(), sensitive, "{name}: {}", answer.body);
+        for (field, value) in &fields {
+            assert_eq!(answer.body.contains(value), *field == "x-other", "{name}: {}", answer.body);
+        }
+    }
+}
+
+/// 6750-3.1: an error is for a client that presented a credential of ours.
+#[tokio::test]
+async fn a_scheme_that_is_not_known_is_like_none() {
+    let world = World::new().await;
+    let token = world.token().sign();
+    let service = serve(world.layer()).await;
+    let audit = AuditLog::listen();
+    for (name, fields, status, error, reason) in [
+        ("none", vec![], 401, None, "credentials_missing"),
+        ("Basic", vec!["Basic c2VjcmV0".to_owned()], 401, None, "credentials_missing"),
+        ("Negotiate alone", vec!["Negotiate".into()], 401, None, "credentials_missing"),
+        (
+            "a list of parameters",
+            vec![r#"Digest a="b, Bearer c", d=e"#.into()],
+            401,
+            None,
+            "credentials_missing",
+        ),
+        ("a scheme that begins alike", vec![format!("Bearers {token}")], 401, None, "credentials_missing"),
+        ("the token alone", vec![token.clone()], 401, None, "credentials_missing"),
+        ("DPoP, which is not configured", vec![format!("DPoP {token}")], 401, None, "scheme_unsupported"),
+        ("the same, empty", vec!["dpop".into()], 401, None, "scheme_unsupported"),
+        ("Bearer alone", vec!["Bearer".into()], 400, Some("invalid_request"), "credentials_malformed"),
+        ("Bearer and a space", vec!["Bearer ".into()], 400, Some("invalid_request"), "credentials_malformed"),
+        ("another case", vec!["BEARER".into()], 400, Some("invalid_request"), "credentials_malformed"),
+        ("a comma", vec!["Bearer,".into()], 400, Some("invalid_request"), "credentials_malformed"),
+        (
+            "Bearer twice",
+            vec![format!("Bearer Bearer {token}")],
+            400,
+            Some("invalid_request"),
+            "credentials_malformed",
+        ),
+        (
+            "twice, empty",
+            vec!["Bearer".into(), "Bearer".into()],
+            400,
+            Some("invalid_request"),
+            "credentials_multiple",
+        ),
+        (
+            "joined with another scheme",
+            vec![format!("Basic c2VjcmV0, Bearer {token}")],
+            400,
+            Some("invalid_request"),
+            "credentials_malformed",
+        ),
+        (
+            "joined the other way round",
+            vec![format!("Bearer {token}, Basic c2VjcmV0")],
+            400,
+            Some("invalid_request"),
+            "credentials_malformed",
+        ),
+        (
+            "not joined",
+            vec!["Basic c2VjcmV0".into(), format!("Bearer {token}")],
+            400,
+            Some("invalid_request"),
+            "credentials_multiple",
+        ),
+        ("a token that is none", vec!["Bearer abc".into()], 401, Some("invalid_token"), "token_malformed"),
+    ] {
+        let request = service.request(Method::GET, "/");
+        let request = fields.iter().fold(request, |request, field| request.header(AUTHORIZATION, field));
+        let answer = Answer::of(request).await;
+        assert_eq!(answer.status, status, "{name}");
+        let expected = error.map(|error| format!(r#"error="{error}""#));
+        match expected {
+            Some(expected) => {
+                assert!(answer.challenge().contains(&expected), "{name}: {}", answer.challenge())
+            }
+            None => assert_eq!(answer.challenge(), r#"Bearer realm="api""#, "{name}"),
+        }
+        assert_eq!(audit.one().field("reason"), reason, "{name}");
+    }
+    assert_eq!(service.get("/", &token).await.status, 200);
+}
+
+/// Anonymous requests are those without credentials of ours, not those with bad ones.
+#[tokio::test]
+async fn bad_credentials_are_never_anonymous() {
+    let world = World::new().await;
+    let layer: DelegationLayerBuilder = DelegationLayer::builder().issuer(world.issuer());
+    let service = serve(layer.clock(world.clock.clone()).allow_anonymous()).await;
+    let token = world.token().sign();
+    for (name, field, status) in [
+        ("another scheme", "Basic c2VjcmV0".to_owned(), 200),
+        ("an empty field", String::new(), 200),
+        ("Bearer alone", "Bearer".to_owned(), 400),
+        ("joined with another scheme", format!("Basic c2VjcmV0, Bearer {token}"), 400),
+        ("DPoP, which is not configured", format!("DPoP {token}"), 401),
+        ("a good token", format!("bearer {token}"), 200),
+    ] {
+        let answer = Answer::of(service.request(Method::GET, "/").header(AUTHORIZATION, field)).await;
+        assert_eq!(answer.status, status, "{name}");
+    }
+}

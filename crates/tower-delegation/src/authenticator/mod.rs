@@ -33,7 +33,7 @@ use crate::{
     context::{Anonymous, DelegationContext, RiskSignals},
     credential::{
         Credential, IdentityHeaders, PeerInfo, ProtectionSpace, Scheme, TlsPeer, Vouched, WorkloadIdentity,
-        WorkloadIdentitySource, WorkloadRequest, credential,
+        WorkloadIdentitySource, WorkloadRequest, credential, mark_sensitive,
     },
     jwks::{KeySourceError, VerifyingKey},
     proof::{DpopVerifier, Transport},
@@ -238,12 +238,13 @@ impl Authenticator {
     }
 
     /// Who is at the other end. First, and for every request: header fields that
-    /// speak for the workload are removed here.
+    /// speak for the workload are removed here, and credentials are marked as sensitive.
     pub(crate) fn identify(
         &self,
         headers: &mut HeaderMap,
         peer: Option<&PeerInfo>,
     ) -> Result<Transport, DenialReason> {
+        mark_sensitive(headers);
         let (transport, vouched) = match &self.0.client_identity {
             None => (Ok(Transport::NotConsidered), Vouched::ForNothing),
             Some(identity) => self.workload(identity, headers, peer),

@@ -6,14 +6,20 @@
 //! 1. Exactly one `Authorization` field of scheme `Bearer` or `DPoP`, the scheme
 //!    in any case, one or more spaces, one `b64token` (RFC 6750 section 2.1, RFC
 //!    9449 section 7.1): accepted.
-//! 2. No `Authorization` field, another scheme (`Basic`), or a scheme with
-//!    nothing behind it: no credentials.
-//! 3. Two `Authorization` fields, two tokens, a tab, a comma, a character
-//!    outside `b64token`: refused, 400.
+//! 2. No `Authorization` field, or one of another scheme (`Basic`): no credentials,
+//!    and no `error` in the challenge (RFC 6750 section 3.1).
+//! 3. Two `Authorization` fields, two fields that were joined into one, two tokens,
+//!    none behind the scheme, a tab, a comma, a character outside `b64token`:
+//!    refused, 400.
 //! 4. `access_token` in the query, alone or beside the field: refused, 400.
 //!    URIs end up in logs, caches and `Referer` (RFC 6750 section 5.3).
 //! 5. More than [`MAX_TOKEN_LEN`] bytes: refused before anything else looks at them.
-//! 6. Scheme `DPoP` where [`Dpop`](crate::proof::Dpop) is not configured: refused.
+//! 6. Scheme `DPoP` where [`Dpop`](crate::proof::Dpop) is not configured: refused, as
+//!    a scheme that the service does not know, 401 without `error`.
+//!
+//! Every `Authorization` and `DPoP` field is marked as
+//! [sensitive](http::HeaderValue::set_sensitive) on arrival, so that middleware behind
+//! the layer that prints the header fields prints neither token nor proof.
 //!
 //! A token in a form body (RFC 6750 section 2.2) is never looked for: the
 //! decision is taken before the body is read.
@@ -109,6 +115,6 @@ pub(crate) use self::{
     forwarded::{ForwardedIdentity, IdentityHeaders, Vouched},
     proof::dpop_proof,
     scheme::{ProtectionSpace, Scheme},
-    token::{Credential, credential},
+    token::{Credential, credential, mark_sensitive},
     workload::TlsPeer,
 };

@@ -1,6 +1,6 @@
 //! The `DPoP` field in the head of a request (RFC 9449 section 4.1).
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 
 use crate::reason::DenialReason;
 
@@ -8,9 +8,12 @@ use crate::reason::DenialReason;
 /// bits and a signature with it.
 pub const MAX_PROOF_LEN: usize = 8 * 1024;
 
+/// The field that carries a proof.
+pub(super) const DPOP: HeaderName = HeaderName::from_static("dpop");
+
 /// The one DPoP proof that a request carries; its syntax is judged later.
 pub(crate) fn dpop_proof(headers: &HeaderMap) -> Result<&str, DenialReason> {
-    let mut fields = headers.get_all("dpop").iter();
+    let mut fields = headers.get_all(DPOP).iter();
     let field = fields.next().ok_or(DenialReason::DpopProofMissing)?;
     if fields.next().is_some() {
         return Err(DenialReason::DpopProofMultiple);

@@ -2,7 +2,10 @@
 
 use http::{HeaderMap, Uri, header::AUTHORIZATION};
 
-use super::scheme::{ProtectionSpace, Scheme};
+use super::{
+    proof::DPOP,
+    scheme::{ProtectionSpace, Scheme},
+};
 use crate::reason::DenialReason;
 
 /// The longest token that is looked at, in bytes.
@@ -54,6 +57,19 @@ impl<'a> Credential<'a> {
     }
 }
 
+/// Marks what a request presents as sensitive, also what is not looked at: middleware
+/// behind the layer that prints the header fields then prints `Sensitive` for these,
+/// and a proxy that hands them on over HTTP/2 leaves no trace of them in the
+/// connection's table (RFC 7541 section 7.1.3).
+pub(crate) fn mark_sensitive(headers: &mut HeaderMap) {
+    // One pass: every value of a name is visited, and a map is never grown.
+    for (name, value) in headers.iter_mut() {
+        if name == AUTHORIZATION || name == DPOP {
+            value.set_sensitive(true);
+        }
+    }
+}
+
 /// The one credential in the head of a request, or `None` if it carries none.
 pub(crate) fn credential<'a>(
     headers: &'a HeaderMap,
@@ -67,10 +83,13 @@ pub(crate) fn credential<'a>(
     }
     let mut fields = headers.get_all(AUTHORIZATION).iter();
     let Some(field) = fields.next() else { return Ok(None) };
-    if fields.next().is_some() {
+    if fields.next().is_none() {
+        return from_field(field.as_bytes(), space);
+    }
+    if headers.get_all(AUTHORIZATION).iter().any(|field| names_our_scheme(field.as_bytes())) {
         return Err(CredentialError { reason: DenialReason::CredentialsMultiple, scheme: None });
     }
-    from_field(field.as_bytes(), space)
+    Ok(None)
 }
 
 fn from_field<'a>(
@@ -79,9 +98,17 @@ fn from_field<'a>(
 ) -> Result<Option<Credential<'a>>, CredentialError> {
     let scheme_len = field.iter().position(|b| !is_tchar(*b)).unwrap_or(field.len());
     let (scheme, rest) = field.split_at(scheme_len);
-    let Some(scheme) = Scheme::from_name(scheme) else { return Ok(None) };
+    let Some(scheme) = Scheme::from_name(scheme) else {
+        // Credentials of another scheme are like none (RFC 6750 section 3.1).
+        return if names_our_scheme(field) {
+            Err(CredentialError { reason: DenialReason::CredentialsMalformed, scheme: None })
+        } else {
+            Ok(None)
+        };
+    };
     if !space.offers(scheme) {
-        // No challenge is the scheme's, so all of them name the error.
+        // To this service it is one scheme more that it does not know: no challenge
+        // names an error (RFC 6750 section 3.1).
         return Err(CredentialError { reason: DenialReason::SchemeUnsupported, scheme: None });
     }
     let refused = |reason| Err(CredentialError { reason, scheme: Some(scheme) });
@@ -89,13 +116,26 @@ fn from_field<'a>(
     if token.len() > MAX_TOKEN_LEN {
         return refused(DenialReason::TokenTooLarge);
     }
-    if token.is_empty() {
-        return Ok(None);
-    }
-    if token.len() == rest.len() {
+    // Also where nothing follows the scheme: the client means to send a token.
+    if token.is_empty() || token.len() == rest.len() {
         return refused(DenialReason::CredentialsMalformed);
     }
     Ok(Some(Credential { scheme, token }))
+}
+
+/// Does any of the elements of a field begin with a scheme of ours? Where it is not the
+/// first, some hop has joined two fields, or has put something in front of one: two
+/// readers could then see two different credentials.
+fn names_our_scheme(field: &[u8]) -> bool {
+    let mut is_quoted = false;
+    let mut elements = field.split(|byte| {
+        is_quoted ^= *byte == b'"';
+        *byte == b',' && !is_quoted
+    });
+    elements.any(|element| {
+        let mut words = element.trim_ascii_start().split(u8::is_ascii_whitespace);
+        words.next().and_then(Scheme::from_name).is_some()
+    })
 }
 
 /// Without leading `SP`; a tab is no separator (RFC 6750 section 2.1: `1*SP`).
@@ -182,10 +222,11 @@ mod tests {
         for (name, fields) in [
             ("no field", &[][..]),
             ("another scheme", &["Basic dXNlcjpwYXNz"]),
+            ("a list of another scheme", &["Digest realm=\"a, Bearer b\", nonce=c"]),
+            ("another scheme, and a word", &["Basic Bearer"]),
+            ("two fields of other schemes", &["Basic eA==", "Negotiate"]),
             ("scheme without a separator", &["Bearerabc"]),
-            ("nothing behind the scheme", &["Bearer"]),
-            ("only spaces behind the scheme", &["Bearer "]),
-            ("nothing behind DPoP", &["DPoP"]),
+            ("a parameter like the scheme", &["Digest a=b, bearer=c"]),
             ("empty", &[""]),
         ] {
             assert_eq!(read(fields, "/"), Ok(None), "{name}");
@@ -204,6 +245,15 @@ mod tests {
             ("two tokens of DPoP", &["DPoP a b"], "/", R::CredentialsMalformed),
             ("a list", &["Bearer a, Bearer b"], "/", R::CredentialsMalformed),
             ("a list of both schemes", &["DPoP a, Bearer b"], "/", R::CredentialsMalformed),
+            ("nothing behind the scheme", &["Bearer"], "/", R::CredentialsMalformed),
+            ("only spaces behind the scheme", &["Bearer   "], "/", R::CredentialsMalformed),
+            ("nothing behind DPoP", &["dpop"], "/", R::CredentialsMalformed),
+            ("the scheme twice", &["Bearer", "Bearer"], "/", R::CredentialsMultiple),
+            ("joined with another scheme", &["Basic eA==, Bearer a"], "/", R::CredentialsMalformed),
+            ("joined, in another case", &["Basic eA==,bEARER  a"], "/", R::CredentialsMalformed),
+            ("joined with DPoP", &["Digest a=\"b\", DPoP c"], "/", R::CredentialsMalformed),
+            ("joined with an empty field", &[", Bearer a"], "/", R::CredentialsMalformed),
+            ("a space before the scheme", &[" Bearer a"], "/", R::CredentialsMalformed),
             ("tab", &["Bearer\ta"], "/", R::CredentialsMalformed),
             ("space and tab", &["Bearer \ta"], "/", R::CredentialsMalformed),
             ("bad character", &["Bearer abc!"], "/", R::CredentialsMalformed),
