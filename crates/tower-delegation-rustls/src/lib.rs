@@ -4,12 +4,14 @@
 //! ```no_run
 //! // Not run: it needs a certificate and serves for ever.
 //! use axum::{Router, extract::ConnectInfo, routing::get};
-//! use tower_delegation::credential::PeerInfo;
+//! use tower_delegation::{clock::{Clock as _, SystemClock}, credential::PeerInfo};
 //! use tower_delegation_rustls::{Pem, TlsConfig, TlsListener, serve};
 //!
 //! async fn who(ConnectInfo(peer): ConnectInfo<PeerInfo>) -> String {
-//!     let workload = peer.certificate().and_then(|certificate| certificate.spiffe_id());
-//!     workload.map_or_else(|| "nobody we know".to_owned(), ToString::to_string)
+//!     // Asked for now: the connection can outlive its certificate.
+//!     let certificate = peer.certificate(SystemClock::new().now());
+//!     let workload = certificate.and_then(|certificate| certificate.spiffe_id());
+//!     workload.map_or_else(|| "no workload that is known".to_owned(), ToString::to_string)
 //! }
 //!
 //! #[tokio::main]

@@ -34,6 +34,9 @@ pub enum RejectionKind {
     /// The token is good, and no broader scope would help: 403 without an
     /// OAuth error, so that clients do not loop on re-authorization.
     Forbidden,
+    /// The JWT-SVID is expired, forged, malformed or not for this service: 403,
+    /// without a challenge, since nothing is said of the access token.
+    JwtSvidRefused,
     /// A header field that speaks for the client's identity is not acceptable: 400.
     InvalidIdentityHeader,
     /// The client certificate that a proxy hands on is not acceptable: 403
@@ -179,19 +182,19 @@ reasons! {
 
     /// The header field for the JWT-SVID is there more than once, or holds
     /// something that is no JWT-SVID by its form (JWT-SVID sections 2 and 3).
-    SvidMalformed = "svid_malformed" => InvalidToken,
+    SvidMalformed = "svid_malformed" => JwtSvidRefused,
     /// The JWT-SVID is of a trust domain whose bundle is not known.
-    SvidTrustDomainUnknown = "svid_trust_domain_unknown" => InvalidToken,
+    SvidTrustDomainUnknown = "svid_trust_domain_unknown" => JwtSvidRefused,
     /// The bundle of the JWT-SVID's own trust domain has no key that fits it.
-    SvidKeyUnknown = "svid_key_unknown" => InvalidToken,
+    SvidKeyUnknown = "svid_key_unknown" => JwtSvidRefused,
     /// The signature of the JWT-SVID does not verify.
-    SvidSignatureInvalid = "svid_signature_invalid" => InvalidToken,
+    SvidSignatureInvalid = "svid_signature_invalid" => JwtSvidRefused,
     /// The JWT-SVID does not name this service (JWT-SVID section 3.2).
-    SvidAudienceMismatch = "svid_audience_mismatch" => InvalidToken,
+    SvidAudienceMismatch = "svid_audience_mismatch" => JwtSvidRefused,
     /// The JWT-SVID has expired (JWT-SVID section 3.3).
-    SvidExpired = "svid_expired" => InvalidToken,
+    SvidExpired = "svid_expired" => JwtSvidRefused,
     /// `nbf` or `iat` of the JWT-SVID lies ahead.
-    SvidNotYetValid = "svid_not_yet_valid" => InvalidToken,
+    SvidNotYetValid = "svid_not_yet_valid" => JwtSvidRefused,
 
     /// The token was revoked, or everything that was issued when it was.
     TokenRevoked = "token_revoked" => InvalidToken,

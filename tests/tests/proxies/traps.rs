@@ -163,6 +163,13 @@ async fn xfcc_field() {
         ("two certificates", line(&format!("Hash={ours};Cert=\"{cert}{cert}\""))),
         ("no certificate", line(&format!("Hash={ours};Cert=\"x\""))),
         ("an open quote", line(&format!("Hash={ours};Subject=\"CN=a;{uri}"))),
+        ("two lines", line(&format!("Hash={others}")) + &line(&format!("Hash={ours};{uri}"))),
+        ("a name that begins an element", line(&format!("Hash={others};URI=x,Hash={ours};{uri}"))),
+        ("a DNS name that begins a URI", line(&format!("Hash={ours};DNS=x;{uri}"))),
+        ("a name that begins a subject", line(&format!("Hash={ours};{uri};Subject=\"CN=admin\""))),
+        ("a name that begins a certificate", line(&format!("Hash={ours};DNS=x;Cert=\"{cert}\""))),
+        ("a name that begins a chain", line(&format!("Hash={ours};URI=x;Chain=\"{cert}\""))),
+        ("a name that begins a hash", line(&format!("URI=x;Hash={ours}"))),
         ("two lines, one of them broken", line(&format!("Hash={ours};{uri}")) + &line("")),
         ("a quote over two lines", line("Hash=1;Subject=\"a") + &line(&format!("b\",Hash={ours};{uri}"))),
         ("not ASCII", line(&format!("Hash={ours};Subject=\"é\";{uri}"))),
@@ -179,6 +186,7 @@ async fn less_than_it_looks_like() {
     let unnamed = world.pki.certificate().issue();
     let client_only = world.pki.workload("/shop/web").for_clients_only().issue();
     let xfcc = ClientCertHeader::xfcc;
+    let open = || ClientCertHeader::xfcc().insecure_allow_client_elements();
     let (ours, uri) = (hash(&web), "URI=spiffe://example.org/shop/web");
     let xfcc_line = |value: String| format!("X-Forwarded-Client-Cert: {value}\r\n");
     let client_cert_line = |identity| format!("Client-Cert: {}\r\n", client_cert(identity));
@@ -221,14 +229,14 @@ async fn less_than_it_looks_like() {
         // XFCC-4, XFCC-6
         (
             "a forged left element",
-            xfcc(),
+            open(),
             xfcc_line(format!("Hash={};URI=spiffe://example.org/shop/admin,Hash={ours}", hash(&admin))),
             "-",
             true,
         ),
         (
             "a left element that has more",
-            xfcc(),
+            open(),
             xfcc_line(format!("Hash={ours};{uri},Hash={}", hash(&admin))),
             "-",
             true,
@@ -236,7 +244,7 @@ async fn less_than_it_looks_like() {
         // XFCC-9
         (
             "two lines",
-            xfcc(),
+            open(),
             xfcc_line(format!("Hash={}", hash(&admin))) + &xfcc_line(format!("Hash={ours};{uri}")),
             named,
             true,
@@ -298,15 +306,30 @@ async fn elements_by_others() {
     let web = world.workload("/shop/web");
     let us = "spiffe://example.org/ns/shop/sa/orders";
     let by_us = || ClientCertHeader::xfcc().expected_by(us.parse().unwrap());
+    let open = || ClientCertHeader::xfcc().insecure_allow_client_elements();
     let ours = hash(&web);
     for (name, header, value, status) in [
         ("by us", by_us(), format!("By={us};Hash={ours}"), 200),
         ("by us too", by_us(), format!("By=http://x;By={us};Hash={ours}"), 200),
         ("by another", by_us(), format!("By={us}/2;Hash={ours}"), 403),
         ("by nobody", by_us(), format!("Hash={ours}"), 403),
-        ("by us on the left", by_us(), format!("By={us};Hash={ours},Hash={ours}"), 403),
-        ("sanitized", ClientCertHeader::xfcc().sanitized(), format!("Hash={ours}"), 200),
-        ("not sanitized", ClientCertHeader::xfcc().sanitized(), format!("Hash={ours},Hash={ours}"), 400),
+        (
+            "by us on the left",
+            by_us().insecure_allow_client_elements(),
+            format!("By={us};Hash={ours},Hash={ours}"),
+            403,
+        ),
+        ("by us, in a name", by_us(), format!("By=http://x;Hash={ours};URI=u;By={us}"), 400),
+        ("one element", ClientCertHeader::xfcc(), format!("Hash={ours}"), 200),
+        ("two elements", ClientCertHeader::xfcc(), format!("Hash={ours},Hash={ours}"), 400),
+        ("two, let through", open(), format!("Hash={ours},Hash={ours}"), 200),
+        ("two of two", ClientCertHeader::xfcc().trusted_proxies(2), format!("Hash={ours},Hash={ours}"), 200),
+        (
+            "three of two",
+            ClientCertHeader::xfcc().trusted_proxies(2),
+            vec![format!("Hash={ours}"); 3].join(","),
+            400,
+        ),
     ] {
         let service =
             Service::plain(world.layer_with(ClientIdentity::from_proxy(header, TrustedHop::loopback())))

@@ -44,8 +44,9 @@ async fn the_hop_by_its_certificate() {
     let other = world.workload("/ns/mesh/sa/gateway2");
     let ended = world.pki.workload("/ns/mesh/sa/gateway").expired().issue();
     let future = world.pki.workload("/ns/mesh/sa/gateway").not_yet_valid().issue();
-    let thumbprint =
-        |identity: &TestIdentity| *certified(identity, Chained).certificate().unwrap().thumbprint();
+    let thumbprint = |identity: &TestIdentity| {
+        *certified(identity, Chained).certificate_at_handshake().unwrap().thumbprint()
+    };
     let spiffe = || TrustedHop::spiffe("spiffe://example.org/ns/mesh/sa/*").unwrap();
     let exact = || TrustedHop::spiffe("spiffe://example.org/ns/mesh/sa/gateway").unwrap();
     let (generation, replaced) = (TrustGeneration::new(), TrustGeneration::new());
@@ -248,7 +249,10 @@ async fn mistakes_do_not_build() {
         world.layer().client_identity(identity).build().err()
     };
     let us = || "spiffe://example.org/us".parse().unwrap();
-    assert!(with(ClientCertHeader::xfcc().trusted_proxies(2).expected_by(us()).sanitized()).is_none());
+    assert!(
+        with(ClientCertHeader::xfcc().trusted_proxies(2).expected_by(us()).insecure_allow_client_elements())
+            .is_none()
+    );
     assert!(matches!(
         with(ClientCertHeader::xfcc().trusted_proxies(0)),
         Some(ConfigError::OutOfRange { .. })
@@ -256,7 +260,10 @@ async fn mistakes_do_not_build() {
     for (name, header) in [
         ("proxies", ClientCertHeader::rfc9440().trusted_proxies(1)),
         ("by", ClientCertHeader::rfc9440().expected_by(us())),
-        ("sanitized", ClientCertHeader::escaped_pem("x-cert").unwrap().sanitized()),
+        (
+            "insecure_allow_client_elements",
+            ClientCertHeader::escaped_pem("x-cert").unwrap().insecure_allow_client_elements(),
+        ),
     ] {
         assert!(matches!(with(header), Some(ConfigError::XfccOnly { .. })), "{name}");
     }

@@ -128,7 +128,7 @@ async fn rfc9440_client_cert() {
             PeerInfo::with_certificate(([192, 0, 2, 1], 1).into(), &[der], trust).ok()
         });
         if let Some(peer) = &sample {
-            world.clock.set(peer.certificate().unwrap().not_before().unwrap());
+            world.clock.set(peer.certificate_at_handshake().unwrap().not_before().unwrap());
         }
         let thumbprint = der.as_deref().map_or_else(|| thumbprint_of(b""), thumbprint_of);
         let token = world.token().claim("cnf", json!({ "x5t#S256": thumbprint })).sign();

@@ -224,9 +224,12 @@ async fn a_workload_is_revoked_by_name_or_by_certificate() {
     let token = world.token().sign();
     world
         .revocations
-        .revoke(Revocation::workload(shop.certificate().unwrap().spiffe_id().unwrap().clone()))
+        .revoke(Revocation::workload(shop.certificate_at_handshake().unwrap().spiffe_id().unwrap().clone()))
         .unwrap();
-    world.revocations.revoke(Revocation::certificate(*cart.certificate().unwrap().thumbprint())).unwrap();
+    world
+        .revocations
+        .revoke(Revocation::certificate(*cart.certificate_at_handshake().unwrap().thumbprint()))
+        .unwrap();
     for (name, peer, expected) in [
         ("by name", &shop, Some(R::WorkloadRevoked)),
         ("by certificate", &cart, Some(R::WorkloadRevoked)),

@@ -160,7 +160,7 @@ async fn a_bound_token_works_for_its_holder_and_for_nobody_else() {
 fn spiffe_id(world: &World, path: &str) -> String {
     let identity = world.pki.workload(path).issue();
     let peer = peer(&identity, CertificateTrust::ChainedToTrustAnchor);
-    peer.certificate().unwrap().spiffe_id().unwrap().to_string()
+    peer.certificate_at_handshake().unwrap().spiffe_id().unwrap().to_string()
 }
 
 fn peer(identity: &TestIdentity, trust: CertificateTrust) -> PeerInfo {

@@ -50,7 +50,7 @@ async fn rfc8705_binding() {
                 let trust = CertificateTrust::PresentedOnly;
                 let peer = PeerInfo::with_certificate(([127, 0, 0, 1], 1).into(), &[der], trust).unwrap();
                 // The case is about the thumbprint: the clock stands within the validity.
-                world.clock.set(peer.certificate().unwrap().not_before().unwrap());
+                world.clock.set(peer.certificate_at_handshake().unwrap().not_before().unwrap());
                 (claims["cnf"].clone(), Some(peer))
             }
             (Some(presented), None) => {

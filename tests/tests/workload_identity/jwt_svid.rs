@@ -19,7 +19,9 @@ use tower_delegation::{
     revocation::{InMemoryRevocations, Revocation},
     spiffe::SpiffeId,
 };
-use tower_delegation_testing::{Algorithm, MockIdp, MtlsClient, TestClock, TestPki, TokenBuilder};
+use tower_delegation_testing::{
+    Algorithm, MockIdp, MtlsClient, TestClock, TestIdentity, TestPki, TokenBuilder,
+};
 
 use crate::site::{Loop, Site, bundle, server};
 
@@ -272,12 +274,13 @@ async fn refused() {
         // Neither with a good token nor without one.
         for token in [Some(world.token()), None] {
             let answer = ask(&site, "/open", token.as_deref(), &[svid]).await;
-            assert_eq!((answer.status, answer.code().as_str()), (401, "invalid_token"), "{name}");
+            assert_eq!((answer.status, answer.code().as_str()), (403, "jwt_svid_refused"), "{name}");
+            assert!(answer.challenges.is_empty(), "{name}: nothing is said of the access token");
             assert_eq!(audit.one().field("reason"), reason.code(), "{name}");
         }
     }
     let answer = ask(&site, "/open", Some(&world.token()), &[&good, &good]).await;
-    assert_eq!((answer.status, audit.one().field("reason")), (401, "svid_malformed"), "two fields");
+    assert_eq!((answer.status, audit.one().field("reason")), (403, "svid_malformed"), "two fields");
     assert_eq!(ask(&site, "/open", None, &[&good]).await.status, 200);
 }
 
@@ -315,14 +318,14 @@ async fn an_access_token_is_no_jwt_svid_nor_the_other_way_round() {
             ("of another subject", world.spire.token().typ("JWT").audience(AUDIENCE)),
         ] {
             let answer = ask(&site, "/", None, &[&token.sign()]).await;
-            assert_eq!((answer.status, answer.code().as_str()), (401, "invalid_token"), "{name} {kind}");
+            assert_eq!((answer.status, answer.code().as_str()), (403, "jwt_svid_refused"), "{name} {kind}");
             assert_eq!(audit.one().field("reason"), "svid_malformed", "{name} {kind}");
         }
     }
     // A key for access tokens verifies no JWT-SVID.
     world.bundles.set("example.org", &bundle_of(&world.spire.jwks(), "sig")).unwrap();
     let site = Served::start(world.guarded()).await;
-    assert_eq!(ask(&site, "/open", None, &[&svid.sign()]).await.status, 401);
+    assert_eq!(ask(&site, "/open", None, &[&svid.sign()]).await.status, 403);
     assert_eq!(audit.one().field("reason"), "svid_key_unknown");
 }
 
@@ -333,7 +336,7 @@ async fn time_is_judged_on_every_request() {
     let site = Served::start(world.guarded()).await;
     let svid = world.svid(json!({})).sign();
     for (advance, status, reason) in
-        [(0, 200, ""), (329, 200, ""), (1, 401, "svid_expired"), (0, 401, "svid_expired")]
+        [(0, 200, ""), (329, 200, ""), (1, 403, "svid_expired"), (0, 403, "svid_expired")]
     {
         world.clock.advance(Duration::from_secs(advance));
         assert_eq!(ask(&site, "/open", None, &[&svid]).await.status, status, "{advance}");
@@ -352,7 +355,7 @@ async fn a_bundle_that_is_replaced_counts_from_the_next_request_on() {
         (answer.status, audit.one().field("reason").to_owned())
     };
     let accepted = (200, String::new());
-    let refused = |reason: R| (401, reason.code().to_owned());
+    let refused = |reason: R| (403, reason.code().to_owned());
     assert_eq!(judge().await, accepted);
 
     world.publish("example.org");
@@ -408,6 +411,11 @@ async fn tls_and_jwt_svids_go_together() {
     };
     let (tls_first, svid_first) = (start(tls_first).await, start(svid_first).await);
     let proxy = pki.workload("/proxy").issue();
+    // Certificates that name no workload: without any name, or with nothing behind the name.
+    let (unnamed, of_clients) =
+        (pki.certificate().issue(), pki.workload("/shop/admin").for_clients_only().issue());
+    let client = |identity| MtlsClient::new(&pki).identity(identity).build();
+    let (unnamed_client, of_clients_client) = (client(&unnamed), client(&of_clients));
     let (known, unknown) = (MtlsClient::new(&pki).identity(&proxy).build(), MtlsClient::new(&pki).build());
     let (svid, token) = (world.svid(json!({})).sign(), world.token());
     // A JWT-SVID is a bearer text: it holds no token that is bound to a certificate.
@@ -423,11 +431,35 @@ async fn tls_and_jwt_svids_go_together() {
         let reason = if status == 200 { "" } else { R::CertificateMissing.code() };
         assert_eq!(audit.one().field("reason"), reason, "{name}");
     }
+    let bound_to = |identity: &TestIdentity| {
+        let thumbprint = URL_SAFE_NO_PAD.encode(digest(&SHA256, &identity.chain_der()[0]));
+        world.idp.token().claim("cnf", json!({ "x5t#S256": thumbprint })).sign()
+    };
+    // It holds its tokens all the same, and the JWT-SVID says which workload it is.
+    for (name, site, client, token, status) in [
+        ("unnamed, TLS first", &tls_first, &unnamed_client, bound_to(&unnamed), 200),
+        ("unnamed, JWT-SVID first", &svid_first, &unnamed_client, bound_to(&unnamed), 200),
+        ("of clients, TLS first", &tls_first, &of_clients_client, bound_to(&of_clients), 200),
+        ("the token of another", &tls_first, &unnamed_client, bound_to(&proxy), 401),
+        ("the token of another, JWT-SVID first", &svid_first, &unnamed_client, bound_to(&proxy), 401),
+    ] {
+        let answer = Answer::of(client.get(site.url("/web")).bearer_auth(&token).header(FIELD, &svid)).await;
+        assert_eq!(answer.status, status, "{name}: {}", answer.body);
+        // Without a JWT-SVID it is nobody's workload.
+        let answer = Answer::of(client.get(site.url("/web")).bearer_auth(&token)).await;
+        assert_ne!(answer.status, 200, "{name}");
+    }
+    let _ = audit.take();
     let of_proxy = "spiffe://example.org/proxy none";
     let of_web = "spiffe://example.org/shop/web none";
     for (name, site, client, svid, expected) in [
         ("both, TLS first", &tls_first, &known, Some(svid.as_str()), Ok(of_proxy)),
         ("both, JWT-SVID first", &svid_first, &known, Some(&svid), Ok(of_web)),
+        ("unnamed, TLS first", &tls_first, &unnamed_client, Some(&svid), Ok(of_web)),
+        ("unnamed, JWT-SVID first", &svid_first, &unnamed_client, Some(&svid), Ok(of_web)),
+        ("of clients, TLS first", &tls_first, &of_clients_client, Some(&svid), Ok(of_web)),
+        ("unnamed alone", &tls_first, &unnamed_client, None, Ok("- none")),
+        ("unnamed, malformed JWT-SVID", &tls_first, &unnamed_client, Some("x"), Err("svid_malformed")),
         ("TLS alone", &tls_first, &known, None, Ok(of_proxy)),
         ("TLS alone, in the second place", &svid_first, &known, None, Ok(of_proxy)),
         ("JWT-SVID alone", &svid_first, &unknown, Some(&svid), Ok(of_web)),

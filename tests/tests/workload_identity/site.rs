@@ -118,9 +118,10 @@ async fn who(
     version: http::Version,
 ) -> Json<Value> {
     assert_eq!((peer.address(), plain.address()), (Some(address), Some(address)));
-    let thumbprint = |peer: &PeerInfo| peer.certificate().map(|certificate| *certificate.thumbprint());
+    let thumbprint =
+        |peer: &PeerInfo| peer.certificate_at_handshake().map(|certificate| *certificate.thumbprint());
     assert_eq!(thumbprint(&plain), thumbprint(&peer));
-    let certificate = peer.certificate().map(|certificate| {
+    let certificate = peer.certificate_at_handshake().map(|certificate| {
         json!({
             "thumbprint": certificate.thumbprint(),
             "spiffe_id": certificate.spiffe_id().map(ToString::to_string),

@@ -96,7 +96,7 @@ fn what_is_shown_of_a_certificate() {
     let chain = TestPki::new().workload("/orders").dns_name("orders.shop").issue().chain_der();
     let address = ([127, 0, 0, 1], 1).into();
     let peer = PeerInfo::with_certificate(address, &chain, CertificateTrust::ChainedToTrustAnchor).unwrap();
-    let certificate = peer.certificate().unwrap();
+    let certificate = peer.certificate_at_handshake().unwrap();
     let thumbprint: String = certificate.thumbprint().iter().map(|byte| format!("{byte:02x}")).collect();
     assert_eq!(
         format!("{certificate:?}"),

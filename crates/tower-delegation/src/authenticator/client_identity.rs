@@ -52,10 +52,12 @@ impl ClientIdentity {
     /// From this one or, where this one does not know the workload, from `next`.
     ///
     /// Both are asked on every request, so that both remove their header fields;
-    /// an error of either refuses the request. A token that is bound to a
-    /// certificate needs a workload that is known by it: put the source of
+    /// an error of either refuses the request. A certificate that names no workload
+    /// (no SPIFFE ID, no DNS name, or no chain to a trust anchor) still holds the
+    /// tokens that are bound to it, and the other source says which workload it is.
+    /// Where both sources name one, the first counts, alone: put the source of
     /// certificates first. Together with [`from_proxy`](Self::from_proxy), the
-    /// certificate of a connection that comes from the trusted hop names nobody:
+    /// certificate of a connection that comes from the trusted hop names no client:
     /// it is the hop's own.
     ///
     /// ```

@@ -254,8 +254,8 @@ impl Authenticator {
         transport.and_then(|transport| swept.map(|()| transport))
     }
 
-    /// Who the first of the sources knows. All of them are asked, so that each
-    /// removes its header fields.
+    /// Who the sources say it is, the first that names a workload before all others.
+    /// All of them are asked, so that each removes its header fields.
     fn workload(
         &self,
         identity: &ClientIdentity,
@@ -263,7 +263,7 @@ impl Authenticator {
         peer: Option<&PeerInfo>,
     ) -> (Result<Transport, DenialReason>, Vouched) {
         let now = self.clock().now();
-        let (mut known, mut vouched) = (Ok(None), Vouched::ForNothing);
+        let (mut known, mut vouched) = (Ok(None::<WorkloadIdentity>), Vouched::ForNothing);
         // The connection's certificate is then the proxy's own, and names none of its clients.
         let is_behind_proxy = peer.is_some_and(|peer| {
             identity.proxies().any(|proxy| proxy.vouched(peer, now) != Vouched::ForNothing)
@@ -279,7 +279,7 @@ impl Authenticator {
                 }
                 (Identity::Proxy(_), None) => {
                     tracing::error!(
-                        "client identity comes from a proxy, and the listener says nothing of the peer"
+                        "client identity from a proxy is configured, but the listener provides no `PeerInfo`"
                     );
                     Err(DenialReason::PeerInfoMissing)
                 }
@@ -294,6 +294,7 @@ impl Authenticator {
                 },
             };
             known = match (known, found) {
+                (Ok(Some(known)), Ok(Some(found))) => Ok(Some(known.or(found))),
                 (Ok(known), Ok(found)) => Ok(known.or(found)),
                 (Err(reason), _) | (Ok(_), Err(reason)) => Err(reason),
             };

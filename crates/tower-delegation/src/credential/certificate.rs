@@ -43,7 +43,7 @@ struct Facts {
     spiffe_id: Option<SpiffeId>,
     dns_names: Vec<Box<str>>,
     uris: Vec<Box<str>>,
-    /// The first and the last second. `None`: told by a proxy, without the certificate.
+    /// The first and the last second. `None`: described by a proxy, without the certificate.
     validity: Option<RangeInclusive<Timestamp>>,
     trust: CertificateTrust,
     /// Whose trust anchors it was verified against, and which generation of them.
@@ -94,12 +94,12 @@ impl PeerCertificate {
         Self::from_der(chain, trust)
     }
 
-    /// What a proxy says of a certificate that it does not hand on.
-    pub(super) fn told<'a>(
+    /// What a proxy says of a certificate that it does not hand on: a name only
+    /// where no other name of the certificate can have supplied its text.
+    pub(super) fn described(
         thumbprint: [u8; 32],
         only_uri: Option<&str>,
-        uris: impl Iterator<Item = &'a str>,
-        dns_names: impl Iterator<Item = &'a str>,
+        only_dns_name: Option<&str>,
         trust: CertificateTrust,
     ) -> Self {
         // An X509-SVID has exactly one URI, with a path (X509-SVID sections 2 and 5.2).
@@ -112,8 +112,8 @@ impl PeerCertificate {
         Self(Arc::new(Facts {
             thumbprint,
             spiffe_id,
-            dns_names: dns_names.map(Into::into).collect(),
-            uris: uris.map(Into::into).collect(),
+            dns_names: only_dns_name.map(Into::into).into_iter().collect(),
+            uris: only_uri.map(Into::into).into_iter().collect(),
             validity: None,
             trust,
             verified_under: None,

@@ -61,8 +61,11 @@
 //!    cannot be read or contradicts its digest. More than [`MAX_FORWARDED_LEN`]
 //!    bytes: 431, before anything is parsed.
 //! 4. `x-forwarded-client-cert`: the element of the nearest trusted proxy alone.
-//!    No other element adds anything. More than one `URI`: no SPIFFE ID. Neither
-//!    `Hash` nor `Cert`: refused.
+//!    More elements than trusted proxies: refused, unless the configuration
+//!    [allows them](ClientCertHeader::insecure_allow_client_elements). No other
+//!    element adds anything. Without the certificate itself, more than one name,
+//!    `URI` or `DNS`: no SPIFFE ID and no DNS name. Neither `Hash` nor `Cert`, or a
+//!    pair of the proxy's own behind a name of the certificate: refused.
 //! 5. A certificate outside of its period of validity: the client has none.
 //! 6. From any other hop: not looked at, and removed.
 //!
@@ -78,6 +81,14 @@
 //! ([`Status`](crate::authenticator::Status)), and refused with 400 if
 //! [the service wants that](crate::layer::DelegationLayerBuilder::refuse_untrusted_identity_headers).
 //!
+//! A setting that names a header field (this one, `escaped_pem`, the field of
+//! [JWT-SVIDs](crate::jwt_svid), the header that a requirement compares a claim
+//! with) refuses the name of a field with a meaning of its own, in any spelling:
+//! fields of credentials (`authorization`, `dpop`, `cookie`, …), of the request's target and
+//! body (`host`, `content-length`, …), of one connection (`connection`,
+//! `transfer-encoding`, …), and lists that every proxy adds to (`forwarded`,
+//! `x-forwarded-for`, `via`, …).
+//!
 //! # Deployment caveat
 //!
 //! Whoever passes for the trusted hop can be any client at all: prefer
@@ -92,6 +103,7 @@
 
 mod certificate;
 mod forwarded;
+mod header_name;
 mod peer;
 mod proof;
 mod scheme;
@@ -113,6 +125,7 @@ pub use self::{
 };
 pub(crate) use self::{
     forwarded::{ForwardedIdentity, IdentityHeaders, Vouched},
+    header_name::configured_header,
     proof::dpop_proof,
     scheme::{ProtectionSpace, Scheme},
     token::{Credential, credential, mark_sensitive},

@@ -9,17 +9,18 @@ use std::{
 };
 
 use super::certificate::{CertificateError, CertificateTrust, PeerCertificate};
+use crate::clock::Timestamp;
 
 /// The other end of a connection: its address and, if it proved to hold one,
 /// its certificate.
 ///
-/// Made once per connection by whoever ended the TLS connection; cheap to clone.
+/// Made once per connection by the listener that ends the TLS connection; cheap to clone.
 ///
 /// ```
 /// use tower_delegation::credential::PeerInfo;
 ///
 /// let peer = PeerInfo::new(([127, 0, 0, 1], 50_000).into());
-/// assert!(peer.certificate().is_none());
+/// assert!(peer.certificate_at_handshake().is_none());
 /// ```
 #[derive(Clone, Debug)]
 pub struct PeerInfo {
@@ -79,15 +80,23 @@ impl PeerInfo {
         matches!(self.origin, Origin::UnixSocket)
     }
 
-    /// The certificate that the peer holds the key of. Whether it is still
-    /// valid is for [`PeerCertificate::is_current`] to say, on each request.
+    /// The certificate that the peer holds the key of, if it is
+    /// [current](PeerCertificate::is_current) at `now`: a connection can outlive its
+    /// certificate, and the trust anchors that it was verified against.
     #[must_use]
-    pub fn certificate(&self) -> Option<&PeerCertificate> {
+    pub fn certificate(&self, now: Timestamp) -> Option<&PeerCertificate> {
+        self.certificate.as_ref().filter(|certificate| certificate.is_current(now))
+    }
+
+    /// The certificate that the connection was opened with, current or not: for logs
+    /// and for listeners, never for a decision about a request.
+    #[must_use]
+    pub fn certificate_at_handshake(&self) -> Option<&PeerCertificate> {
         self.certificate.as_ref()
     }
 
-    pub(crate) fn into_certificate(self) -> Option<PeerCertificate> {
-        self.certificate
+    pub(crate) fn into_certificate(self, now: Timestamp) -> Option<PeerCertificate> {
+        self.certificate.filter(|certificate| certificate.is_current(now))
     }
 }
 

@@ -3,35 +3,54 @@
 
 use std::fmt;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName, HeaderValue, header::Entry};
 
 use super::{CertificateTrust, PeerCertificate, PeerInfo};
 use crate::{clock::Timestamp, reason::DenialReason, spiffe::SpiffeId};
 
 /// What was proved about the workload that sent a request. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct WorkloadIdentity(Evidence);
-
-#[derive(Clone, Debug)]
-enum Evidence {
-    Certificate(PeerCertificate),
-    Spiffe(SpiffeId),
+pub struct WorkloadIdentity {
+    certificate: Option<PeerCertificate>,
+    /// From a source without certificates. Only where the certificate names no workload.
+    named: Option<SpiffeId>,
 }
 
 impl WorkloadIdentity {
     /// A workload that is known by its SPIFFE ID alone, without a certificate.
-    /// Whoever calls this vouches for it.
+    /// The caller vouches for it.
     #[must_use]
     pub fn of_spiffe_id(id: SpiffeId) -> Self {
-        Self(Evidence::Spiffe(id))
+        Self { certificate: None, named: Some(id) }
     }
 
-    /// The certificate that the workload holds the key of.
+    /// The certificate that the workload holds the key of. It was current when the
+    /// request arrived.
     #[must_use]
     pub fn certificate(&self) -> Option<&PeerCertificate> {
-        match &self.0 {
-            Evidence::Certificate(certificate) => Some(certificate),
-            Evidence::Spiffe(_) => None,
+        self.certificate.as_ref()
+    }
+
+    /// Whether anything says which workload it is: a SPIFFE ID or a DNS name.
+    fn is_named(&self) -> bool {
+        self.spiffe_id().is_some() || self.dns_names().next().is_some()
+    }
+
+    /// This identity, completed by that of another source: a certificate that names
+    /// no workload still holds the tokens that are bound to it, and takes the name
+    /// of the other; a name without a certificate takes a certificate that names
+    /// no workload. Names of two sources are never mixed.
+    #[must_use]
+    pub(crate) fn or(self, other: Self) -> Self {
+        match (self.is_named(), other.is_named()) {
+            (false, true) if other.certificate.is_none() => {
+                Self { certificate: self.certificate, named: other.named }
+            }
+            (false, true) => other,
+            (true, false) if self.certificate.is_none() => {
+                Self { certificate: other.certificate, named: self.named }
+            }
+            _ => self,
         }
     }
 
@@ -41,18 +60,15 @@ impl WorkloadIdentity {
         self.certificate().map(PeerCertificate::thumbprint)
     }
 
-    /// The SPIFFE ID, if somebody who is trusted for it vouches for it.
+    /// The SPIFFE ID, if a source that is trusted for it vouches for it.
     #[must_use]
     pub fn spiffe_id(&self) -> Option<&SpiffeId> {
-        match &self.0 {
-            Evidence::Certificate(certificate) => certificate.spiffe_id(),
-            Evidence::Spiffe(id) => Some(id),
-        }
+        self.named.as_ref().or_else(|| self.certificate.as_ref().and_then(PeerCertificate::spiffe_id))
     }
 
     /// The DNS names of the certificate. None unless it
     /// [chains to a trust anchor](CertificateTrust::ChainedToTrustAnchor):
-    /// anybody can write any name into a certificate of their own making.
+    /// anyone can write any name into a certificate of their own making.
     pub fn dns_names(&self) -> impl Iterator<Item = &str> {
         self.certificate()
             .filter(|certificate| certificate.trust() == CertificateTrust::ChainedToTrustAnchor)
@@ -63,7 +79,7 @@ impl WorkloadIdentity {
 
 impl From<PeerCertificate> for WorkloadIdentity {
     fn from(certificate: PeerCertificate) -> Self {
-        Self(Evidence::Certificate(certificate))
+        Self { certificate: Some(certificate), named: None }
     }
 }
 
@@ -77,28 +93,59 @@ impl From<PeerCertificate> for WorkloadIdentity {
 ///
 /// An error refuses the request. `Ok(None)` says that the workload is not
 /// known: tokens that are bound to a certificate are then refused, plain ones
-/// are not.
+/// are not. A field that is there and malformed is an error, never `Ok(None)`; so
+/// is one that comes twice, which [`take_header`](WorkloadRequest::take_header)
+/// refuses.
 ///
 /// ```
-/// use http::HeaderMap;
+/// use http::HeaderName;
 /// use tower_delegation::{
 ///     DenialReason,
 ///     credential::{WorkloadIdentity, WorkloadIdentitySource, WorkloadRequest},
 ///     spiffe::SpiffeId,
 /// };
 ///
+/// static CALLER: HeaderName = HeaderName::from_static("x-sidecar-caller");
+///
 /// /// The sidecar on the same pod has authenticated the caller.
 /// #[derive(Debug)]
 /// struct Sidecar;
 ///
 /// impl WorkloadIdentitySource for Sidecar {
-///     fn identify(&self, request: WorkloadRequest<'_>) -> Result<Option<WorkloadIdentity>, DenialReason> {
-///         let Some(id) = request.headers.remove("x-sidecar-caller") else { return Ok(None) };
-///         let is_sidecar = request.peer.is_some_and(|peer| peer.is_unix_socket());
-///         let id = id.to_str().ok().and_then(|id| SpiffeId::new(id).ok());
-///         Ok(id.filter(|_| is_sidecar).map(WorkloadIdentity::of_spiffe_id))
+///     fn identify(&self, mut request: WorkloadRequest<'_>) -> Result<Option<WorkloadIdentity>, DenialReason> {
+///         // Removed whoever wrote it; refused where it comes twice.
+///         let caller = request.take_header(&CALLER);
+///         let is_sidecar = request.peer.as_ref().is_some_and(|peer| peer.is_unix_socket());
+///         if !is_sidecar {
+///             return Ok(None);
+///         }
+///         let Some(caller) = caller? else { return Ok(None) };
+///         let id = caller.to_str().ok().and_then(|id| SpiffeId::new(id).ok());
+///         let id = id.ok_or(DenialReason::IdentityHeaderMalformed)?;
+///         Ok(Some(WorkloadIdentity::of_spiffe_id(id)))
 ///     }
 /// }
+/// # use http::HeaderMap;
+/// # use tower_delegation::{clock::Timestamp, credential::PeerInfo};
+/// # let ask = |peer: PeerInfo, lines: &[&'static str]| {
+/// #     let mut headers = HeaderMap::new();
+/// #     for line in lines {
+/// #         headers.append(&CALLER, http::HeaderValue::from_static(line));
+/// #     }
+/// #     let found = Sidecar.identify(WorkloadRequest::new(&mut headers, Some(peer), Timestamp::from_unix_seconds(0)));
+/// #     assert!(headers.is_empty(), "{lines:?}");
+/// #     found.map(|workload| workload.map(|workload| workload.spiffe_id().unwrap().to_string()))
+/// # };
+/// # let web = "spiffe://example.org/web";
+/// # let stranger = || PeerInfo::new(([192, 0, 2, 1], 1).into());
+/// # let malformed = Err(DenialReason::IdentityHeaderMalformed);
+/// # assert_eq!(ask(PeerInfo::unix_socket(), &[web]), Ok(Some(web.to_owned())));
+/// # assert_eq!(ask(PeerInfo::unix_socket(), &[]), Ok(None));
+/// # assert_eq!(ask(stranger(), &[web]), Ok(None));
+/// # assert_eq!(ask(stranger(), &[web, web]), Ok(None));
+/// # for lines in [&[web, web][..], &["spiffe://example.org/admin", web], &[""], &["web"], &["https://example.org/web"]] {
+/// #     assert_eq!(ask(PeerInfo::unix_socket(), lines), malformed, "{lines:?}");
+/// # }
 /// ```
 pub trait WorkloadIdentitySource: fmt::Debug + Send + Sync + 'static {
     /// Which workload sent this request, at `request.now`?
@@ -114,7 +161,8 @@ pub trait WorkloadIdentitySource: fmt::Debug + Send + Sync + 'static {
 pub struct WorkloadRequest<'a> {
     /// The header fields, to be read and removed.
     pub headers: &'a mut HeaderMap,
-    /// The other end of the connection, if the listener told of it.
+    /// The other end of the connection, if the listener reports it. Its certificate
+    /// is read by [`PeerInfo::certificate`], for [`now`](Self::now).
     pub peer: Option<PeerInfo>,
     /// The time of the request.
     pub now: Timestamp,
@@ -125,6 +173,19 @@ impl<'a> WorkloadRequest<'a> {
     pub fn new(headers: &'a mut HeaderMap, peer: Option<PeerInfo>, now: Timestamp) -> Self {
         Self { headers, peer, now }
     }
+
+    /// Removes the field `name` from the request, with all its lines, and returns its
+    /// value; `None` where it is absent.
+    ///
+    /// # Errors
+    /// [`DenialReason::IdentityHeaderMalformed`] where the field comes more than once:
+    /// which of the values another reader takes is not known.
+    pub fn take_header(&mut self, name: &HeaderName) -> Result<Option<HeaderValue>, DenialReason> {
+        let Entry::Occupied(field) = self.headers.entry(name) else { return Ok(None) };
+        let (_, mut values) = field.remove_entry_mult();
+        let first = values.next();
+        if values.next().is_some() { Err(DenialReason::IdentityHeaderMalformed) } else { Ok(first) }
+    }
 }
 
 /// The TLS listener of this process vouches for its connections' certificates.
@@ -134,10 +195,9 @@ pub(crate) struct TlsPeer;
 impl WorkloadIdentitySource for TlsPeer {
     fn identify(&self, request: WorkloadRequest<'_>) -> Result<Option<WorkloadIdentity>, DenialReason> {
         let Some(peer) = request.peer else {
-            tracing::error!("client identity comes from TLS, and the listener says nothing of the peer");
+            tracing::error!("TLS client identity is configured, but the listener provides no `PeerInfo`");
             return Err(DenialReason::PeerInfoMissing);
         };
-        let certificate = peer.into_certificate();
-        Ok(certificate.filter(|certificate| certificate.is_current(request.now)).map(WorkloadIdentity::from))
+        Ok(peer.into_certificate(request.now).map(WorkloadIdentity::from))
     }
 }

@@ -4,9 +4,10 @@
 //! A JWT-SVID says which workload sent the request and nothing else: it is never
 //! an access token, and an access token is never a JWT-SVID.
 //!
-//! 1. The header field has a name that the configuration gives, never
-//!    `Authorization`. It is removed from every request. Absent: the workload is
-//!    not known. There twice, empty, or no JWT-SVID: the request is refused.
+//! 1. The header field has a name that the configuration gives, and none that has
+//!    [a meaning of its own](crate::credential#header-fields-that-speak-for-a-client). It is removed from every request. Absent: the workload is
+//!    not known. There twice, empty, or no JWT-SVID: the request is refused with 403
+//!    and `jwt_svid_refused`, without a challenge: nothing is said of its access token.
 //! 2. The header is `alg`, `kid` and `typ` and nothing else; `alg` is one of RS,
 //!    ES and PS with 256 to 512, `kid` is there, `typ` is absent, `JWT` or `JOSE`
 //!    (JWT-SVID section 2).
@@ -15,15 +16,15 @@
 //! 4. `aud` is there and names this service; `exp` is there and lies ahead; `nbf`
 //!    and `iat` do not (JWT-SVID section 3).
 //! 5. `client_id`, `scope`, `act` or `cnf`: refused. They make a token one that
-//!    says what its holder may do, or that a thief cannot use it; here nobody
-//!    would check either.
+//!    says what its holder may do, or that a thief cannot use it; neither
+//!    would be checked here.
 //! 6. What verified is remembered, within bounds, while the bundle that it was
 //!    verified by is in force. Time is judged on every request.
 //!
 //! # Deployment caveat
 //!
-//! A JWT-SVID is a bearer text: whoever reads it is the workload until it
-//! expires. Keep it short-lived and the connection encrypted, name one service
+//! A JWT-SVID is a bearer text: a party that reads it can pass for the workload
+//! until it expires. Keep it short-lived and the connection encrypted, name one service
 //! in `aud`, and prefer [X.509](crate::credential#the-certificate) where TLS
 //! reaches through. It holds no token that is bound to a certificate.
 //!

@@ -2,14 +2,13 @@
 
 use std::{fmt, time::Duration};
 
-use http::{
-    HeaderMap, HeaderName, HeaderValue,
-    header::{AUTHORIZATION, COOKIE, Entry, HOST, PROXY_AUTHORIZATION},
-};
+use http::HeaderName;
 
 use super::{bundles::JwtBundles, svid::VerifiedSvid};
 use crate::{
-    credential::{MAX_TOKEN_LEN, WorkloadIdentity, WorkloadIdentitySource, WorkloadRequest},
+    credential::{
+        MAX_TOKEN_LEN, WorkloadIdentity, WorkloadIdentitySource, WorkloadRequest, configured_header,
+    },
     error::ConfigError,
     names::Audience,
     reason::DenialReason,
@@ -73,20 +72,12 @@ impl JwtSvidSource {
 }
 
 impl WorkloadIdentitySource for JwtSvidSource {
-    fn identify(&self, request: WorkloadRequest<'_>) -> Result<Option<WorkloadIdentity>, DenialReason> {
-        match take(request.headers, &self.header)? {
+    fn identify(&self, mut request: WorkloadRequest<'_>) -> Result<Option<WorkloadIdentity>, DenialReason> {
+        match request.take_header(&self.header).or(Err(DenialReason::SvidMalformed))? {
             Some(value) => self.read(value.as_bytes(), &request).map(Some),
             None => Ok(None),
         }
     }
-}
-
-/// Removes a field that must not be there more than once.
-fn take(headers: &mut HeaderMap, name: &HeaderName) -> Result<Option<HeaderValue>, DenialReason> {
-    let Entry::Occupied(field) = headers.entry(name) else { return Ok(None) };
-    let (_, mut values) = field.remove_entry_mult();
-    let first = values.next();
-    if values.next().is_some() { Err(DenialReason::SvidMalformed) } else { Ok(first) }
 }
 
 impl fmt::Debug for JwtSvidSource {
@@ -138,20 +129,7 @@ impl JwtSvidSourceBuilder {
     /// The field is one that carries something else, there is no audience, or
     /// the leeway is too long.
     pub fn build(self) -> Result<JwtSvidSource, ConfigError> {
-        let unusable = |problem| ConfigError::InvalidHeader {
-            header: self.header.to_string(),
-            purpose: "JWT-SVIDs",
-            problem,
-        };
-        let Ok(header) = self.header.parse::<HeaderName>() else {
-            return Err(unusable("it is no name of a header field"));
-        };
-        // An OAuth credential there would be taken for a JWT-SVID, and removed.
-        let is_taken =
-            [AUTHORIZATION, PROXY_AUTHORIZATION, COOKIE, HOST].contains(&header) || header == "dpop";
-        if is_taken {
-            return Err(unusable("it carries something else: give a field of its own, such as `x-jwt-svid`"));
-        }
+        let header = configured_header(&self.header, "JWT-SVIDs")?;
         if self.audiences.is_empty() || self.audiences.iter().any(|audience| audience.as_str().is_empty()) {
             return Err(ConfigError::NoSvidAudience);
         }
@@ -175,6 +153,7 @@ mod tests {
         signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _},
     };
     use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+    use http::{HeaderMap, HeaderValue};
 
     use super::*;
 
@@ -221,9 +200,13 @@ mod tests {
     fn unusable_configurations() {
         let header = |name: &str| JwtSvidSource::builder(name, JwtBundles::new()).audience("us");
         assert!(header("X-JWT-SVID").build().is_ok());
-        for name in ["Authorization", "proxy-authorization", "cookie", "host", "DPoP", "", "two words"] {
+        for name in ["Authorization", "proxy-authorization", "cookie", "host", "DPoP", "forwarded"] {
             let error = header(name).build().unwrap_err();
             assert!(matches!(error, ConfigError::InvalidHeader { .. }), "{name:?}: {error}");
+        }
+        for name in ["", "two words"] {
+            let error = header(name).build().unwrap_err();
+            assert!(matches!(error, ConfigError::InvalidHeaderName { .. }), "{name:?}: {error}");
         }
         let builder = || JwtSvidSource::builder("x-jwt-svid", JwtBundles::new());
         assert!(matches!(builder().build().unwrap_err(), ConfigError::NoSvidAudience));

@@ -12,6 +12,7 @@
 //! | insufficient user authentication | 401 | `insufficient_user_authentication`, with `acr_values` and `max_age` (RFC 9470 section 3) | `insufficient_user_authentication` |
 //! | insufficient scope | 403 | `insufficient_scope`, with the scopes needed | `insufficient_scope` |
 //! | forbidden | 403 | none: more scope would not help | `forbidden` |
+//! | JWT-SVID refused | 403 | no challenge: the access token was not looked at | `jwt_svid_refused` |
 //! | invalid identity header | 400 | no challenge | `invalid_identity_header` |
 //! | certificate refused | 403 | no challenge | `client_certificate_refused` |
 //! | header fields too large | 431 | no challenge | `header_fields_too_large` |
@@ -145,6 +146,13 @@ impl RejectionKind {
                 title: "The request is not allowed",
                 description: "The access token is valid and does not allow this request",
                 challenge: NoError,
+            },
+            Self::JwtSvidRefused => Appearance {
+                status: StatusCode::FORBIDDEN,
+                code: "jwt_svid_refused",
+                title: "The JWT-SVID is not acceptable",
+                description: "The JWT-SVID is expired, malformed or not valid here; the access token was not judged",
+                challenge: NoChallenge,
             },
             Self::InvalidIdentityHeader => Appearance {
                 status: StatusCode::BAD_REQUEST,

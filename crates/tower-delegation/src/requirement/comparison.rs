@@ -11,7 +11,9 @@ use super::{
     describe::{Description, Said},
     evaluate::{Evidence, Failure, Outcome, ensure},
 };
-use crate::{issuer::ClaimPath, reason::DenialReason, token::string};
+use crate::{
+    credential::configured_header, error::ConfigError, issuer::ClaimPath, reason::DenialReason, token::string,
+};
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Comparisons {
@@ -120,8 +122,12 @@ impl Requirement {
     }
 
     fn compare_with_header(mut self, fact: Fact, header: &str) -> Self {
-        match HeaderName::from_bytes(header.as_bytes()) {
+        match configured_header(header, "a claim") {
             Ok(header) => self.compare(fact, With::Header(header)),
+            Err(ConfigError::InvalidHeader { problem, .. }) => {
+                self.add_problem(problem);
+                self
+            }
             Err(_) => {
                 self.add_problem("what is compared with is no name of a header field");
                 self

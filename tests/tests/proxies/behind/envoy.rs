@@ -57,7 +57,7 @@ fn identity(header: ClientCertHeader) -> ClientIdentity {
 async fn sanitize_set() {
     let world = World::new().await;
     for details in [WITH_CERTIFICATE, WITHOUT_CERTIFICATE] {
-        let layer = world.layer().client_identity(identity(ClientCertHeader::xfcc().sanitized()));
+        let layer = world.layer().client_identity(identity(ClientCertHeader::xfcc()));
         let layer = layer.add_identity_header("ssl-client-verify").add_identity_header("ssl-client-cert");
         let service = Service::plain(layer.build().unwrap()).await;
         let Some(proxy) = start(&world, "SANITIZE_SET", details, false, service.port()) else { return };
@@ -70,7 +70,9 @@ async fn sanitize_set() {
 #[tokio::test]
 async fn append_forward() {
     let world = World::new().await;
-    let service = Service::plain(world.layer_with(identity(ClientCertHeader::xfcc()))).await;
+    let service =
+        Service::plain(world.layer_with(identity(ClientCertHeader::xfcc().insecure_allow_client_elements())))
+            .await;
     let Some(proxy) = start(&world, "APPEND_FORWARD", WITHOUT_CERTIFICATE, true, service.port()) else {
         return;
     };
@@ -98,12 +100,13 @@ async fn names_that_separate() {
     let admin = world.workload("/shop/admin");
     let element = format!("spiffe://example.org/shop/web,Hash={};URI={FORGED}", hash(&admin));
     let pair = format!(";URI={FORGED}");
-    let (xfcc, sanitized) = (ClientCertHeader::xfcc, || ClientCertHeader::xfcc().sanitized());
+    let (xfcc, insecure) =
+        (ClientCertHeader::xfcc, || ClientCertHeader::xfcc().insecure_allow_client_elements());
     for (name, header, details, uri, status, spiffe_id) in [
-        // Which is why `sanitized` is there.
-        ("an element", xfcc(), WITHOUT_CERTIFICATE, &element, 200, FORGED),
-        ("an element, one is expected", sanitized(), WITHOUT_CERTIFICATE, &element, 400, "-"),
-        ("an element, with certificate", sanitized(), WITH_CERTIFICATE, &element, 400, "-"),
+        // Which is why the name of this setting begins as it does.
+        ("an element, let through", insecure(), WITHOUT_CERTIFICATE, &element, 200, FORGED),
+        ("an element", xfcc(), WITHOUT_CERTIFICATE, &element, 400, "-"),
+        ("an element, with certificate", xfcc(), WITH_CERTIFICATE, &element, 400, "-"),
         ("a pair", xfcc(), WITHOUT_CERTIFICATE, &pair, 200, "-"),
         ("a pair, with certificate", xfcc(), WITH_CERTIFICATE, &pair, 200, "-"),
     ] {

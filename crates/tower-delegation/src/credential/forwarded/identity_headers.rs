@@ -5,16 +5,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::{HeaderMap, HeaderName};
 
-use crate::{error::ConfigError, reason::DenialReason};
+use crate::{
+    credential::header_name::{configured_header, folded},
+    error::ConfigError,
+    reason::DenialReason,
+};
 
 pub(super) static XFCC: HeaderName = HeaderName::from_static("x-forwarded-client-cert");
 pub(super) static CLIENT_CERT: HeaderName = HeaderName::from_static("client-cert");
 pub(super) static CLIENT_CERT_CHAIN: HeaderName = HeaderName::from_static("client-cert-chain");
-
-/// The name of a header field from a configuration.
-pub(super) fn name(name: &str) -> Result<HeaderName, ConfigError> {
-    name.parse().map_err(|_cause| ConfigError::InvalidHeaderName { name: name.into() })
-}
 
 /// The fields that speak for a client. Nobody behind the layer sees one that a
 /// stranger wrote.
@@ -57,7 +56,7 @@ impl IdentityHeaders {
             headers.guard(known, false);
         }
         for more in more {
-            headers.guard(&name(more)?, true);
+            headers.guard(&configured_header(more, "the client's identity")?, true);
         }
         #[cfg(feature = "metrics")]
         metrics::describe_counter!(
@@ -150,11 +149,6 @@ impl Guarded {
         self.folded.len() == name.len()
             && self.folded.iter().zip(name).all(|(one, other)| *one == *other || *one == folded(*other))
     }
-}
-
-/// `HeaderName` is in lower case already.
-fn folded(byte: u8) -> u8 {
-    if byte.is_ascii_alphanumeric() { byte } else { b'-' }
 }
 
 fn length_bit(name: &[u8]) -> u64 {
@@ -250,7 +244,7 @@ mod tests {
 
     #[test]
     fn names_that_no_field_has_are_mistakes() {
-        for wrong in ["", "client cert", "client:cert", "cliént"] {
+        for wrong in ["", "client cert", "client:cert", "cliént", "Authorization", "content_length"] {
             assert!(IdentityHeaders::new(&[wrong.into()], false).is_err(), "{wrong:?}");
         }
     }

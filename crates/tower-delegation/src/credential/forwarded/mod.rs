@@ -16,7 +16,7 @@ pub use self::{
     hop::TrustedHop,
     xfcc::{Xfcc, XfccElement, XfccError},
 };
-use super::{CertificateTrust, PeerCertificate, PeerInfo};
+use super::{CertificateTrust, PeerCertificate, PeerInfo, header_name::configured_header};
 use crate::{clock::Timestamp, error::ConfigError, reason::DenialReason, spiffe::SpiffeId};
 
 /// The most bytes of a proxy's fields together, certificate and chain; looked at
@@ -71,7 +71,8 @@ enum Format {
 struct XfccRules {
     trusted_proxies: Option<usize>,
     expected_by: Option<SpiffeId>,
-    is_sanitized: bool,
+    /// Whether more elements than trusted proxies are let through.
+    allows_client_elements: bool,
 }
 
 impl ClientCertHeader {
@@ -80,12 +81,22 @@ impl ClientCertHeader {
     /// In `FORWARD_ONLY` and `ALWAYS_FORWARD_ONLY` a client can write the field
     /// itself: never use them at a trusted hop.
     ///
+    /// Refuses more elements than there are trusted proxies: Envoy writes the names
+    /// of certificates as they are, so that a comma in a URI or a DNS name begins
+    /// another element. The outermost trusted proxy must therefore be in mode
+    /// `SANITIZE_SET`, unless
+    /// [`insecure_allow_client_elements`](Self::insecure_allow_client_elements) is set.
+    ///
     /// One element is believed, that of the nearest proxy; what the others say is
     /// never added to it. It must have a `Hash`, a `Cert` or a `Chain`, else the
     /// request is refused: no such element comes from the two good modes. With
     /// `Cert` or `Chain` everything is read from the certificate, which must have
-    /// the `Hash`. Without, the SPIFFE ID is that of the only `URI`, and when the
-    /// certificate ends is not known.
+    /// the `Hash`. Without, a `URI` or a `DNS` name counts only where it is the only
+    /// name in the element and the last of its pairs, without quotes: anything else
+    /// can be the text of another name. When the certificate ends is not known then.
+    /// An element whose `By`, `Hash`, `Cert`, `Chain` or `Subject` comes
+    /// behind a name, or a `URI` behind a `DNS`, is refused: Envoy writes its own
+    /// values first.
     pub fn xfcc() -> Self {
         Self::new(Format::Xfcc)
     }
@@ -99,9 +110,11 @@ impl ClientCertHeader {
     /// `$ssl_client_escaped_cert`.
     ///
     /// # Errors
-    /// The name cannot be that of a header field.
+    /// The name cannot be that of a header field, or is that of a field with
+    /// [a meaning of its own](super#header-fields-that-speak-for-a-client).
     pub fn escaped_pem(header_name: &str) -> Result<Self, ConfigError> {
-        identity_headers::name(header_name).map(|name| Self::new(Format::EscapedPem(name)))
+        let name = configured_header(header_name, "the client certificate")?;
+        Ok(Self::new(Format::EscapedPem(name)))
     }
 
     fn new(format: Format) -> Self {
@@ -142,12 +155,13 @@ impl ClientCertHeader {
         self
     }
 
-    /// Refuses more elements than there are trusted proxies. For an outermost
-    /// proxy in mode `SANITIZE_SET`: Envoy writes names from certificates as they
-    /// are, so that a comma in one begins another element. Only for
-    /// [`xfcc`](Self::xfcc).
-    pub fn sanitized(mut self) -> Self {
-        self.xfcc.is_sanitized = true;
+    /// Lets more elements through than there are trusted proxies, for an outermost
+    /// proxy in mode `APPEND_FORWARD`, which hands on the elements that its clients
+    /// write. **A client whose certificate has a comma in a URI or a DNS name then
+    /// writes the element that is believed**: only where the authority signs no
+    /// names that its clients choose. Only for [`xfcc`](Self::xfcc).
+    pub fn insecure_allow_client_elements(mut self) -> Self {
+        self.xfcc.allows_client_elements = true;
         self
     }
 
@@ -159,11 +173,11 @@ impl ClientCertHeader {
                 expected: "1 or more: the proxy that is trusted counts",
             });
         }
-        let XfccRules { trusted_proxies, expected_by, is_sanitized } = &self.xfcc;
+        let XfccRules { trusted_proxies, expected_by, allows_client_elements } = &self.xfcc;
         for (setting, is_set) in [
             ("trusted_proxies", trusted_proxies.is_some()),
             ("expected_by", expected_by.is_some()),
-            ("sanitized", *is_sanitized),
+            ("insecure_allow_client_elements", *allows_client_elements),
         ] {
             if is_set && !matches!(self.format, Format::Xfcc) {
                 return Err(ConfigError::XfccOnly { setting });
@@ -282,7 +296,7 @@ impl ForwardedIdentity {
         }
         let rules = &self.header.xfcc;
         let trusted = rules.trusted_proxies.and_then(NonZeroUsize::new).map_or(1, NonZeroUsize::get);
-        if rules.is_sanitized && elements.len() > trusted {
+        if elements.len() > trusted && !rules.allows_client_elements {
             return Err(Refusal::malformed("there are more elements than trusted proxies"));
         }
         let element = elements.len().checked_sub(trusted).and_then(|place| elements.get(place));
@@ -290,6 +304,9 @@ impl ForwardedIdentity {
     }
 
     fn of_element(&self, element: &XfccElement<'_>) -> Result<PeerCertificate, Refusal> {
+        if !element.is_in_order() {
+            return Err(Refusal::malformed("a pair stands behind a name of the client's certificate"));
+        }
         let expected_by = self.header.xfcc.expected_by.as_ref();
         if expected_by.is_some_and(|us| element.by().all(|by| by != us.as_str())) {
             return Err(Refusal::mismatch("the proxy's element is by another than expected"));
@@ -298,11 +315,10 @@ impl ForwardedIdentity {
         let chain = match (element.cert(), element.chain()) {
             (None, None) => {
                 let thumbprint = hash.ok_or(Refusal::malformed("an element has neither Hash nor Cert"))?;
-                return Ok(PeerCertificate::told(
+                return Ok(PeerCertificate::described(
                     thumbprint,
                     element.only_uri(),
-                    element.uris(),
-                    element.dns_names(),
+                    element.only_dns_name(),
                     self.header.trust,
                 ));
             }

@@ -38,9 +38,27 @@ pub struct XfccElement<'a> {
     chain: Option<Cow<'a, str>>,
     subject: Option<Cow<'a, str>>,
     uris: Vec<Cow<'a, str>>,
-    /// Empty ones too.
-    uri_pairs: usize,
     dns_names: Vec<Cow<'a, str>>,
+    /// `URI` and `DNS` pairs, empty ones too.
+    name_pairs: usize,
+    /// Whether the last pair is a `URI` or `DNS` pair without quotes.
+    ends_with_plain_name: bool,
+    /// How far the keys have come in Envoy's order.
+    rank: Rank,
+    is_in_order: bool,
+}
+
+/// The places of the keys in an element. Envoy writes its own values first and
+/// the names of the client's certificate last, as they are: a key behind one of
+/// a higher rank may be text of that certificate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    /// `By`, `Hash`, `Cert` and `Chain`: written by the proxy.
+    #[default]
+    Proxys,
+    Subject,
+    Uri,
+    Dns,
 }
 
 /// Why a text is no `x-forwarded-client-cert` field.
@@ -78,7 +96,7 @@ impl<'a> Xfcc<'a> {
 
 impl<'a> XfccElement<'a> {
     fn parse(text: &'a str) -> Result<Self, XfccError> {
-        let mut element = Self::default();
+        let mut element = Self { is_in_order: true, ..Self::default() };
         let mut has_known_key = false;
         for pair in pieces(text.trim_matches([' ', '\t']), b';')? {
             let (key, value) = pair.split_once('=').ok_or(XfccError("a pair has no equals sign"))?;
@@ -86,7 +104,10 @@ impl<'a> XfccElement<'a> {
             if key.is_empty() || !key.bytes().all(is_key) {
                 return Err(XfccError("a key is no word"));
             }
+            let is_plain = !value.starts_with('"');
             let value = unquoted(value)?;
+            element.ends_with_plain_name =
+                is_plain && ["uri", "dns"].iter().any(|name| key.eq_ignore_ascii_case(name));
             has_known_key |= element.set(key, value)?;
         }
         if has_known_key { Ok(element) } else { Err(XfccError("an element has no known key")) }
@@ -95,9 +116,20 @@ impl<'a> XfccElement<'a> {
     /// Whether the key is a known one.
     fn set(&mut self, key: &str, value: Cow<'a, str>) -> Result<bool, XfccError> {
         let is = |name: &str| key.eq_ignore_ascii_case(name);
-        if is("uri") {
-            self.uri_pairs = self.uri_pairs.saturating_add(1);
-        }
+        let rank = if is("uri") {
+            Rank::Uri
+        } else if is("dns") {
+            Rank::Dns
+        } else if is("subject") {
+            Rank::Subject
+        } else if ["by", "hash", "cert", "chain"].iter().any(|name| is(name)) {
+            Rank::Proxys
+        } else {
+            return Ok(false);
+        };
+        self.name_pairs = self.name_pairs.saturating_add(usize::from(rank >= Rank::Uri));
+        self.is_in_order &= self.rank <= rank;
+        self.rank = self.rank.max(rank);
         let (one, several) = if is("hash") {
             (Some(&mut self.hash), None)
         } else if is("cert") {
@@ -110,18 +142,15 @@ impl<'a> XfccElement<'a> {
             (None, Some(&mut self.by))
         } else if is("uri") {
             (None, Some(&mut self.uris))
-        } else if is("dns") {
-            (None, Some(&mut self.dns_names))
         } else {
-            (None, None)
+            (None, Some(&mut self.dns_names))
         };
         match (one, several) {
             (Some(Some(_)), _) => return Err(XfccError("a key that stands alone comes twice")),
             // Kept while it is empty too, so that it counts as the one that may be there.
             (Some(one), _) => *one = Some(value),
-            (_, Some(several)) if !value.is_empty() => several.push(value),
-            (_, Some(_)) => {}
-            (None, None) => return Ok(false),
+            (None, Some(several)) if !value.is_empty() => several.push(value),
+            (None, _) => {}
         }
         Ok(true)
     }
@@ -164,12 +193,28 @@ impl<'a> XfccElement<'a> {
         self.uris.iter().map(AsRef::as_ref)
     }
 
-    /// The URI, if it is the only one. An empty one beside it counts too: Envoy
-    /// writes names as they are, so that a certificate whose one URI is
-    /// `;URI=spiffe://…` makes two.
+    /// Whether the keys stand in Envoy's order: `By`, `Hash`, `Cert` and `Chain`
+    /// in any order, then `Subject`, `URI`, `DNS`. Otherwise a name of the
+    /// client's certificate may have supplied what stands behind it.
+    pub(super) fn is_in_order(&self) -> bool {
+        self.is_in_order
+    }
+
+    /// The URI, if it is the only name, as Envoy writes it. Envoy writes names as they
+    /// are: a URI of `spiffe://…;DNS=…`, of `;URI=spiffe://…` or in quotes makes the
+    /// text of other names than the certificate has. So the one pair with a name
+    /// must be the last one, without quotes, and no empty one may come before it.
     pub(super) fn only_uri(&self) -> Option<&str> {
-        let mut uris = self.uris();
-        uris.next().filter(|_| self.uri_pairs == 1)
+        self.uris().next().filter(|_| self.has_one_name())
+    }
+
+    /// The DNS name, by the same rule.
+    pub(super) fn only_dns_name(&self) -> Option<&str> {
+        self.dns_names().next().filter(|_| self.has_one_name())
+    }
+
+    fn has_one_name(&self) -> bool {
+        self.name_pairs == 1 && self.ends_with_plain_name
     }
 
     /// The DNS names of the client certificate.
@@ -238,6 +283,39 @@ mod tests {
         assert_eq!(element.subject(), Some(r#"CN="q"\, O=1;2"#));
         assert_eq!(element.uris().collect::<Vec<_>>(), ["u", "v"]);
         assert_eq!(element.dns_names().collect::<Vec<_>>(), ["n"]);
+    }
+
+    /// What a name of the client's certificate can begin.
+    #[test]
+    fn pairs_behind_names_are_told_from_the_proxys_own() {
+        for (text, is_in_order, uri, dns) in [
+            ("By=a;Hash=1;Subject=\"s\";URI=u", true, Some("u"), None),
+            ("Hash=1;By=a;Chain=c;Cert=d;URI=u", true, Some("u"), None),
+            ("Hash=1;New=1;URI=u", true, Some("u"), None),
+            ("Hash=1;DNS=n", true, None, Some("n")),
+            ("Hash=1;URI=u;DNS=n", true, None, None),
+            ("Hash=1;URI=u;DNS=", true, None, None),
+            ("Hash=1;URI=u;New=1", true, None, None),
+            ("Hash=1;URI=\"u\"", true, None, None),
+            ("Hash=1;DNS=\"n\"", true, None, None),
+            ("Hash=1;DNS=n;New=1", true, None, None),
+            ("Hash=1;URI=;DNS=n", true, None, None),
+            ("Hash=1;DNS=n;DNS=m", true, None, None),
+            ("Hash=1;DNS=;DNS=m", true, None, None),
+            ("Hash=1;URI=u;URI=v", true, None, None),
+            ("Hash=1;URI=;URI=v", true, None, None),
+            ("Hash=1;DNS=n;URI=u", false, None, None),
+            ("Hash=1;URI=u;By=a", false, None, None),
+            ("URI=u;Hash=1", false, None, None),
+            ("Hash=1;DNS=n;Cert=c", false, None, None),
+            ("Hash=1;DNS=n;Subject=s", false, None, None),
+            ("Hash=1;Subject=s;Chain=c", false, None, None),
+        ] {
+            let field = Xfcc::parse(text).unwrap();
+            let [element] = field.elements() else { panic!("{field:?}") };
+            let read = (element.is_in_order(), element.only_uri(), element.only_dns_name());
+            assert_eq!(read, (is_in_order, uri, dns), "{text}");
+        }
     }
 
     #[test]
