@@ -40,6 +40,22 @@ fn has_the_configurations_of_the_tests() {
     assert!(compared > 20, "{compared} lines");
 }
 
+/// With a path behind the address nginx decodes `%2F`: another route than the client called.
+#[test]
+fn hands_on_the_path_as_the_client_sent_it() {
+    let mut compared = 0;
+    for line in GUIDE.lines().filter_map(|line| line.trim().strip_prefix("proxy_pass ")) {
+        let (_, address) = line.trim_end_matches(';').split_once("://").unwrap();
+        let has_path = match address.strip_prefix("unix:") {
+            Some(socket) => socket.contains(':'),
+            None => address.contains('/'),
+        };
+        assert!(!has_path, "{line}");
+        compared += 1;
+    }
+    assert_eq!(compared, 2);
+}
+
 #[test]
 fn a_filled_line_is_told_from_another() {
     for (template, line, is) in [

@@ -3,7 +3,11 @@
 use std::{net::SocketAddr, path::Path};
 
 use aws_lc_rs::digest::{SHA256, digest};
-use axum::{Json, Router, http::HeaderMap, routing::get};
+use axum::{
+    Json, Router,
+    http::{HeaderMap, Uri},
+    routing::get,
+};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use integration_tests::{AUDIENCE, Answer};
 use reqwest::Client;
@@ -79,7 +83,7 @@ pub(crate) fn hash(identity: &TestIdentity) -> String {
 }
 
 /// What a handler sees: who the workload is, and the header fields.
-async fn seen(delegation: DelegationContext, headers: HeaderMap) -> Json<Value> {
+async fn seen(delegation: DelegationContext, uri: Uri, headers: HeaderMap) -> Json<Value> {
     let workload = delegation.workload();
     let fields: Vec<_> = headers
         .iter()
@@ -91,6 +95,7 @@ async fn seen(delegation: DelegationContext, headers: HeaderMap) -> Json<Value> 
         "dns": workload.map(|workload| workload.dns_names().map(str::to_owned).collect::<Vec<_>>()),
         "constraint": delegation.sender_constraint().as_str(),
         "fields": fields,
+        "path": uri.path(),
     }))
 }
 
@@ -217,5 +222,5 @@ impl Drop for Service {
 }
 
 fn app(layer: &DelegationLayer) -> Router {
-    Router::new().route("/", get(seen)).layer(layer.clone())
+    Router::new().route("/", get(seen)).route("/{*rest}", get(seen)).layer(layer.clone())
 }

@@ -29,7 +29,17 @@ struct Front<'a> {
 
 impl Front<'_> {
     async fn ask(&self, identity: Option<&TestIdentity>, token: &str, fields: &[(&str, &str)]) -> Seen {
-        let url = format!("https://127.0.0.1:{}/", self.proxy.port);
+        self.ask_at("/", identity, token, fields).await
+    }
+
+    async fn ask_at(
+        &self,
+        path: &str,
+        identity: Option<&TestIdentity>,
+        token: &str,
+        fields: &[(&str, &str)],
+    ) -> Seen {
+        let url = format!("https://127.0.0.1:{}{path}", self.proxy.port);
         let start = Instant::now();
         loop {
             match try_ask(&self.world.client(identity), &url, token, fields).await {

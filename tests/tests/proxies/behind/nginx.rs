@@ -45,6 +45,11 @@ fn header() -> ClientCertHeader {
     ClientCertHeader::escaped_pem("ssl-client-cert").unwrap()
 }
 
+/// Without a path, not even `/`: nginx then hands on the client's path as it is.
+fn upstream(service: &Service, scheme: &str) -> String {
+    service.url(scheme).trim_end_matches('/').to_owned()
+}
+
 async fn prove(world: &World, proxy: Program) {
     let forgeries = Forgeries::of(&world.workload("/shop/admin"));
     Front { world, proxy }.prove(&forgeries.fields()).await;
@@ -54,11 +59,32 @@ async fn prove(world: &World, proxy: Program) {
 async fn on_loopback() {
     let world = World::new().await;
     let service = Service::plain(layer(&world, header(), TrustedHop::loopback())).await;
-    let Some(proxy) = start(&world, "optional", &service.url("http"), "", Folder::new()) else { return };
+    let Some(proxy) = start(&world, "optional", &upstream(&service, "http"), "", Folder::new()) else {
+        return;
+    };
     prove(&world, proxy).await;
     // nginx replaces what it sets and drops names with an underscore; it knows
     // nothing of the fields of others.
     assert_ne!(service.layer.status().untrusted_identity_headers, 0);
+}
+
+/// An encoded slash that is decoded on the way is another route.
+#[tokio::test]
+async fn the_path_arrives_as_the_client_sent_it() {
+    let world = World::new().await;
+    let service = Service::plain(layer(&world, header(), TrustedHop::loopback())).await;
+    let client = "/orders/a%2Fb";
+    for (name, upstream, arrives) in [
+        ("the guide's", upstream(&service, "http"), client),
+        // Which is why the guide has none.
+        ("with a path", service.url("http"), "/orders/a/b"),
+    ] {
+        let Some(proxy) = start(&world, "optional", &upstream, "", Folder::new()) else { return };
+        let front = Front { world: &world, proxy };
+        let seen = front.ask_at(client, None, &world.token().sign(), &[]).await;
+        assert_eq!(seen.status, 200, "{name}: {seen:?}");
+        assert_eq!(seen.body["path"], arrives, "{name}: {seen:?}");
+    }
 }
 
 #[tokio::test]
@@ -67,7 +93,7 @@ async fn on_a_unix_socket() {
     let folder = Folder::new();
     let socket = folder.path().join("socket");
     let _service = Service::unix(layer(&world, header(), TrustedHop::unix_socket()), &socket).await;
-    let upstream = format!("http://unix:{}:/", socket.to_str().unwrap());
+    let upstream = format!("http://unix:{}", socket.to_str().unwrap());
     let Some(proxy) = start(&world, "optional", &upstream, "", folder) else { return };
     prove(&world, proxy).await;
 }
@@ -87,7 +113,9 @@ async fn over_mutual_tls_by_its_spiffe_id() {
                 ("AUTHORITIES", &file(&folder, "upstream.pem", &world.pki.bundle_pem())),
             ],
         );
-        let Some(proxy) = start(&world, "optional", &service.url("https"), &tls, folder) else { return };
+        let Some(proxy) = start(&world, "optional", &upstream(&service, "https"), &tls, folder) else {
+            return;
+        };
         if is_trusted {
             prove(&world, proxy).await;
             continue;
@@ -108,7 +136,7 @@ async fn over_mutual_tls_by_its_spiffe_id() {
 async fn what_it_has_not_verified_names_nobody() {
     let world = World::new().await;
     let service = Service::plain(layer(&world, header().presented_only(), TrustedHop::loopback())).await;
-    let Some(proxy) = start(&world, "optional_no_ca", &service.url("http"), "", Folder::new()) else {
+    let Some(proxy) = start(&world, "optional_no_ca", &upstream(&service, "http"), "", Folder::new()) else {
         return;
     };
     let own = world.pki.workload("/shop/admin").self_signed().issue();
