@@ -80,7 +80,10 @@ impl Drop for AuditLog {
 pub(crate) fn install() {
     static INSTALL: Once = Once::new();
     INSTALL.call_once(|| {
-        tracing::subscriber::set_global_default(tracing_subscriber::registry().with(Ear)).unwrap();
+        tracing::subscriber::set_global_default(
+            tracing_subscriber::registry().with(Ear).with(crate::log::layer()),
+        )
+        .unwrap();
     });
 }
 

@@ -3,12 +3,14 @@
 #![expect(clippy::missing_panics_doc, clippy::unwrap_used, clippy::panic, reason = "a harness for tests")]
 
 mod audit;
+mod log;
 mod served;
 mod suite;
 mod world;
 
 pub use self::{
     audit::{AuditEvent, AuditLog},
+    log::PlainLog,
     served::{Answer, Served},
     suite::{REQUIRE_SUITES, leave_out},
     world::{Site, World, whoami},

@@ -7,10 +7,10 @@ use std::{
 
 use axum::http::StatusCode;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
-use tower_delegation::clock::Clock as _;
+use tower_delegation::{DelegationLayer, TrustedIssuer, clock::Clock as _, issuer::TenantIssuers};
 use tower_delegation_testing::Endpoint;
 
-use crate::{DEFAULT_REFRESH, SECOND, World};
+use crate::{DEFAULT_REFRESH, SECOND, Service, World};
 
 /// Names with their labels, and values.
 type Heard = BTreeMap<(String, Vec<(String, String)>), f64>;
@@ -149,4 +149,26 @@ async fn tokens_are_counted_by_whether_they_were_held() {
     }
     // The other tests of this process count, too.
     assert!(count("verified") > verified && count("cached") >= cached + 2.0);
+}
+
+/// How many issuers a resolver knows is for others to decide: they share one label.
+#[tokio::test]
+async fn resolved_issuers_share_a_label() {
+    let ear = Ear::install();
+    let world = World::new().await;
+    let template = format!("{}/{{tenant}}", world.idp.issuer());
+    let terms = TrustedIssuer::discover(&template).unwrap().audience(integration_tests::AUDIENCE);
+    let names: Vec<_> = (0..20).map(|number| format!("t{number}")).collect();
+    let tenants = TenantIssuers::new(terms, &names).unwrap();
+    let layer = DelegationLayer::builder().issuer_resolver(tenants).clock(world.clock.clone());
+    let service = Service::new(layer.build().unwrap());
+    for name in &names {
+        let issuer = world.idp.issuer_at(&format!("/{name}"));
+        assert_eq!(service.call(&issuer.token().sign()).await, StatusCode::OK);
+        assert_eq!(ear.listen_for(issuer.issuer()), [], "{name}");
+    }
+    assert_eq!(
+        ear.listen_for("resolver:1"),
+        [("tower_delegation_jwks_fetches_total{changed}".to_owned(), 20.0)]
+    );
 }

@@ -1,10 +1,14 @@
 //! What a request presents, as it arrives: marked as sensitive before anything else
 //! sees it, and told apart from what is no credential of ours.
 
+use std::time::Duration;
+
 use axum::{Router, http::HeaderMap, routing::get};
 use http::{Method, header::AUTHORIZATION};
-use integration_tests::{Answer, AuditLog, Served, World};
-use tower_delegation::{DelegationLayer, Dpop, layer::DelegationLayerBuilder};
+use integration_tests::{AUDIENCE, Answer, AuditLog, PlainLog, Served, World, whoami};
+use tower_delegation::{
+    ConfigError, DelegationLayer, Dpop, TrustedIssuer, issuer::TenantIssuers, layer::DelegationLayerBuilder,
+};
 use tower_delegation_testing::DpopKey;
 
 /// What middleware behind the layer sees of the header fields when it prints them.
@@ -151,5 +155,83 @@ async fn bad_credentials_are_never_anonymous() {
     ] {
         let answer = Answer::of(service.request(Method::GET, "/").header(AUTHORIZATION, field)).await;
         assert_eq!(answer.status, status, "{name}");
+    }
+}
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+#[tokio::test]
+async fn one_limit_of_lifetimes_holds_for_every_issuer() {
+    let world = World::new().await;
+    let tenant = world.idp.issuer_at("/t1");
+    let template = format!("{}/{{tenant}}", world.idp.issuer());
+    let audit = AuditLog::listen();
+    for (name, of_all, of_issuer, allowed, refused) in [
+        ("none", None, None, 1000 * HOUR, None),
+        ("of all", Some(HOUR), None, HOUR, Some(HOUR + Duration::from_secs(1))),
+        ("of the issuer", None, Some(HOUR), HOUR, Some(2 * HOUR)),
+        ("of all, shorter", Some(HOUR), Some(2 * HOUR), HOUR, Some(2 * HOUR)),
+        ("of the issuer, shorter", Some(2 * HOUR), Some(HOUR), HOUR, Some(2 * HOUR)),
+    ] {
+        let limited = |issuer: TrustedIssuer| match of_issuer {
+            Some(limit) => issuer.max_token_lifetime(limit),
+            None => issuer,
+        };
+        let template = limited(TrustedIssuer::discover(&template).unwrap().audience(AUDIENCE));
+        let layer = DelegationLayer::builder().clock(world.clock.clone());
+        let layer = layer
+            .issuer(limited(world.issuer()))
+            .issuer_resolver(TenantIssuers::new(template, ["t1"]).unwrap());
+        let layer = match of_all {
+            Some(limit) => layer.max_token_lifetime(limit),
+            None => layer,
+        };
+        let service = world.serve(layer).await;
+        for (kind, token) in [("configured", world.idp.token()), ("resolved", tenant.token())] {
+            let answer = service.get("/", &token.clone().expires_in(allowed).sign()).await;
+            assert_eq!(answer.status, 200, "{name}, {kind}");
+            let _ = audit.take();
+            let Some(refused) = refused else { continue };
+            // In the cache or not: the same.
+            let token = token.expires_in(refused).sign();
+            assert_eq!(service.get("/", &token).await.status, 401, "{name}, {kind}");
+            assert_eq!(audit.one().field("reason"), "token_lifetime_too_long", "{name}, {kind}");
+        }
+    }
+    let none = world.layer().max_token_lifetime(Duration::ZERO).build();
+    assert!(matches!(none, Err(ConfigError::OutOfRange { setting: "max_token_lifetime", .. })));
+}
+
+#[tokio::test]
+async fn the_first_token_that_lives_longer_than_a_day_is_reported() {
+    let world = World::new().await;
+    let template = format!("{}/{{tenant}}", world.idp.issuer());
+    let terms = TrustedIssuer::discover(&template).unwrap().audience(AUDIENCE);
+    let layer = world.layer().issuer_resolver(TenantIssuers::new(terms, ["t1", "t2"]).unwrap());
+    let service = Served::start(whoami().layer(layer.build().unwrap())).await;
+    let log = PlainLog::listen();
+    let tenant = world.idp.issuer_at("/t1");
+    let day = 24 * HOUR;
+    for (name, token, status, reports) in [
+        ("a day", world.token().expires_in(day), 200, 0),
+        (
+            "longer, of nobody we know",
+            world.token().issuer("https://stranger.test").expires_in(2 * day),
+            401,
+            0,
+        ),
+        ("longer, and forged", world.token().tamper_signature().expires_in(2 * day), 401, 0),
+        ("longer", world.token().expires_in(day + Duration::from_secs(1)), 200, 1),
+        ("longer still", world.token().expires_in(7 * day), 200, 0),
+        ("of a resolved issuer", tenant.token().expires_in(2 * day), 200, 1),
+        ("another of it", tenant.token().expires_in(3 * day), 200, 0),
+    ] {
+        let token = token.sign();
+        for _ in 0..2 {
+            assert_eq!(service.get("/", &token).await.status, status, "{name}");
+        }
+        let lines = log.take_with("live longer than a day");
+        assert_eq!(lines.len(), reports, "{name}: {lines:?}");
+        assert!(lines.iter().all(|line| line.contains(" WARN ")), "{name}: {lines:?}");
     }
 }

@@ -38,6 +38,7 @@ pub struct AuthenticatorBuilder {
     issuers: Vec<TrustedIssuer>,
     resolvers: Vec<Arc<dyn IssuerResolver>>,
     leeway: Duration,
+    max_token_lifetime: Option<Duration>,
     max_actors: usize,
     realm: Arc<str>,
     clock: Arc<dyn Clock>,
@@ -60,6 +61,7 @@ impl Default for AuthenticatorBuilder {
             issuers: Vec::new(),
             resolvers: Vec::new(),
             leeway: DEFAULT_LEEWAY,
+            max_token_lifetime: None,
             max_actors: DEFAULT_MAX_ACTORS,
             realm: "api".into(),
             clock: Arc::new(SystemClock::new()),
@@ -86,10 +88,11 @@ impl AuthenticatorBuilder {
         self
     }
 
-    /// Trusts the issuers that `resolver` knows, beside those given by
+    /// Trusts the issuers that `resolver` knows, in addition to those given by
     /// [`issuer`](Self::issuer): for issuers that are known only at run time. It
     /// is asked only for issuers that are not configured, after the resolvers
-    /// given before it. [`Authenticator::warm_up`] does not fetch their keys.
+    /// given before it, and [its answers count for a while](IssuerResolver#how-long-an-answer-counts).
+    /// [`Authenticator::warm_up`] does not fetch their keys.
     pub fn issuer_resolver(mut self, resolver: impl IssuerResolver) -> Self {
         self.resolvers.push(Arc::new(resolver));
         self
@@ -99,6 +102,16 @@ impl AuthenticatorBuilder {
     /// much forgiveness. Default 30 s, at most 300 s.
     pub fn leeway(mut self, leeway: Duration) -> Self {
         self.leeway = leeway;
+        self
+    }
+
+    /// Refuses tokens that were issued to live longer (`exp` minus `iat`), of any
+    /// issuer, resolved ones included. Where an
+    /// [issuer has a limit of its own](TrustedIssuer::max_token_lifetime), the shorter
+    /// one counts. Default: no limit. The first token of an issuer that lives longer
+    /// than a day is logged as a warning.
+    pub fn max_token_lifetime(mut self, lifetime: Duration) -> Self {
+        self.max_token_lifetime = Some(lifetime);
         self
     }
 
@@ -209,6 +222,10 @@ impl AuthenticatorBuilder {
         if self.leeway > MAX_LEEWAY {
             return Err(ConfigError::LeewayTooLong { leeway: self.leeway, max: MAX_LEEWAY });
         }
+        if self.max_token_lifetime.is_some_and(|lifetime| lifetime.is_zero()) {
+            let (setting, expected) = ("max_token_lifetime", "more than zero");
+            return Err(ConfigError::OutOfRange { setting, value: 0, expected });
+        }
         if !(1..=64).contains(&self.max_actors) {
             return Err(ConfigError::OutOfRange {
                 setting: "max_actors",
@@ -247,7 +264,7 @@ impl AuthenticatorBuilder {
         if let Some(resource) = &self.protected_resource {
             resource.check()?;
         }
-        let context = BuildContext::new(self.clock.clone());
+        let context = BuildContext::new(self.clock.clone()).with_max_token_lifetime(self.max_token_lifetime);
         #[cfg(feature = "discovery")]
         let context = match self.http_client {
             Some(http_client) => context.with_http_client(http_client),

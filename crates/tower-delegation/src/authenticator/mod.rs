@@ -35,6 +35,7 @@ use crate::{
         Credential, IdentityHeaders, PeerInfo, ProtectionSpace, Scheme, TlsPeer, Vouched, WorkloadIdentity,
         WorkloadIdentitySource, WorkloadRequest, credential, mark_sensitive,
     },
+    issuer::IssuerPolicy,
     jwks::{KeySourceError, VerifyingKey},
     proof::{DpopVerifier, Transport},
     protected_resource::{Capabilities, ProtectedResource, ResourceMetadata},
@@ -124,7 +125,9 @@ impl Authenticator {
             let credential = Credential::new(token)?;
             let token = match self.0.verifier.verify(credential) {
                 Verification::Done(result) => result,
-                Verification::NeedsKey(key) => self.0.verifier.verify_with(credential, &*key.await?),
+                Verification::NeedsKey(key, policy) => {
+                    self.0.verifier.verify_with(credential, &*key.await?, &policy)
+                }
             };
             Ok((credential, token?))
         };
@@ -168,7 +171,7 @@ impl Authenticator {
     /// The first issuer's failure; the others are tried all the same.
     pub async fn warm_up(&self) -> Result<(), KeySourceError> {
         let mut outcome = Ok(());
-        for issuer in self.0.verifier.issuers() {
+        for issuer in self.0.verifier.issuers().configured() {
             let warmed = issuer.keys().warm_up().await;
             outcome = outcome.and(warmed);
         }
@@ -216,7 +219,10 @@ impl Authenticator {
     /// ```
     #[must_use]
     pub fn status(&self) -> Status {
-        let mut issuers: Vec<_> = self.0.verifier.issuers().map(|issuer| issuer.keys().status()).collect();
+        let issuers = self.0.verifier.issuers();
+        let configured = issuers.configured().map(|issuer| issuer.status());
+        let resolved = issuers.resolved().map(|issuer| issuer.status());
+        let mut issuers: Vec<_> = configured.chain(resolved).collect();
         issuers.sort_by(|one, other| one.issuer.cmp(&other.issuer));
         let untrusted_identity_headers = self.0.identity_headers.untrusted();
         Status { issuers, untrusted_identity_headers, audit: Vec::new() }
@@ -228,7 +234,7 @@ impl Authenticator {
     #[must_use]
     pub fn resource_metadata(&self) -> Option<ResourceMetadata> {
         let resource = self.0.protected_resource.clone()?;
-        let issuers = self.0.verifier.issuers();
+        let issuers = self.0.verifier.issuers().configured();
         let capabilities = Capabilities {
             authorization_servers: issuers.map(|issuer| issuer.issuer().to_string()).collect(),
             takes_certificate_bound_tokens: self.0.client_identity.is_some(),
@@ -311,7 +317,9 @@ impl Authenticator {
         };
         match self.0.verifier.verify(credential) {
             Verification::Done(result) => self.prove(result, credential, Some(head.presenting()), transport),
-            Verification::NeedsKey(key) => Authentication::Pending(Pending::Key { key, transport }),
+            Verification::NeedsKey(key, policy) => {
+                Authentication::Pending(Pending::Key { key, policy, transport })
+            }
         }
     }
 
@@ -321,13 +329,14 @@ impl Authenticator {
         head: Head<'_>,
         transport: Transport,
         key: Result<Arc<VerifyingKey>, DenialReason>,
+        policy: &Arc<IssuerPolicy>,
     ) -> Authentication {
         let credential = match self.credential(head) {
             Ok(Some(credential)) => credential,
             Ok(None) => return Authentication::Done(Ok(None)),
             Err(rejection) => return Authentication::Done(Err(rejection)),
         };
-        let token = key.and_then(|key| self.0.verifier.verify_with(credential, &key));
+        let token = key.and_then(|key| self.0.verifier.verify_with(credential, &key, policy));
         self.prove(token, credential, Some(head.presenting()), transport)
     }
 

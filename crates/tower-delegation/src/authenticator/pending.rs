@@ -1,6 +1,9 @@
 //! How far authentication came, and what it waits for.
 
-use std::task::{Context, Poll, ready};
+use std::{
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
 
 use http::{Extensions, HeaderMap, Method, Request, Uri, request::Parts};
 
@@ -8,6 +11,7 @@ use super::{Authenticator, admission::Admission};
 use crate::{
     context::DelegationContext,
     credential::PeerInfo,
+    issuer::IssuerPolicy,
     jwks::PendingKey,
     proof::{PresentingRequest, Transport},
     rejection::Rejection,
@@ -74,7 +78,7 @@ pub(crate) enum Authentication {
 /// What authentication waits for, and what it goes on with.
 pub(crate) enum Pending {
     /// The issuer's keys.
-    Key { key: PendingKey, transport: Transport },
+    Key { key: PendingKey, policy: Arc<IssuerPolicy>, transport: Transport },
     /// The store of used proofs.
     Replay { answer: RememberFuture, admission: Admission },
 }
@@ -88,9 +92,9 @@ impl Pending {
         head: Head<'_>,
     ) -> Poll<Authentication> {
         Poll::Ready(match self {
-            Self::Key { key, transport } => {
+            Self::Key { key, policy, transport } => {
                 let key = ready!(key.as_mut().poll(cx));
-                authenticator.resume(head, transport.clone(), key)
+                authenticator.resume(head, transport.clone(), key, policy)
             }
             Self::Replay { answer, admission } => {
                 let answer = ready!(answer.as_mut().poll(cx));

@@ -6,7 +6,8 @@ use crate::{audit::AuditStatus, jwks::KeyStatus};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Status {
-    /// Each issuer's keys, in the order of the issuers' identifiers.
+    /// Each issuer's keys, in the order of the issuers' identifiers: the configured
+    /// ones, and those of resolvers that are held now.
     pub issuers: Vec<KeyStatus>,
     /// How many header fields that speak for a client came from hops that are not
     /// trusted, and were removed.
@@ -16,13 +17,15 @@ pub struct Status {
 }
 
 impl Status {
-    /// Whether every issuer's tokens can be verified now, and no request is
-    /// refused because its audit event cannot be recorded.
+    /// Whether the tokens of every configured issuer can be verified now, and no
+    /// request is refused because its audit event cannot be recorded. Resolved issuers
+    /// do not count: their keys are fetched when a token comes.
     ///
     /// A service of several issuers whose tokens are of use one without the
     /// other looks at [`issuers`](Self::issuers) instead.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.issuers.iter().all(|issuer| issuer.has_keys) && !self.audit.iter().any(|sink| sink.is_stuck)
+        self.issuers.iter().all(|issuer| issuer.has_keys || issuer.is_resolved)
+            && !self.audit.iter().any(|sink| sink.is_stuck)
     }
 }

@@ -32,12 +32,14 @@
 mod claim_test;
 #[cfg(feature = "discovery")]
 mod discovery;
+mod issuers;
 mod kind_check;
 mod mapping;
 mod policy;
 mod presets;
 mod resolver;
 mod tenants;
+mod tenure;
 
 #[doc = include_str!("../../../../docs/providers.md")]
 pub mod providers {}
@@ -57,9 +59,9 @@ pub use self::{
 };
 pub(crate) use self::{
     claim_test::Test,
+    issuers::{Issuers, PolicyRef},
     mapping::{AbsentSubject, ActorForm, ActorText, AudienceRule, Presence, TenantRule},
     policy::{BuildContext, IssuerPolicy, TypePolicy},
-    resolver::{Issuers, PolicyRef},
 };
 use crate::{
     error::ConfigError,
@@ -72,7 +74,10 @@ use crate::{
 /// Made by one of the constructors, which differ in where the keys come from;
 /// at least one [`audience`](Self::audience) must follow. Nothing is fetched
 /// before the first token arrives.
-#[derive(Clone, Debug)]
+///
+/// Two are equal if all terms are. A key source of your own equals itself only: that
+/// of a clone.
+#[derive(Clone, Debug, PartialEq)]
 #[must_use = "an issuer is not trusted before it is given to the layer"]
 pub struct TrustedIssuer {
     issuer: IssuerUrl,
@@ -93,6 +98,20 @@ enum KeyOrigin {
     Url(Url),
     Static(Box<[u8]>),
     Source(Arc<dyn KeySource>),
+}
+
+impl PartialEq for KeyOrigin {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            #[cfg(feature = "discovery")]
+            (Self::Discovered(one), Self::Discovered(other)) => one == other,
+            #[cfg(feature = "discovery")]
+            (Self::Url(one), Self::Url(other)) => one == other,
+            (Self::Static(one), Self::Static(other)) => one == other,
+            (Self::Source(one), Self::Source(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        }
+    }
 }
 
 impl TrustedIssuer {
@@ -143,6 +162,11 @@ impl TrustedIssuer {
     pub fn with_key_source(issuer: &str, source: impl KeySource) -> Result<Self, ConfigError> {
         check_identifier(issuer)?;
         Ok(Self::new(issuer, KeyOrigin::Source(Arc::new(source))))
+    }
+
+    /// Whether the keys are those of `other`, and read in the same way.
+    fn has_keys_of(&self, other: &Self) -> bool {
+        self.issuer == other.issuer && self.keys == other.keys && self.algorithms == other.algorithms
     }
 
     fn new(issuer: &str, keys: KeyOrigin) -> Self {

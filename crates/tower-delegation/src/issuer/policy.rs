@@ -1,16 +1,25 @@
 //! A checked issuer: what verification reads.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
-use super::{AudienceRule, ClaimMapping, KeyOrigin, KindCheck, TrustedIssuer, static_keys};
+use super::{AudienceRule, ClaimMapping, KeyOrigin, KindCheck, TrustedIssuer, static_keys, tenure::Tenure};
 use crate::{
     clock::Clock,
     error::ConfigError,
-    jwks::{AlgorithmSet, KeyCache, KeySource},
+    jwks::{AlgorithmSet, KeyCache, KeySource, KeyStatus},
     names::{Audience, IssuerUrl},
 };
 #[cfg(feature = "discovery")]
 use crate::{http_client::HttpClient, issuer::discovery::Discovery, jwks::JwksUrl};
+
+/// A token that lives longer is reported once.
+const LONG_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
 /// What all issuers of a layer share.
 #[derive(Debug)]
@@ -18,6 +27,19 @@ pub(crate) struct BuildContext {
     clock: Arc<dyn Clock>,
     #[cfg(feature = "discovery")]
     http_client: Option<HttpClient>,
+    max_token_lifetime: Option<Duration>,
+}
+
+/// Where the terms of an issuer come from.
+pub(super) enum Origin<'a> {
+    Configuration,
+    Resolver {
+        tenure: Tenure,
+        /// What metrics call the issuers of the resolver.
+        label: Arc<str>,
+        /// What was made of the former terms, and whether its keys are those of the new ones.
+        former: Option<(&'a IssuerPolicy, bool)>,
+    },
 }
 
 impl BuildContext {
@@ -26,7 +48,17 @@ impl BuildContext {
             clock,
             #[cfg(feature = "discovery")]
             http_client: None,
+            max_token_lifetime: None,
         }
+    }
+
+    /// The longest lifetime of any issuer's tokens.
+    pub(crate) fn with_max_token_lifetime(self, lifetime: Option<Duration>) -> Self {
+        Self { max_token_lifetime: lifetime, ..self }
+    }
+
+    pub(super) fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
     }
 
     /// The client to fetch with, in place of one with the defaults.
@@ -67,6 +99,10 @@ pub(crate) struct IssuerPolicy {
     type_policy: TypePolicy,
     mapping: ClaimMapping,
     keys: Arc<KeyCache>,
+    /// `None` for a configured issuer, whose terms never change.
+    tenure: Option<Tenure>,
+    /// Whether a token that lives very long was reported. Survives a change of terms.
+    has_long_lived: Arc<AtomicBool>,
 }
 
 impl IssuerPolicy {
@@ -103,11 +139,44 @@ impl IssuerPolicy {
     pub(crate) fn keys(&self) -> &Arc<KeyCache> {
         &self.keys
     }
+
+    /// How the issuer's keys are doing.
+    pub(crate) fn status(&self) -> KeyStatus {
+        let mut status = self.keys.status();
+        status.is_resolved = self.tenure.is_some();
+        status
+    }
+
+    pub(super) fn tenure(&self) -> Option<&Tenure> {
+        self.tenure.as_ref()
+    }
+
+    /// Reports the first token of the issuer that lives longer than a day. Costs one
+    /// comparison otherwise.
+    pub(crate) fn note_lifetime(&self, lifetime: Duration) {
+        if lifetime > LONG_LIFETIME && !self.has_long_lived.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                issuer = %self.issuer,
+                lifetime_seconds = lifetime.as_secs(),
+                "the issuer's access tokens live longer than a day: a stolen one is good for as long; \
+                 `max_token_lifetime` refuses them"
+            );
+        }
+    }
 }
 
 impl TrustedIssuer {
     /// Checks the configuration. Fetches nothing.
     pub(crate) fn build(self, context: &mut BuildContext) -> Result<IssuerPolicy, ConfigError> {
+        self.build_from(Origin::Configuration, context)
+    }
+
+    /// The same for terms that a resolver may take back.
+    pub(super) fn build_from(
+        self,
+        origin: Origin<'_>,
+        context: &mut BuildContext,
+    ) -> Result<IssuerPolicy, ConfigError> {
         let issuer = self.issuer.as_str();
         match &self.mapping.audience {
             AudienceRule::Required if self.audiences.is_empty() => {
@@ -136,7 +205,15 @@ impl TrustedIssuer {
                 return Err(ConfigError::OutOfRange { setting, value: 0, expected: "more than zero" });
             }
         }
-        let keys = key_cache(self.keys, &self.issuer, self.algorithms, context)?;
+        let (tenure, label, former) = match origin {
+            Origin::Configuration => (None, None, None),
+            Origin::Resolver { tenure, label, former } => (Some(tenure), Some(label), former),
+        };
+        let keys = match former {
+            Some((former, true)) => Arc::clone(&former.keys),
+            Some((_, false)) | None => key_cache(self.keys, &self.issuer, self.algorithms, label, context)?,
+        };
+        let limits = [self.max_token_lifetime, context.max_token_lifetime];
         // What the mapping and the issuer demand must both hold.
         let kind_check = match (self.mapping.generic_type.clone(), self.kind_check) {
             (Some(mapping), Some(own)) => Some(mapping.and(own)),
@@ -146,11 +223,13 @@ impl TrustedIssuer {
             issuer: self.issuer,
             audiences: self.audiences.into(),
             algorithms: self.algorithms,
-            max_token_lifetime: self.max_token_lifetime,
+            max_token_lifetime: limits.into_iter().flatten().min(),
             max_token_age: self.max_token_age,
             type_policy: kind_check.map_or(TypePolicy::AccessTokenOnly, TypePolicy::Generic),
             mapping: self.mapping,
             keys,
+            tenure,
+            has_long_lived: former.map(|(former, _)| Arc::clone(&former.has_long_lived)).unwrap_or_default(),
         })
     }
 }
@@ -159,11 +238,17 @@ fn key_cache(
     origin: KeyOrigin,
     issuer: &IssuerUrl,
     algorithms: AlgorithmSet,
+    label: Option<Arc<str>>,
     context: &mut BuildContext,
 ) -> Result<Arc<KeyCache>, ConfigError> {
     let clock = Arc::clone(&context.clock);
-    let from =
-        |source: Arc<dyn KeySource>| KeyCache::new(issuer.clone(), algorithms, source, Arc::clone(&clock));
+    let from = |source: Arc<dyn KeySource>| {
+        let (issuer, clock) = (issuer.clone(), Arc::clone(&clock));
+        match label {
+            Some(label) => KeyCache::of_resolver(issuer, algorithms, source, clock, label),
+            None => KeyCache::new(issuer, algorithms, source, clock),
+        }
+    };
     Ok(match origin {
         #[cfg(feature = "discovery")]
         KeyOrigin::Discovered(urls) => {

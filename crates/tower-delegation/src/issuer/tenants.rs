@@ -80,6 +80,11 @@ impl IssuerResolver for TenantIssuers {
         self.template.for_tenant(tenant).ok()
     }
 
+    /// The list never changes.
+    fn generation(&self) -> Option<u64> {
+        Some(0)
+    }
+
     fn max_issuers(&self) -> u64 {
         u64::try_from(self.tenants.len()).unwrap_or(u64::MAX)
     }

@@ -11,8 +11,11 @@
 //!    the source failed, nothing is known (503).
 //! 5. When fetches fail, the last good set is used on for 24 hours.
 //! 6. A document without a usable key never replaces one that has some.
+//! 7. The keys of a resolved issuer rest once none of its tokens was verified for an
+//!    hour: they are not refreshed, and not used before they were fetched again.
 
 mod refresh;
+mod rest;
 
 use std::{
     fmt,
@@ -25,7 +28,10 @@ use std::{
 use arc_swap::ArcSwapOption;
 use tokio::task::AbortHandle;
 
-use self::refresh::{Flight, NOT_DUE, Progress, outcome};
+use self::{
+    refresh::{Flight, NOT_DUE, Progress, outcome},
+    rest::Rest,
+};
 use super::{
     AlgorithmSet, KeySet, KeySource, KeySourceError, KeySourceErrorKind, SelectError, SignatureAlgorithm,
     VerifyingKey,
@@ -56,8 +62,13 @@ pub(crate) type PendingKey =
 pub struct KeyStatus {
     /// Whose keys these are.
     pub issuer: IssuerUrl,
+    /// Whether the issuer comes from an [`IssuerResolver`](crate::issuer::IssuerResolver),
+    /// and not from the configuration.
+    pub is_resolved: bool,
     /// Whether the issuer's tokens can be verified now. `false` before the first
-    /// fetch, and once the set was last confirmed more than 24 hours ago.
+    /// fetch, once the set was last confirmed more than 24 hours ago, and for a
+    /// resolved issuer of which no token was verified for about an hour: the next
+    /// one fetches the keys first.
     pub has_keys: bool,
     /// The usable keys of the last good set, one per published key and algorithm.
     pub key_count: usize,
@@ -81,6 +92,8 @@ pub(crate) struct KeyCache {
     /// When the next refresh is due, in monotonic milliseconds. Written under
     /// the lock, read without.
     refresh_at: AtomicU64,
+    /// For a resolved issuer: whether the keys rest, and what they are counted as.
+    rest: Option<Rest>,
     state: Mutex<State>,
 }
 
@@ -120,6 +133,23 @@ impl KeyCache {
         Arc::new(Self::with(issuer, algorithms, Some(source), None, clock))
     }
 
+    /// The same for an issuer of a resolver: its keys rest while nothing uses them,
+    /// and metrics know them by `label`, together with its other issuers.
+    pub(crate) fn of_resolver(
+        issuer: IssuerUrl,
+        algorithms: AlgorithmSet,
+        source: Arc<dyn KeySource>,
+        clock: Arc<dyn Clock>,
+        label: Arc<str>,
+    ) -> Arc<Self> {
+        #[cfg(feature = "metrics")]
+        metrics::describe();
+        let rest = Rest::new(label, &*clock);
+        let mut cache = Self::with(issuer, algorithms, Some(source), None, clock);
+        cache.rest = Some(rest);
+        Arc::new(cache)
+    }
+
     /// A cache that holds `keys` and never fetches.
     pub(crate) fn fixed(issuer: IssuerUrl, keys: KeySet, clock: Arc<dyn Clock>) -> Arc<Self> {
         let confirmed_at = clock.monotonic();
@@ -141,6 +171,7 @@ impl KeyCache {
             clock,
             snapshot: ArcSwapOption::new(snapshot),
             refresh_at: AtomicU64::new(NOT_DUE),
+            rest: None,
             state: Mutex::new(State {
                 sequence: 0,
                 flight: None,
@@ -197,13 +228,14 @@ impl KeyCache {
             .is_some_and(|snapshot| self.is_usable(snapshot, now) && snapshot.keys.holds(key))
     }
 
-    /// How the cache is doing. Fetches nothing.
+    /// How the cache is doing, as that of a configured issuer. Fetches nothing.
     pub(crate) fn status(&self) -> KeyStatus {
         let now = self.clock.monotonic();
         let snapshot = self.snapshot.load();
         let snapshot = snapshot.as_deref();
         KeyStatus {
             issuer: self.issuer.clone(),
+            is_resolved: false,
             has_keys: snapshot.is_some_and(|snapshot| self.is_usable(snapshot, now)),
             key_count: snapshot.map_or(0, |snapshot| snapshot.keys.keys().len()),
             skipped_count: snapshot.map_or(0, |snapshot| snapshot.keys.skipped().len()),
@@ -302,7 +334,7 @@ impl KeyCache {
     }
 
     fn is_usable(&self, snapshot: &Snapshot, now: Duration) -> bool {
-        self.source.is_none() || snapshot.age(now) <= MAX_STALE
+        self.source.is_none() || (!self.rests() && snapshot.age(now) <= MAX_STALE)
     }
 
     /// No code panics while it holds the lock, and every step under it leaves a

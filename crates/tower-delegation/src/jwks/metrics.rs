@@ -24,6 +24,16 @@ pub(super) enum Outcome {
     Failed(KeySourceErrorKind),
 }
 
+impl Outcome {
+    fn code(self) -> &'static str {
+        match self {
+            Self::Changed { .. } => "changed",
+            Self::NotModified => "not_modified",
+            Self::Failed(kind) => kind.code(),
+        }
+    }
+}
+
 pub(super) fn describe() {
     describe_counter!(FETCHES, "Fetches of an issuer's key set, by how they ended");
     describe_gauge!(KEYS, "Usable keys of an issuer's last good key set");
@@ -37,18 +47,19 @@ pub(super) fn describe() {
 /// Records the end of a fetch that began at `started_at`.
 pub(super) fn fetched(issuer: &IssuerUrl, outcome: Outcome, started_at: Timestamp) {
     let label = || issuer.as_str().to_owned();
-    let code = match outcome {
-        Outcome::Changed { .. } => "changed",
-        Outcome::NotModified => "not_modified",
-        Outcome::Failed(kind) => kind.code(),
-    };
-    counter!(FETCHES, "issuer" => label(), "outcome" => code).increment(1);
+    counter!(FETCHES, "issuer" => label(), "outcome" => outcome.code()).increment(1);
     if let Outcome::Changed { keys } = outcome {
         gauge!(KEYS, "issuer" => label()).set(u32::try_from(keys).map_or(f64::INFINITY, f64::from));
     }
     if !matches!(outcome, Outcome::Failed(_)) {
         gauge!(LAST_SUCCESS, "issuer" => label()).set(seconds(started_at));
     }
+}
+
+/// Records the end of a fetch for one of a resolver's issuers: how many there are is for
+/// its clients to decide, so all have one label, and no gauge, which would be the last one's.
+pub(super) fn fetched_for_resolver(label: &str, outcome: Outcome) {
+    counter!(FETCHES, "issuer" => label.to_owned(), "outcome" => outcome.code()).increment(1);
 }
 
 #[expect(clippy::cast_precision_loss, reason = "exact to the millisecond for 285 000 years")]

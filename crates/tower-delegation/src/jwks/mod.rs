@@ -24,10 +24,13 @@
 //! | `tower_delegation_jwks_keys` | gauge: usable keys of the last good set | `issuer` |
 //! | `tower_delegation_jwks_last_success_timestamp_seconds` | gauge: when the set was last brought or confirmed, in seconds since 1970 | `issuer` |
 //!
-//! `issuer` is the identifier from the configuration. Nothing that a request or
-//! a document says becomes a label. Keys that are part of the configuration are
+//! `issuer` is the identifier from the configuration, or `resolver:1`, `resolver:2`
+//! and so on for all issuers of the first, the second
+//! [`IssuerResolver`](crate::issuer::IssuerResolver): these have the counter only.
+//! Nothing that a request or a document says becomes a label. Keys that are part of the configuration are
 //! never fetched and have no metrics. Alert on the age, `time() - …_seconds`,
-//! well before 24 hours. `Authenticator::status` tells the same to a readiness probe.
+//! well before 24 hours. `Authenticator::status` has the same for each issuer, resolved
+//! ones included.
 //!
 //! # Example
 //! See [`KeySet`] for verifying without the layer, [`KeySource`] for keys from

@@ -237,6 +237,12 @@ impl DelegationLayerBuilder {
         self.map(|authenticator| authenticator.leeway(leeway))
     }
 
+    /// Refuses tokens of any issuer that were issued to live longer (`exp` minus
+    /// `iat`). See [`AuthenticatorBuilder::max_token_lifetime`].
+    pub fn max_token_lifetime(self, lifetime: Duration) -> Self {
+        self.map(|authenticator| authenticator.max_token_lifetime(lifetime))
+    }
+
     /// How many actors one chain may have; longer ones are refused, not cut.
     /// Default 8, from 1 to 64.
     pub fn max_actors(self, max_actors: usize) -> Self {

@@ -119,14 +119,14 @@ impl Entry {
     pub(super) fn key_is_published(&self) -> bool {
         let keys = self.policy.keys();
         let Some(current) = keys.current_epoch() else { return false };
-        if current == self.epoch.load(Ordering::Relaxed) {
-            return true;
-        }
-        let published = keys.is_current(&self.key);
-        if published {
+        if current != self.epoch.load(Ordering::Relaxed) {
+            if !keys.is_current(&self.key) {
+                return false;
+            }
             self.epoch.store(current, Ordering::Relaxed);
         }
-        published
+        keys.mark_used();
+        true
     }
 }
 

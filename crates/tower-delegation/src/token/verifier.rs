@@ -48,7 +48,7 @@ pub(crate) enum Verification {
     Done(Result<VerifiedToken, DenialReason>),
     /// To the issuer's keys, which have to be fetched first. Await the key and
     /// call [`Verifier::verify_with`].
-    NeedsKey(PendingKey),
+    NeedsKey(PendingKey, Arc<IssuerPolicy>),
 }
 
 impl Verifier {
@@ -64,9 +64,8 @@ impl Verifier {
         Self { issuers, clock, leeway, max_actors, verified: TextCache::new(cache) }
     }
 
-    /// The configured ones.
-    pub(crate) fn issuers(&self) -> impl Iterator<Item = &Arc<IssuerPolicy>> {
-        self.issuers.configured()
+    pub(crate) fn issuers(&self) -> &Issuers {
+        &self.issuers
     }
 
     pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
@@ -77,7 +76,7 @@ impl Verifier {
     pub(crate) fn verify(&self, credential: Credential<'_>) -> Verification {
         let hash = self.verified.hash(credential.as_bytes());
         if let Some(entry) = self.verified.get(hash) {
-            if entry.key_is_published() {
+            if self.issuers.are_in_force(&entry.policy) && entry.key_is_published() {
                 return Verification::Done(self.recheck(hash, &entry));
             }
             self.verified.remove(hash);
@@ -114,19 +113,28 @@ impl Verifier {
                 }
                 Verification::Done(Ok(verified))
             }
-            Resolution::Pending(key) => Verification::NeedsKey(key),
+            Resolution::Pending(key) => Verification::NeedsKey(key, policy.to_arc()),
         })
     }
 
-    /// Verifies the same text again, now that its key is there. The token enters
-    /// the cache when it is seen the next time.
+    /// Verifies the same text again, now that its key under `former` is there. The
+    /// token enters the cache when it is seen the next time.
     pub(crate) fn verify_with(
         &self,
         credential: Credential<'_>,
         key: &VerifyingKey,
+        former: &Arc<IssuerPolicy>,
     ) -> Result<VerifiedToken, DenialReason> {
         let (token, payload) = read(credential)?;
         let (claims, policy) = self.admit(&token, &payload)?;
+        if !policy.is(former) {
+            // The terms have changed while the key was waited for, and it may be no key of
+            // the issuer any more. If the new ones have to be waited for too, the client asks again.
+            return match self.verify(credential) {
+                Verification::Done(result) => result,
+                Verification::NeedsKey(..) => Err(DenialReason::KeysUnavailable),
+            };
+        }
         self.finish(&token, key, claims, &policy, self.clock.now())
     }
 
@@ -189,6 +197,9 @@ impl Verifier {
         };
         let verified = claims.into_verified(&terms, token.signing_input())?;
         verified.check_times(now, self.leeway, policy)?;
+        policy.keys().mark_used();
+        let facts = verified.facts();
+        policy.note_lifetime(facts.expires_at.saturating_since(facts.issued_at));
         #[cfg(feature = "metrics")]
         super::metrics::verified();
         Ok(verified)

@@ -146,6 +146,7 @@ impl KeyCache {
                 state.failures = 0;
                 state.last_error = None;
                 state.absent.forget_all();
+                self.wake();
                 self.snapshot.store(Some(Arc::new(snapshot)));
                 let lifetime = max_age.unwrap_or(DEFAULT_LIFETIME).clamp(MIN_LIFETIME, MAX_LIFETIME);
                 let due = started_at.saturating_add(lifetime / 5 * 4);
@@ -220,14 +221,21 @@ impl KeyCache {
             }
         };
         let elapsed = self.clock.monotonic().saturating_sub(started_at);
-        metrics::fetched(&self.issuer, outcome, self.clock.now().saturating_sub(elapsed));
+        let began = self.clock.now().saturating_sub(elapsed);
+        match &self.rest {
+            Some(rest) => metrics::fetched_for_resolver(rest.label(), outcome),
+            None => metrics::fetched(&self.issuer, outcome, began),
+        }
     }
 
     fn next_step(self: &Arc<Self>) -> Option<KeeperStep> {
         let now = self.clock.monotonic();
-        let state = self.lock();
+        let mut state = self.lock();
         if let Some(flight) = &state.flight {
             return Some(KeeperStep::Await(flight.progress.clone()));
+        }
+        if self.is_due(now) && self.falls_asleep(&mut state, now) {
+            return None;
         }
         if self.is_due(now) {
             // The error is for a cache without source or runtime: it needs no keeper.
@@ -306,6 +314,6 @@ fn causes(error: &KeySourceError) -> String {
     texts.join(": ").chars().take(MAX_CAUSE_LEN).collect()
 }
 
-fn millis(time: Duration) -> u64 {
+pub(super) fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(NOT_DUE)
 }

@@ -550,6 +550,7 @@ async fn status_tells_how_it_goes() {
     fixture.advance(5).await;
     let warm = KeyStatus {
         issuer: "https://idp.example.com".into(),
+        is_resolved: false,
         has_keys: true,
         key_count: 2,
         skipped_count: 1,

@@ -1,0 +1,268 @@
+//! Where the policy of a token's issuer is found: among those configured, or by
+//! asking the resolvers, whose answers count for a while.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    ops::Deref,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use moka::{
+    Entry,
+    ops::compute::{CompResult, Op},
+    policy::EvictionPolicy,
+    sync::Cache,
+};
+
+use super::{
+    BuildContext, IssuerPolicy, IssuerResolver, TrustedIssuer,
+    policy::Origin,
+    tenure::{Asked, Tenure},
+};
+use crate::{clock::Clock, names::IssuerUrl};
+
+/// How often a resolver's bad answers are logged as a warning: clients cause them.
+const WARNING_INTERVAL: Duration = Duration::from_secs(60);
+
+/// All issuers of one layer.
+#[derive(Debug)]
+pub(crate) struct Issuers {
+    configured: HashMap<IssuerUrl, Arc<IssuerPolicy>>,
+    resolvers: Box<[Resolved]>,
+    clock: Arc<dyn Clock>,
+    context: Mutex<BuildContext>,
+}
+
+impl Issuers {
+    /// Asks `resolvers`, in this order, for the issuers that are not configured.
+    pub(crate) fn new(
+        configured: HashMap<IssuerUrl, Arc<IssuerPolicy>>,
+        resolvers: impl IntoIterator<Item = Arc<dyn IssuerResolver>>,
+        context: BuildContext,
+    ) -> Self {
+        let resolvers = (1..).zip(resolvers).map(|(number, resolver)| Resolved::new(number, resolver));
+        let clock = Arc::clone(context.clock());
+        Self { configured, resolvers: resolvers.collect(), clock, context: Mutex::new(context) }
+    }
+
+    /// The policy of this very issuer. For a configured one this takes no lock
+    /// and allocates nothing.
+    pub(crate) fn get(&self, issuer: &str) -> Option<PolicyRef<'_>> {
+        match self.configured.get(issuer) {
+            Some(policy) => Some(PolicyRef::Configured(policy)),
+            None => self.resolve(issuer).map(PolicyRef::Resolved),
+        }
+    }
+
+    /// Whether the terms under which a token was verified are still those of its
+    /// issuer. Asks the resolver where its answer counts no longer.
+    pub(crate) fn are_in_force(&self, policy: &Arc<IssuerPolicy>) -> bool {
+        policy.tenure().is_none_or(|tenure| {
+            tenure.holds(&*self.clock)
+                || self.resolve(policy.issuer().as_str()).is_some_and(|current| Arc::ptr_eq(&current, policy))
+        })
+    }
+
+    /// Those of the configuration.
+    pub(crate) fn configured(&self) -> impl Iterator<Item = &Arc<IssuerPolicy>> {
+        self.configured.values()
+    }
+
+    /// Those of resolvers that are held now.
+    pub(crate) fn resolved(&self) -> impl Iterator<Item = Arc<IssuerPolicy>> {
+        self.resolvers.iter().flat_map(|resolver| resolver.held.iter().map(|(_, held)| held.policy.clone()))
+    }
+
+    fn resolve(&self, issuer: &str) -> Option<Arc<IssuerPolicy>> {
+        let held = self.resolvers.iter().find_map(|resolver| resolver.held_for(issuer, &*self.clock));
+        held.or_else(|| self.ask(issuer))
+    }
+
+    fn ask(&self, issuer: &str) -> Option<Arc<IssuerPolicy>> {
+        let mut asked = Vec::with_capacity(self.resolvers.len());
+        let mut resolvers = self.resolvers.iter();
+        let found = resolvers.by_ref().find_map(|resolver| {
+            asked.push(Asked::now(&resolver.resolver, &*self.clock));
+            resolver.ask(issuer, &asked, self)
+        })?;
+        // What a later resolver said before counts no longer.
+        resolvers.for_each(|later| later.drop(issuer));
+        Some(found)
+    }
+}
+
+/// The policy of one token's issuer. A resolved one stays whole in here, though
+/// it may be dropped from those held meanwhile.
+#[derive(Debug)]
+pub(crate) enum PolicyRef<'a> {
+    Configured(&'a Arc<IssuerPolicy>),
+    Resolved(Arc<IssuerPolicy>),
+}
+
+impl PolicyRef<'_> {
+    pub(crate) fn to_arc(&self) -> Arc<IssuerPolicy> {
+        Arc::clone(self.as_arc())
+    }
+
+    fn as_arc(&self) -> &Arc<IssuerPolicy> {
+        match self {
+            Self::Configured(policy) => policy,
+            Self::Resolved(policy) => policy,
+        }
+    }
+
+    /// Whether this is the policy that was found before.
+    pub(crate) fn is(&self, former: &Arc<IssuerPolicy>) -> bool {
+        Arc::ptr_eq(self.as_arc(), former)
+    }
+}
+
+impl Deref for PolicyRef<'_> {
+    type Target = IssuerPolicy;
+
+    fn deref(&self) -> &IssuerPolicy {
+        self.as_arc()
+    }
+}
+
+/// A resolver, and the issuers that it knew when it was asked last.
+struct Resolved {
+    resolver: Arc<dyn IssuerResolver>,
+    held: Cache<IssuerUrl, Arc<Held>>,
+    /// What metrics call its issuers.
+    label: Arc<str>,
+    /// When the last warning was logged, in monotonic milliseconds.
+    warned_at: AtomicU64,
+}
+
+/// What a resolver said of one issuer, and what was made of it.
+struct Held {
+    terms: TrustedIssuer,
+    policy: Arc<IssuerPolicy>,
+}
+
+impl Held {
+    fn holds(&self, clock: &dyn Clock) -> bool {
+        self.policy.tenure().is_some_and(|tenure| tenure.holds(clock))
+    }
+}
+
+impl Resolved {
+    fn new(number: usize, resolver: Arc<dyn IssuerResolver>) -> Self {
+        let held = Cache::builder()
+            .max_capacity(resolver.max_issuers().max(1))
+            .eviction_policy(EvictionPolicy::lru())
+            .build();
+        let label = format!("resolver:{number}").into();
+        Self { resolver, held, label, warned_at: AtomicU64::new(NEVER) }
+    }
+
+    fn held_for(&self, issuer: &str, clock: &dyn Clock) -> Option<Arc<IssuerPolicy>> {
+        let held = self.held.get(issuer)?;
+        held.holds(clock).then(|| Arc::clone(&held.policy))
+    }
+
+    /// Asks the resolver, unless another request has done so meanwhile. `asked` ends
+    /// with this resolver.
+    fn ask(&self, issuer: &str, asked: &[Asked], issuers: &Issuers) -> Option<Arc<IssuerPolicy>> {
+        // Serialized for each issuer. What is not known is not held: junk takes no room.
+        let outcome = self.held.entry(issuer.into()).and_compute_with(|entry| {
+            let former = entry.map(Entry::into_value);
+            if former.as_deref().is_some_and(|former| former.holds(&*issuers.clock)) {
+                return Op::Nop;
+            }
+            let answer = self.resolver.resolve(issuer);
+            if let (Some(terms), Some(former)) = (&answer, &former)
+                && *terms == former.terms
+                && let Some(tenure) = former.policy.tenure()
+            {
+                tenure.renew(asked);
+                return Op::Nop;
+            }
+            let held = answer.and_then(|terms| self.build(issuer, terms, former.as_deref(), asked, issuers));
+            if let Some(former) = &former
+                && held.as_ref().is_none_or(|held| !Arc::ptr_eq(held.policy.keys(), former.policy.keys()))
+            {
+                former.policy.keys().retire();
+            }
+            match held {
+                Some(held) => Op::Put(Arc::new(held)),
+                None if former.is_some() => Op::Remove,
+                None => Op::Nop,
+            }
+        });
+        match outcome {
+            CompResult::Inserted(entry) | CompResult::ReplacedWith(entry) | CompResult::Unchanged(entry) => {
+                Some(Arc::clone(&entry.value().policy))
+            }
+            CompResult::Removed(_) | CompResult::StillNone(_) => None,
+        }
+    }
+
+    fn build(
+        &self,
+        issuer: &str,
+        terms: TrustedIssuer,
+        former: Option<&Held>,
+        asked: &[Asked],
+        issuers: &Issuers,
+    ) -> Option<Held> {
+        if terms.issuer != *issuer {
+            // The identifier that was asked for is a stranger's text: it is not logged.
+            self.warn(&*issuers.clock, "a resolver answers with another issuer", &terms.issuer);
+            return None;
+        }
+        let origin = Origin::Resolver {
+            tenure: Tenure::new(asked),
+            label: Arc::clone(&self.label),
+            former: former.map(|former| (&*former.policy, terms.has_keys_of(&former.terms))),
+        };
+        // Nothing under this lock waits, and building leaves no half-made state.
+        let mut context = issuers.context.lock().unwrap_or_else(PoisonError::into_inner);
+        match terms.clone().build_from(origin, &mut context) {
+            Ok(policy) => Some(Held { terms, policy: Arc::new(policy) }),
+            Err(error) => {
+                self.warn(&*issuers.clock, "a resolver's issuer does not build", &error);
+                None
+            }
+        }
+    }
+
+    fn warn(&self, clock: &dyn Clock, what: &str, problem: &dyn fmt::Display) {
+        let now = u64::try_from(clock.monotonic().as_millis()).unwrap_or(NEVER);
+        let last = self.warned_at.load(Ordering::Relaxed);
+        let is_due = last == NEVER || u128::from(now.saturating_sub(last)) >= WARNING_INTERVAL.as_millis();
+        if is_due {
+            self.warned_at.store(now, Ordering::Relaxed);
+            tracing::warn!(%problem, "{what}");
+        } else {
+            tracing::debug!(%problem, "{what}");
+        }
+    }
+
+    fn drop(&self, issuer: &str) {
+        if let Some(held) = self.held.remove(issuer) {
+            held.policy.keys().retire();
+        }
+    }
+}
+
+/// No warning yet.
+const NEVER: u64 = u64::MAX;
+
+impl fmt::Debug for Resolved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Resolved")
+            .field("resolver", &self.resolver)
+            .field("held", &self.held.entry_count())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

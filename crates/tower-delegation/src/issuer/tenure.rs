@@ -1,0 +1,91 @@
+//! How long a resolver's answer counts.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use super::IssuerResolver;
+use crate::clock::Clock;
+
+/// How long an answer counts where the resolver has no generation.
+const ANSWER_LIFETIME: Duration = Duration::from_secs(1);
+
+/// Stands for a resolver without a generation.
+const NO_GENERATION: u64 = u64::MAX;
+
+/// That a resolver was asked, and when. Made before it is asked, so that what changes
+/// meanwhile is noticed at the next look.
+#[derive(Clone, Debug)]
+pub(super) struct Asked {
+    resolver: Arc<dyn IssuerResolver>,
+    generation: u64,
+    at: u64,
+}
+
+/// The answers that the terms of a resolved issuer rest on: that of the resolver which
+/// knows it, and those of the resolvers before it, which did not.
+pub(super) struct Tenure(Box<[Answer]>);
+
+struct Answer {
+    resolver: Arc<dyn IssuerResolver>,
+    generation: AtomicU64,
+    /// In monotonic milliseconds.
+    asked_at: AtomicU64,
+}
+
+impl Asked {
+    pub(super) fn now(resolver: &Arc<dyn IssuerResolver>, clock: &dyn Clock) -> Self {
+        Self {
+            generation: resolver.generation().unwrap_or(NO_GENERATION),
+            at: millis(clock.monotonic()),
+            resolver: Arc::clone(resolver),
+        }
+    }
+}
+
+impl Tenure {
+    pub(super) fn new(asked: &[Asked]) -> Self {
+        let answers = asked.iter().map(|asked| Answer {
+            resolver: Arc::clone(&asked.resolver),
+            generation: AtomicU64::new(asked.generation),
+            asked_at: AtomicU64::new(asked.at),
+        });
+        Self(answers.collect())
+    }
+
+    /// The same resolvers were asked again, and the answers are the same.
+    pub(super) fn renew(&self, asked: &[Asked]) {
+        for (answer, asked) in self.0.iter().zip(asked) {
+            answer.generation.store(asked.generation, Ordering::Relaxed);
+            answer.asked_at.store(asked.at, Ordering::Relaxed);
+        }
+    }
+
+    /// Do all answers still count? On the path of every request: one comparison where
+    /// the resolver has a generation, one look at the clock where it has none.
+    pub(super) fn holds(&self, clock: &dyn Clock) -> bool {
+        self.0.iter().all(|answer| match answer.resolver.generation() {
+            Some(NO_GENERATION) => false,
+            Some(generation) => generation == answer.generation.load(Ordering::Relaxed),
+            None => {
+                let age = millis(clock.monotonic()).saturating_sub(answer.asked_at.load(Ordering::Relaxed));
+                age < millis(ANSWER_LIFETIME)
+            }
+        })
+    }
+}
+
+impl fmt::Debug for Tenure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|answer| &answer.resolver)).finish()
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
