@@ -19,7 +19,7 @@ use tracing_subscriber::{
 type Events = Arc<Mutex<Vec<AuditEvent>>>;
 
 thread_local! {
-    static LISTENING: RefCell<Option<Events>> = const { RefCell::new(None) };
+    static LISTENING: RefCell<Option<(&'static str, Events)>> = const { RefCell::new(None) };
 }
 
 /// The audit events of this thread while it is held: use it in a
@@ -40,9 +40,16 @@ impl AuditLog {
     /// Starts to listen on this thread.
     #[must_use]
     pub fn listen() -> Self {
+        Self::listen_to(tower_delegation::audit::TARGET)
+    }
+
+    /// Starts to listen to another target on this thread: what a module of the
+    /// library logs.
+    #[must_use]
+    pub fn listen_to(target: &'static str) -> Self {
         install();
         let events = Events::default();
-        LISTENING.set(Some(Arc::clone(&events)));
+        LISTENING.set(Some((target, Arc::clone(&events))));
         Self(events)
     }
 
@@ -91,13 +98,13 @@ struct Ear;
 
 impl<S: Subscriber> Layer<S> for Ear {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        if event.metadata().target() != tower_delegation::audit::TARGET {
-            return;
-        }
-        let mut heard = AuditEvent { level: *event.metadata().level(), fields: BTreeMap::new() };
-        event.record(&mut heard);
-        LISTENING.with_borrow(|events| {
-            if let Some(events) = events {
+        let metadata = event.metadata();
+        LISTENING.with_borrow(|listening| {
+            if let Some((target, events)) = listening
+                && metadata.target() == *target
+            {
+                let mut heard = AuditEvent { level: *metadata.level(), fields: BTreeMap::new() };
+                event.record(&mut heard);
                 events.lock().unwrap().push(heard);
             }
         });

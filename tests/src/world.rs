@@ -7,7 +7,9 @@ use tower_delegation::{
     ClientIdentity, DelegationContext, DelegationLayer, TrustedIssuer, layer::DelegationLayerBuilder,
 };
 use tower_delegation_rustls::{Pem, TlsConfig, TlsConfigBuilder, TlsListener, into_make_service_with_peer};
-use tower_delegation_testing::{MockIdp, MtlsClient, TestClock, TestIdentity, TestPki, TokenBuilder};
+use tower_delegation_testing::{
+    MockIdp, MtlsClient, TestClock, TestIdentity, TestPki, TokenBuilder, USER_CLAIM,
+};
 
 use crate::{AUDIENCE, Answer, Served};
 
@@ -31,10 +33,11 @@ impl World {
         Self { clock, idp, pki: TestPki::new() }
     }
 
-    /// The usual trust: the provider's metadata, this service's audience.
+    /// The usual trust: the provider's metadata, this service's audience, and
+    /// the provider's mark of users.
     #[must_use]
     pub fn issuer(&self) -> TrustedIssuer {
-        TrustedIssuer::discover(self.idp.issuer()).unwrap().audience(AUDIENCE)
+        TrustedIssuer::discover(self.idp.issuer()).unwrap().audience(AUDIENCE).add_user_claim(USER_CLAIM)
     }
 
     /// A layer that trusts the provider.
@@ -63,10 +66,11 @@ impl World {
         whoami().layer(self.layer().client_identity(ClientIdentity::from_tls()).build().unwrap())
     }
 
-    /// A good token: alice, through shop-web, may read orders.
+    /// A good token: alice, who is proved to be a user, through shop-web, may
+    /// read orders.
     #[must_use]
     pub fn token(&self) -> TokenBuilder {
-        self.idp.token().subject("alice").client("shop-web").scopes(["orders:read"])
+        self.idp.token().user("alice").client("shop-web").scopes(["orders:read"])
     }
 
     /// A client for [`Site`] that presents `identity`, if there is one.

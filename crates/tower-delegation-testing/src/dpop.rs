@@ -23,7 +23,7 @@ use crate::{
 ///
 /// let idp = MockIdp::start().await;
 /// let key = DpopKey::generate();
-/// let token = idp.token().subject("alice").bound_to_key(&key).sign();
+/// let token = idp.token().user("alice").bound_to_key(&key).sign();
 /// let proof = key.proof("GET", "https://api.example.com/orders").for_token(&token).sign();
 /// // Authorization: DPoP {token}
 /// // DPoP: {proof}

@@ -21,7 +21,7 @@
 //!         .await;
 //!
 //!     // Tokens for the requests of a test: a good one, an expired one, a forged one.
-//!     let good = idp.token().subject("alice").client("shop-web").scopes(["orders:read"]).sign();
+//!     let good = idp.token().user("alice").client("shop-web").scopes(["orders:read"]).sign();
 //!     let short = idp.token().expires_in(Duration::from_secs(10)).sign();
 //!     let forged = idp.token().scopes(["orders:read"]).sign_with_other_key().sign();
 //!     clock.advance(Duration::from_secs(11)); // `short` has expired
@@ -102,7 +102,7 @@ pub use self::{
     idp::{DEFAULT_AUDIENCE, Endpoint, Hold, MockIdp, MockIdpBuilder, MockIssuer},
     keys::ALGORITHMS,
     replay_store::check_replay_store,
-    token::{DEFAULT_CLIENT, DEFAULT_SUBJECT, TokenBuilder},
+    token::{DEFAULT_CLIENT, DEFAULT_SUBJECT, TokenBuilder, USER_CLAIM},
 };
 #[cfg(feature = "tls")]
 pub use self::{

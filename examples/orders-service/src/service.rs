@@ -174,7 +174,9 @@ fn delegation(
     revocations: InMemoryRevocations,
     resource: ProtectedResource,
 ) -> anyhow::Result<DelegationLayer> {
-    let issuer = TrustedIssuer::discover(&settings.issuer)?.audience(settings.audience.as_str());
+    let issuer = TrustedIssuer::discover(&settings.issuer)?
+        .audience(settings.audience.as_str())
+        .add_user_claim(settings.user_claim.as_str());
     let delegation = DelegationLayer::builder()
         .issuer(issuer)
         .leeway(settings.clock_leeway())

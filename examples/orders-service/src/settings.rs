@@ -20,6 +20,7 @@ const ENVIRONMENT: &str = "ORDERS__";
 pub struct Settings {
     pub(crate) audience: String,
     pub(crate) issuer: String,
+    pub(crate) user_claim: String,
     pub(crate) clock_leeway_seconds: u64,
     pub(crate) applications: RelativePathBuf,
     pub(crate) routes: RelativePathBuf,

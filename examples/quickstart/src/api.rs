@@ -13,6 +13,10 @@ use tower_delegation::{
 /// The identifier of this API: the `aud` of every token that it accepts.
 pub(crate) const AUDIENCE: &str = "https://orders.example.com";
 
+/// What only the tokens of users have at this issuer. Without it, no one is
+/// taken for a user, and rules about users are not met.
+const USER_CLAIM: &str = "user_id";
+
 /// The registry. A service would name its file: `Applications::from_toml_file`.
 pub(crate) fn applications(issuer: &str) -> Result<Applications, ConfigError> {
     Applications::from_toml(&include_str!("../applications.toml").replace("https://idp.example.com", issuer))
@@ -21,7 +25,7 @@ pub(crate) fn applications(issuer: &str) -> Result<Applications, ConfigError> {
 /// The router, wrapped.
 pub(crate) fn router(issuer: &str) -> Result<Router, ConfigError> {
     let delegation = DelegationLayer::builder()
-        .issuer(TrustedIssuer::discover(issuer)?.audience(AUDIENCE))
+        .issuer(TrustedIssuer::discover(issuer)?.audience(AUDIENCE).add_user_claim(USER_CLAIM))
         .client_identity(ClientIdentity::from_tls())
         .applications(applications(issuer)?)
         .realm("orders")

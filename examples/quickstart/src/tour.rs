@@ -48,7 +48,7 @@ pub(crate) async fn calls(
     workloads: &Workloads,
 ) -> Result<Vec<Call>, Box<dyn std::error::Error>> {
     let now = SystemClock::new().now();
-    let alice = || idp.token().subject("alice").client("shop-web").audience(AUDIENCE);
+    let alice = || idp.token().user("alice").client("shop-web").audience(AUDIENCE);
     let reader = || alice().scopes(["orders:read"]);
     let refunder = || alice().scopes(["orders:read", "orders:refund"]);
     let agent = || alice().scopes(["orders:draft", "orders:refund"]).actor("copilot");
@@ -281,7 +281,7 @@ pub(crate) async fn calls(
 /// Alice's own token, which the copilot trades for a narrower one.
 fn agent_subject(idp: &MockIdp) -> String {
     idp.token()
-        .subject("alice")
+        .user("alice")
         .client("shop-web")
         .audience(AUDIENCE)
         .scopes(["orders:read", "orders:draft"])

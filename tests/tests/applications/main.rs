@@ -27,7 +27,9 @@ use tower_delegation::{
     requires_scope,
 };
 use tower_delegation_rustls::{Pem, TlsConfig, TlsConfigBuilder, TlsListener, into_make_service_with_peer};
-use tower_delegation_testing::{MockIdp, MtlsClient, TestClock, TestIdentity, TestPki, TokenBuilder};
+use tower_delegation_testing::{
+    MockIdp, MtlsClient, TestClock, TestIdentity, TestPki, TokenBuilder, USER_CLAIM,
+};
 
 /// A provider, a PKI, and the clock that all share.
 struct World {
@@ -45,7 +47,8 @@ impl World {
 
     fn layer(&self) -> DelegationLayerBuilder {
         let mapping = ClaimMapping::rfc9068().tenant("tenant");
-        let issuer = TrustedIssuer::discover(self.idp.issuer()).unwrap().audience(AUDIENCE);
+        let issuer =
+            TrustedIssuer::discover(self.idp.issuer()).unwrap().audience(AUDIENCE).add_user_claim(USER_CLAIM);
         DelegationLayer::builder().issuer(issuer.claim_mapping(mapping)).clock(self.clock.clone())
     }
 
@@ -80,7 +83,7 @@ impl World {
 
     /// A token of this client, for a user who reads orders.
     fn token(&self, client: &str) -> TokenBuilder {
-        self.idp.token().subject("alice").client(client).scopes(["orders:read"])
+        self.idp.token().user("alice").client(client).scopes(["orders:read"])
     }
 
     /// A client with the certificate of this application's workload.
@@ -221,11 +224,12 @@ async fn the_right_application_from_its_own_workload_and_nothing_else() {
 async fn a_client_is_that_of_its_issuer() {
     let world = World::new().await;
     let other = world.idp.issuer_at("/other");
-    let issuer = TrustedIssuer::discover(other.issuer()).unwrap().audience(AUDIENCE);
+    let issuer =
+        TrustedIssuer::discover(other.issuer()).unwrap().audience(AUDIENCE).add_user_claim(USER_CLAIM);
     let layer = world.layer().issuer(issuer).client_identity(ClientIdentity::from_tls());
     let layer = layer.applications(registry([world.application("web")])).build().unwrap();
     let site = Site::start(world.server(), router().layer(layer)).await;
-    let theirs = other.token().subject("alice").client("web").audience(AUDIENCE).sign();
+    let theirs = other.token().user("alice").client("web").audience(AUDIENCE).sign();
     site.expect("theirs", &world.client("web"), &theirs, Err(R::ClientUnregistered)).await;
     site.expect("ours", &world.client("web"), &world.token("web").sign(), Ok(())).await;
 }
@@ -414,7 +418,7 @@ async fn whom_it_may_act_for() {
         site.expect(client, &caller, &world.token(client).subject(client).sign(), for_itself).await;
     }
 
-    // Nobody knows what the subject is: that is no user, and no service either.
+    // What the subject is, is not known: that is no user, and no service either.
     let kinds = ClaimMapping::rfc9068().subject_kinds([(ClaimTest::present("employee"), SubjectKind::User)]);
     let issuer = TrustedIssuer::discover(world.idp.issuer()).unwrap().audience(AUDIENCE);
     let layer = DelegationLayer::builder().issuer(issuer.claim_mapping(kinds)).clock(world.clock.clone());
@@ -442,7 +446,8 @@ async fn a_sender_constraint_where_the_application_must_have_one() {
 async fn a_token_of_no_client_is_of_no_application() {
     let world = World::new().await;
     let mapping = ClaimMapping::rfc9068().allow_absent_client();
-    let issuer = TrustedIssuer::discover(world.idp.issuer()).unwrap().audience(AUDIENCE);
+    let issuer =
+        TrustedIssuer::discover(world.idp.issuer()).unwrap().audience(AUDIENCE).add_user_claim(USER_CLAIM);
     let layer = DelegationLayer::builder().issuer(issuer.claim_mapping(mapping)).clock(world.clock.clone());
     let site = world.serve_layer(layer.applications(registry([world.application("web")]))).await;
     for (name, token) in [

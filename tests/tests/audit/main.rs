@@ -33,7 +33,7 @@ use tower_delegation::{
     layer::DelegationLayerBuilder,
     requires, requires_scope,
 };
-use tower_delegation_testing::{MockIdp, TestClock, TokenBuilder};
+use tower_delegation_testing::{MockIdp, TestClock, TokenBuilder, USER_CLAIM};
 
 /// A provider, and a clock that it shares with the service.
 struct World {
@@ -51,7 +51,7 @@ impl World {
     fn layer(&self) -> DelegationLayerBuilder {
         let mapping = ClaimMapping::rfc9068().tenant("tenant");
         let issuer = TrustedIssuer::discover(self.idp.issuer()).unwrap();
-        let issuer = issuer.audience(AUDIENCE).claim_mapping(mapping);
+        let issuer = issuer.audience(AUDIENCE).claim_mapping(mapping).add_user_claim(USER_CLAIM);
         DelegationLayer::builder().issuer(issuer).clock(self.clock.clone())
     }
 
@@ -65,7 +65,7 @@ impl World {
 
     /// A good token: alice, through shop-web, may read orders.
     fn token(&self) -> TokenBuilder {
-        self.idp.token().subject("alice").client("shop-web").scopes(["orders:read"])
+        self.idp.token().user("alice").client("shop-web").scopes(["orders:read"])
     }
 }
 

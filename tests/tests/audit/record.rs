@@ -243,7 +243,7 @@ async fn a_good_token_that_is_refused_names_its_user() {
     layer.warm_up().await.unwrap();
     let token = || world.token().actor("copilot").earlier_actor("planner");
     for (name, token, subject, client, reason) in [
-        ("revoked", world.token().subject("mallory"), "mallory", "shop-web", "subject_revoked"),
+        ("revoked", world.token().user("mallory"), "mallory", "shop-web", "subject_revoked"),
         ("no such client", world.token().client("newsletter"), "alice", "newsletter", "client_unregistered"),
         ("no such actor", token(), "alice", "shop-web", "actor_unregistered"),
         (

@@ -100,7 +100,7 @@ async fn each_key_refuses_and_all_together_let_in() {
         ("deny_actor", Box::new(|t| t.claim("act", json!({ "sub": "bot" }))), 403),
         ("claim_equals", Box::new(|t| t.without("plan")), 403),
         ("claim_matches_path", Box::new(|t| t.claim("account", "8")), 403),
-        ("subject_matches_path", Box::new(|t| t.subject("bob")), 403),
+        ("subject_matches_path", Box::new(|t| t.user("bob")), 403),
         ("purpose", Box::new(|t| t.claim("purpose", "billing")), 403),
         ("role", Box::new(|t| t.claim("roles", json!(["nurse"]))), 403),
         ("any_role", Box::new(|t| t.claim("roles", json!(["clinician"]))), 403),

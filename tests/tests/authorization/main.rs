@@ -24,7 +24,7 @@ use tower_delegation::{
     DelegationLayer, DenialReason as R, RequireLayer, Requirement, TrustedIssuer, issuer::ClaimMapping,
     layer::DelegationLayerBuilder, reason::RejectionKind,
 };
-use tower_delegation_testing::{MockIdp, TestClock, TokenBuilder};
+use tower_delegation_testing::{MockIdp, TestClock, TokenBuilder, USER_CLAIM};
 
 /// Where requests go unless a row says otherwise: tenant, then account.
 const PATH: &str = "/acme/accounts/alice";
@@ -54,13 +54,14 @@ impl World {
             .add_permissions("permissions")
             .add_groups("groups")
             .groups_elsewhere("has_groups");
-        let issuer = TrustedIssuer::discover(self.idp.issuer()).unwrap().audience(AUDIENCE);
+        let issuer =
+            TrustedIssuer::discover(self.idp.issuer()).unwrap().audience(AUDIENCE).add_user_claim(USER_CLAIM);
         DelegationLayer::builder().issuer(issuer.claim_mapping(mapping)).clock(self.clock.clone())
     }
 
     /// A good token: alice of acme, through shop-web, may read orders.
     fn token(&self) -> TokenBuilder {
-        let token = self.idp.token().subject("alice").client("shop-web").scopes(["orders:read"]);
+        let token = self.idp.token().user("alice").client("shop-web").scopes(["orders:read"]);
         token.claim("tenant", "acme").expires_in(Duration::from_secs(3600))
     }
 

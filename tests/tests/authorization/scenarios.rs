@@ -92,7 +92,7 @@ async fn a_support_portal_shows_ones_own_account() {
                 Some(R::ScopeMissing),
             ),
             ("one's own", Method::GET, "/accounts/alice", customer(), None),
-            ("another's own", Method::GET, "/accounts/bob", customer().subject("bob"), None),
+            ("another's own", Method::GET, "/accounts/bob", customer().user("bob"), None),
         ],
     )
     .await;

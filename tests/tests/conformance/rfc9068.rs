@@ -5,7 +5,7 @@ use tower_delegation::{
     DenialReason as R, Requirement, SubjectKind, TrustedIssuer, context::RequestFacts, error::ConfigError,
     issuer::KindCheck, jwks::SignatureAlgorithm as A,
 };
-use tower_delegation_testing::Algorithm;
+use tower_delegation_testing::{Algorithm, USER_CLAIM};
 
 use crate::site::{AUDIENCE, NOW, Site};
 
@@ -161,9 +161,21 @@ async fn r9068_2_2_2_1_a_token_of_a_client_itself_has_no_user() {
     // An actor makes no user of a service.
     let acted = site.idp.token().subject("batch").client("batch").actor("alice").sign();
     assert!(!site.verify(&acted).await.unwrap().is_on_behalf_of_user());
-    let user = site.verify(&site.idp.token().subject("alice").client("batch").sign()).await.unwrap();
+    // Another subject than the client is not yet a user: the profile has no claim that proves one.
+    let unproved = site.idp.token().subject("alice").client("batch").acr("mfa").session("s1").sign();
+    let unproved = site.verify(&unproved).await.unwrap();
+    assert_eq!(unproved.subject().kind(), SubjectKind::Unknown);
+    let denied = unproved.authorize(&demand, &RequestFacts::none()).unwrap_err();
+    assert_eq!(denied.reason(), R::NotOnBehalfOfUser);
+    let marked = Site::with(|issuer| issuer.add_user_claim(USER_CLAIM), |layer| layer).await;
+    let user = marked.verify(&marked.idp.token().user("alice").client("batch").sign()).await.unwrap();
     assert_eq!(user.subject().kind(), SubjectKind::User);
     assert!(user.authorize(&demand, &RequestFacts::none()).is_ok());
+    let assumed = Site::with(TrustedIssuer::assume_user_unless_client, |layer| layer).await;
+    let user = assumed.verify(&assumed.idp.token().subject("alice").client("batch").sign()).await.unwrap();
+    assert!(user.authorize(&demand, &RequestFacts::none()).is_ok());
+    let own = assumed.verify(&assumed.idp.token().subject("batch").client("batch").sign()).await.unwrap();
+    assert!(own.authorize(&demand, &RequestFacts::none()).is_err());
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ mod tower_contract;
 use axum::{Router, routing::get};
 use integration_tests::{AUDIENCE, Served};
 use tower_delegation::{DelegationContext, DelegationLayer, TrustedIssuer, layer::DelegationLayerBuilder};
-use tower_delegation_testing::{MockIdp, TestClock, TokenBuilder};
+use tower_delegation_testing::{MockIdp, TestClock, TokenBuilder, USER_CLAIM};
 
 /// A provider, and a clock that it shares with the service.
 struct World {
@@ -32,7 +32,7 @@ impl World {
 
     /// The usual trust: the provider's metadata, this service's audience.
     fn issuer(&self) -> TrustedIssuer {
-        TrustedIssuer::discover(self.idp.issuer()).unwrap().audience(AUDIENCE)
+        TrustedIssuer::discover(self.idp.issuer()).unwrap().audience(AUDIENCE).add_user_claim(USER_CLAIM)
     }
 
     fn layer(&self) -> DelegationLayerBuilder {
@@ -46,7 +46,7 @@ impl World {
 
     /// A good token: alice, through shop-web, may read orders.
     fn token(&self) -> TokenBuilder {
-        self.idp.token().subject("alice").client("shop-web").scopes(["orders:read"])
+        self.idp.token().user("alice").client("shop-web").scopes(["orders:read"])
     }
 }
 

@@ -215,15 +215,29 @@ async fn kinds_of_subjects() {
         (
             "keycloak",
             "a service account",
-            json!({ "preferred_username": "service-account-SHOP-web" }),
+            json!({ "preferred_username": "service-account-SHOP-web", "client_id": "shop-web" }),
             "service",
         ),
         (
             "keycloak",
-            "somebody with such a name",
-            json!({ "preferred_username": "service-account-x" }),
+            "a service account of an older version",
+            json!({ "preferred_username": "service-account-shop-web", "clientId": "shop-web" }),
+            "service",
+        ),
+        (
+            "keycloak",
+            "a person who chose the name of the client's account",
+            json!({ "preferred_username": "service-account-shop-web" }),
             "unknown",
         ),
+        (
+            "keycloak",
+            "another client's service account",
+            json!({ "preferred_username": "service-account-x", "client_id": "shop-web" }),
+            "unknown",
+        ),
+        ("keycloak", "two names", json!({ "preferred_username": ["alice", "service-account-x"] }), "unknown"),
+        ("keycloak", "a name that is none", json!({ "preferred_username": 1 }), "unknown"),
         ("keycloak", "no name", json!({ "preferred_username": null }), "unknown"),
         ("entra_v1", "marked as an application", json!({ "idtyp": "app" }), "service"),
         (
@@ -237,6 +251,17 @@ async fn kinds_of_subjects() {
         ("entra_v2", "no agent's user", json!({ "xms_sub_fct": "3 113" }), "user"),
         ("auth0", "by the grant", json!({ "gty": "client-credentials" }), "service"),
         ("auth0", "by the name", json!({ "sub": "shop-web@clients" }), "service"),
+        ("auth0", "by another client's name", json!({ "sub": "other@clients" }), "unknown"),
+        ("auth0", "a person who chose such a name", json!({ "sub": "auth0|shop-web@clients" }), "unknown"),
+        (
+            "auth0",
+            "after a refresh: grants of a person",
+            json!({ "gty": ["refresh_token", "password"] }),
+            "user",
+        ),
+        ("auth0", "grants of both", json!({ "gty": ["password", "client-credentials"] }), "unknown"),
+        ("auth0", "no readable grant", json!({ "gty": { "grant": "password" } }), "unknown"),
+        ("auth0", "a grant that is a number", json!({ "gty": 1 }), "unknown"),
         ("auth0", "an agent", json!({ "sub_profile": "service ai_agent" }), "service"),
         ("auth0", "no connection", json!({ "sub": "123456" }), "unknown"),
         ("okta", "the client's own", json!({ "sub": "shop-web", "uid": null }), "service"),
@@ -251,9 +276,15 @@ async fn kinds_of_subjects() {
             "service",
         ),
         ("ping_one", "no mark", json!({ "p1.userId": null }), "unknown"),
-        ("curity", "another than the client", json!({ "client_id": "shop-web" }), "user"),
+        ("curity", "another than the client", json!({ "client_id": "shop-web" }), "unknown"),
         ("curity", "the client", json!({ "client_id": "35996a48" }), "service"),
         ("kubernetes", "no service account", json!({ "sub": "system:node:a" }), "unknown"),
+        (
+            "kubernetes",
+            "a name without its account",
+            json!({ "kubernetes.io": { "namespace": "shop" } }),
+            "unknown",
+        ),
     ];
     for (preset, name, change, expected) in rows {
         let (_, mapping, typ, claims) = all().into_iter().find(|(of, ..)| *of == preset).unwrap();

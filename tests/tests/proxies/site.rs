@@ -22,7 +22,9 @@ use tower_delegation::{
     layer::DelegationLayerBuilder,
 };
 use tower_delegation_rustls::{Pem, TlsConfig, TlsListener, into_make_service_with_peer};
-use tower_delegation_testing::{MockIdp, MtlsClient, TestClock, TestIdentity, TestPki, TokenBuilder};
+use tower_delegation_testing::{
+    MockIdp, MtlsClient, TestClock, TestIdentity, TestPki, TokenBuilder, USER_CLAIM,
+};
 
 pub(crate) struct World {
     pub(crate) clock: TestClock,
@@ -38,7 +40,8 @@ impl World {
     }
 
     pub(crate) fn layer(&self) -> DelegationLayerBuilder {
-        let issuer = TrustedIssuer::discover(self.idp.issuer()).unwrap().audience(AUDIENCE);
+        let issuer =
+            TrustedIssuer::discover(self.idp.issuer()).unwrap().audience(AUDIENCE).add_user_claim(USER_CLAIM);
         DelegationLayer::builder().issuer(issuer).clock(self.clock.clone())
     }
 
@@ -48,7 +51,7 @@ impl World {
     }
 
     pub(crate) fn token(&self) -> TokenBuilder {
-        self.idp.token().subject("alice").client("shop-web").scopes(["orders:read"])
+        self.idp.token().user("alice").client("shop-web").scopes(["orders:read"])
     }
 
     /// A token bound to the certificate of `identity`.

@@ -24,7 +24,7 @@ use tower_delegation::{
     },
     spiffe::SpiffeId,
 };
-use tower_delegation_testing::{MockIdp, TestClock, TestPki, TokenBuilder};
+use tower_delegation_testing::{MockIdp, TestClock, TestPki, TokenBuilder, USER_CLAIM};
 
 /// A provider, the clock that all share, and a store of revocations.
 struct World {
@@ -46,7 +46,8 @@ impl World {
     }
 
     fn layer(&self) -> DelegationLayerBuilder {
-        let issuer = TrustedIssuer::discover(self.idp.issuer()).unwrap().audience(AUDIENCE);
+        let issuer =
+            TrustedIssuer::discover(self.idp.issuer()).unwrap().audience(AUDIENCE).add_user_claim(USER_CLAIM);
         DelegationLayer::builder().issuer(issuer).clock(self.clock.clone())
     }
 
@@ -62,7 +63,7 @@ impl World {
 
     /// A token of Alice, through the web shop, acted on by `bot`, which `relay` acted for before.
     fn token(&self) -> TokenBuilder {
-        let token = self.idp.token().subject("alice").client("shop-web").session("log-in-1").token_id("t-1");
+        let token = self.idp.token().user("alice").client("shop-web").session("log-in-1").token_id("t-1");
         token.actor("bot").earlier_actor("relay")
     }
 }

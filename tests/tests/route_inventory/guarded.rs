@@ -122,7 +122,7 @@ async fn each_route_asks_for_what_its_rule_says() {
         let answer = integration_tests::Answer::of(request).await;
         assert_eq!((answer.status, answer.code().as_str()), (status, code), "{name}: {}", answer.body);
     }
-    let writer = world.token(&["orders:write"]).subject("alice").sign();
+    let writer = world.token(&["orders:write"]).user("alice").sign();
     let _ = audit.take();
     let answer = served.request(Method::POST, "/orders").bearer_auth(writer).send().await.unwrap();
     assert_eq!(answer.status(), 200);

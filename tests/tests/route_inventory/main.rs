@@ -10,7 +10,7 @@ mod undecided;
 
 use integration_tests::AUDIENCE;
 use tower_delegation::{DelegationLayer, TrustedIssuer, layer::DelegationLayerBuilder};
-use tower_delegation_testing::{MockIdp, TokenBuilder};
+use tower_delegation_testing::{MockIdp, TokenBuilder, USER_CLAIM};
 
 /// A provider, and the trust in it.
 struct World {
@@ -23,13 +23,14 @@ impl World {
     }
 
     fn layer(&self) -> DelegationLayerBuilder {
-        let issuer = TrustedIssuer::discover(self.idp.issuer()).unwrap().audience(AUDIENCE);
+        let issuer =
+            TrustedIssuer::discover(self.idp.issuer()).unwrap().audience(AUDIENCE).add_user_claim(USER_CLAIM);
         DelegationLayer::builder().issuer(issuer)
     }
 
     /// alice, through shop-web.
     fn token(&self, scopes: &[&str]) -> TokenBuilder {
-        self.idp.token().subject("alice").client("shop-web").scopes(scopes.iter().copied())
+        self.idp.token().user("alice").client("shop-web").scopes(scopes.iter().copied())
     }
 }
 

@@ -27,7 +27,9 @@ use tower_delegation::{
     requires,
 };
 use tower_delegation_rustls::{Pem, TlsConfig, TlsConfigBuilder, TlsListener, into_make_service_with_peer};
-use tower_delegation_testing::{MockIdp, MtlsClient, TestClock, TestIdentity, TestPki, TokenBuilder};
+use tower_delegation_testing::{
+    MockIdp, MtlsClient, TestClock, TestIdentity, TestPki, TokenBuilder, USER_CLAIM,
+};
 
 /// A provider, a PKI, and the clock that all share.
 struct World {
@@ -51,7 +53,8 @@ impl World {
     }
 
     fn layer(&self) -> DelegationLayerBuilder {
-        let issuer = TrustedIssuer::discover(self.idp.issuer()).unwrap().audience(AUDIENCE);
+        let issuer =
+            TrustedIssuer::discover(self.idp.issuer()).unwrap().audience(AUDIENCE).add_user_claim(USER_CLAIM);
         DelegationLayer::builder().issuer(issuer).clock(self.clock.clone())
     }
 
@@ -73,7 +76,7 @@ impl World {
     }
 
     fn token(&self) -> TokenBuilder {
-        self.idp.token().subject("alice").client("shop-web").scopes(["orders:read"])
+        self.idp.token().user("alice").client("shop-web").scopes(["orders:read"])
     }
 
     /// A token bound to the certificate of `identity`.

@@ -15,14 +15,15 @@ use super::{
     faults::text,
     lock,
 };
-use crate::keys::from_base64url;
+use crate::{keys::from_base64url, token::USER_CLAIM};
 
 pub(crate) const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
 
-/// Facts about the user's log-in, which stay true of the exchanged token.
-const KEPT_CLAIMS: [&str; 4] = ["auth_time", "acr", "amr", "sid"];
+/// Facts about the user and their session, which stay true of the exchanged
+/// token. A machine's token has no mark of a user, so its exchange has none.
+const KEPT_CLAIMS: [&str; 5] = [USER_CLAIM, "auth_time", "acr", "amr", "sid"];
 
 /// Answers one request to the token endpoint.
 pub(crate) fn answer(

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tower_delegation::clock::Timestamp;
 
 use super::*;
-use crate::{TestClock, TokenBuilder, keys::from_base64url};
+use crate::{TestClock, TokenBuilder, USER_CLAIM, keys::from_base64url};
 
 const NOW: i64 = 1_800_000_000;
 const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
@@ -287,6 +287,7 @@ async fn exchange_narrows_and_names_the_actor() {
     let (idp, clock) = idp().await;
     let user = idp
         .token()
+        .user("alice")
         .client("shop-web")
         .scopes(["orders:read", "orders:refund"])
         .acr("mfa")
@@ -299,7 +300,7 @@ async fn exchange_narrows_and_names_the_actor() {
     assert_eq!(answer["issued_token_type"], ACCESS_TOKEN);
     assert_eq!(answer["scope"], "orders:read");
     let token = claims(&answer["access_token"]);
-    assert_eq!(token["sub"], "alice");
+    assert_eq!((&token["sub"], &token[USER_CLAIM]), (&json!("alice"), &json!("alice")));
     assert_eq!(token["client_id"], "gateway");
     assert_eq!(token["aud"], "https://stock.example.com");
     assert_eq!(token["scope"], "orders:read");
@@ -321,6 +322,28 @@ async fn exchange_narrows_and_names_the_actor() {
         json!({ "sub": "copilot", "act": { "sub": "gateway", "act": { "sub": "planner" } } })
     );
     assert_eq!((&token["scope"], &token["exp"]), (&json!("orders:read"), &json!(NOW + 300)));
+    assert_eq!(token[USER_CLAIM], "alice");
+}
+
+#[tokio::test]
+async fn only_a_users_token_and_its_exchange_have_the_mark_of_a_user() {
+    let (idp, _) = idp().await;
+    let grant = [("grant_type", "client_credentials")];
+    let (_, machine) = post(&idp, ("reader", "secret"), &grant).await;
+    let machine = machine["access_token"].as_str().unwrap().to_owned();
+    assert_eq!(claims(&json!(machine)).get(USER_CLAIM), None);
+    for (name, token) in [
+        ("of client credentials", machine),
+        ("of a subject", idp.token().subject("alice").sign()),
+        ("of no one", idp.token().sign()),
+        ("of a subject after a user", idp.token().user("alice").subject("reader").sign()),
+        ("of a session", idp.token().acr("mfa").session("s1").subject("shop").sign()),
+    ] {
+        assert_eq!(claims(&json!(token)).get(USER_CLAIM), None, "{name}");
+        let (status, answer) = exchange(&idp, &token, &[]).await;
+        assert_eq!(status, 200, "{name}");
+        assert_eq!(claims(&answer["access_token"]).get(USER_CLAIM), None, "{name}, exchanged");
+    }
 }
 
 #[tokio::test]

@@ -17,6 +17,13 @@ use crate::{
 /// The subject of tokens that name none.
 pub const DEFAULT_SUBJECT: &str = "alice";
 
+/// The claim that marks the tokens of users: its value is the user's `sub`.
+///
+/// Only [`TokenBuilder::user`] writes it, and an exchange keeps it. The service
+/// under test reads it with
+/// [`TrustedIssuer::add_user_claim`](tower_delegation::TrustedIssuer::add_user_claim).
+pub const USER_CLAIM: &str = "user_id";
+
 /// The client of tokens that name none.
 pub const DEFAULT_CLIENT: &str = "test-client";
 
@@ -69,7 +76,7 @@ enum Signature {
 ///
 /// let delegated = idp
 ///     .token()
-///     .subject("alice")
+///     .user("alice")
 ///     .client("shop-web")
 ///     .scopes(["orders:read", "orders:refund"])
 ///     .actor("copilot")
@@ -127,9 +134,30 @@ impl TokenBuilder {
         }
     }
 
-    /// `sub`: whom the token is about.
+    /// `sub`: whom the token is about, and of what kind is not known: a service
+    /// if the client has the same name. For a user, see [`user`](Self::user).
     pub fn subject(self, subject: impl Into<String>) -> Self {
-        self.claim("sub", subject.into())
+        self.without(USER_CLAIM).claim("sub", subject.into())
+    }
+
+    /// `sub`, and the mark of a user's token, [`USER_CLAIM`].
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let idp = tower_delegation_testing::MockIdp::start().await;
+    /// use tower_delegation::TrustedIssuer;
+    /// use tower_delegation_testing::USER_CLAIM;
+    ///
+    /// let token = idp.token().user("alice").client("shop-web").sign();
+    /// let issuer = TrustedIssuer::discover(idp.issuer())?.add_user_claim(USER_CLAIM);
+    /// # let _ = (token, issuer);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn user(self, user: impl Into<String>) -> Self {
+        let user = user.into();
+        self.claim("sub", user.clone()).claim(USER_CLAIM, user)
     }
 
     /// The client that the token was issued to: `client_id`; for an ID token

@@ -8,6 +8,7 @@ use super::{Application, ApplicationStatus, ExcessScopes, registry::Registry};
 use crate::{
     clock::{Clock, Timestamp},
     credential::WorkloadIdentity,
+    issuer::log_unknown_kind,
     names::{ClientId, IssuerUrl, SubjectId, SubjectKind, TenantId},
     reason::DenialReason,
     scope::ScopeSet,
@@ -89,6 +90,9 @@ impl Registration {
             return Err(DenialReason::TenantNotAllowed);
         }
         if !registration.presenter().acts_for(presentation.subject_kind) {
+            if presentation.subject_kind == SubjectKind::Unknown {
+                log_unknown_kind(presentation.issuer);
+            }
             return Err(DenialReason::ActingNotAllowed);
         }
         let is_too_long = |max| presentation.lifetime > max;

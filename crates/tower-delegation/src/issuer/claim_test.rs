@@ -1,11 +1,17 @@
 //! What tells a subject's kind.
 
 use super::ClaimPath;
+use crate::names::IssuerUrl;
 
 /// What can be asked of a token's claims to tell a subject's kind.
 ///
-/// A claim that is absent makes a test fail; one of the wrong JSON type makes
-/// the token malformed.
+/// 1. A claim that is absent, or `null`, makes a test fail: the next test is
+///    asked.
+/// 2. A claim that the test cannot read (a number in place of a text, an empty
+///    text) ends the search, and the kind is unknown. No later test may decide
+///    in place of one that could not.
+/// 3. A list of texts can be read: if the test holds for one of them, the kind
+///    is unknown; otherwise the next test is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClaimTest(pub(crate) Test);
 
@@ -19,9 +25,21 @@ pub(crate) enum Test {
     Contains(ClaimPath, Box<str>),
     HasWord(ClaimPath, Box<str>),
     Same(ClaimPath, ClaimPath),
-    NamesClient { path: ClaimPath, prefix: Box<str> },
+    NamesClient { path: ClaimPath, prefix: Box<str>, suffix: Box<str> },
     SubjectIsClient,
     SubjectIsNotClient,
+    All(Box<[Test]>),
+}
+
+/// Tells the operator why no user was found. What a stranger can trigger is
+/// logged at `DEBUG`.
+pub(crate) fn log_unknown_kind(issuer: &IssuerUrl) {
+    tracing::debug!(
+        %issuer,
+        "the kind of the subject is unknown, so it is not taken for a user: name the claim that only users' \
+         tokens have by `TrustedIssuer::add_user_claim`, or call `TrustedIssuer::assume_user_unless_client` \
+         if every token of a machine has its client as `sub`"
+    );
 }
 
 impl ClaimTest {
@@ -31,45 +49,46 @@ impl ClaimTest {
         Self(Test::Always)
     }
 
-    /// The claim is there, whatever its value; `null` is malformed.
+    /// The claim is present, whatever its value. `null` and `false` count as
+    /// absent; an empty text, list or object cannot be read.
     pub fn present(path: impl Into<ClaimPath>) -> Self {
         Self(Test::Present(path.into()))
     }
 
-    /// The claim is this string.
+    /// The claim is this text.
     pub fn equals(path: impl Into<ClaimPath>, value: &str) -> Self {
         Self(Test::Equals(path.into(), value.into()))
     }
 
-    /// The claim is a string that starts like this.
+    /// The claim is a text that starts like this.
     pub fn starts_with(path: impl Into<ClaimPath>, start: &str) -> Self {
         Self(Test::StartsWith(path.into(), start.into()))
     }
 
-    /// The claim is a string that ends like this.
+    /// The claim is a text that ends like this.
     pub fn ends_with(path: impl Into<ClaimPath>, end: &str) -> Self {
         Self(Test::EndsWith(path.into(), end.into()))
     }
 
-    /// The claim is a string with this in it.
+    /// The claim is a text that contains this one.
     pub fn contains(path: impl Into<ClaimPath>, part: &str) -> Self {
         Self(Test::Contains(path.into(), part.into()))
     }
 
-    /// The claim is a space-delimited string, and this is one of its words.
+    /// The claim is a space-delimited text, and this is one of its words.
     pub fn has_word(path: impl Into<ClaimPath>, word: &str) -> Self {
         Self(Test::HasWord(path.into(), word.into()))
     }
 
-    /// Both claims are there and are the same string.
+    /// Both claims are present and are the same text.
     pub fn same(path: impl Into<ClaimPath>, other: impl Into<ClaimPath>) -> Self {
         Self(Test::Same(path.into(), other.into()))
     }
 
-    /// The claim is `prefix` followed by the token's client, ASCII letters in
-    /// any case. Fails without a client.
-    pub fn names_client(path: impl Into<ClaimPath>, prefix: &str) -> Self {
-        Self(Test::NamesClient { path: path.into(), prefix: prefix.into() })
+    /// The claim is the token's client between `prefix` and `suffix`, ASCII
+    /// letters of the client in any case. Fails without a client.
+    pub fn names_client(path: impl Into<ClaimPath>, prefix: &str, suffix: &str) -> Self {
+        Self(Test::NamesClient { path: path.into(), prefix: prefix.into(), suffix: suffix.into() })
     }
 
     /// The subject, as mapped, is the client. Fails without a client.
@@ -78,24 +97,43 @@ impl ClaimTest {
         Self(Test::SubjectIsClient)
     }
 
-    /// The subject, as mapped, is another party than the client. Fails without a client.
-    #[must_use]
-    pub fn subject_is_not_client() -> Self {
+    /// The subject, as mapped, is another party than the client. Fails without a
+    /// client. It proves no kind, so it is no test that mappings can be given:
+    /// see `ClaimMapping::assume_user_unless_client`.
+    pub(super) fn subject_is_not_client() -> Self {
         Self(Test::SubjectIsNotClient)
     }
 
-    pub(super) fn paths(&self) -> impl Iterator<Item = &ClaimPath> {
-        let (first, second) = match &self.0 {
-            Test::Present(path)
-            | Test::Equals(path, _)
-            | Test::StartsWith(path, _)
-            | Test::EndsWith(path, _)
-            | Test::Contains(path, _)
-            | Test::HasWord(path, _)
-            | Test::NamesClient { path, .. } => (Some(path), None),
-            Test::Same(path, other) => (Some(path), Some(other)),
-            Test::Always | Test::SubjectIsClient | Test::SubjectIsNotClient => (None, None),
+    /// This test and `other`, asked in this order: `other` is asked only if this
+    /// one holds.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        let mut tests = match self.0 {
+            Test::All(tests) => tests.into_vec(),
+            one => vec![one],
         };
-        first.into_iter().chain(second)
+        tests.push(other.0);
+        Self(Test::All(tests.into()))
+    }
+
+    pub(super) fn paths(&self) -> Vec<&ClaimPath> {
+        self.0.paths()
+    }
+}
+
+impl Test {
+    fn paths(&self) -> Vec<&ClaimPath> {
+        match self {
+            Self::Present(path)
+            | Self::Equals(path, _)
+            | Self::StartsWith(path, _)
+            | Self::EndsWith(path, _)
+            | Self::Contains(path, _)
+            | Self::HasWord(path, _)
+            | Self::NamesClient { path, .. } => vec![path],
+            Self::Same(path, other) => vec![path, other],
+            Self::Always | Self::SubjectIsClient | Self::SubjectIsNotClient => Vec::new(),
+            Self::All(tests) => tests.iter().flat_map(Self::paths).collect(),
+        }
     }
 }

@@ -186,6 +186,11 @@ pub(crate) enum ActorText {
 impl ClaimMapping {
     /// The profile of RFC 9068: `typ: at+jwt`; `sub`, `client_id`, `jti` and
     /// `aud` required; `scope` a string. The mapping of an issuer that is given none.
+    ///
+    /// A subject that is the client is a service. Any other is of unknown kind:
+    /// the RFC defines no claim that proves a user. Name one with
+    /// [`add_user_claim`](Self::add_user_claim), or let
+    /// [`assume_user_unless_client`](Self::assume_user_unless_client) take the risk.
     pub fn rfc9068() -> Self {
         Self {
             generic_type: None,
@@ -193,11 +198,9 @@ impl ClaimMapping {
             subject: vec!["sub".into()],
             absent_subject: AbsentSubject::Refused,
             // RFC 9068 sections 2.2 and 5: without a resource owner `sub` names the client,
-            // and no user's `sub` may equal a client's.
-            subject_kinds: vec![
-                (ClaimTest::subject_is_client(), SubjectKind::Service),
-                (ClaimTest::subject_is_not_client(), SubjectKind::User),
-            ],
+            // and no user's `sub` may equal a client's. The reverse is said nowhere: many
+            // providers name a client differently in `sub`.
+            subject_kinds: vec![(ClaimTest::subject_is_client(), SubjectKind::Service)],
             client: vec!["client_id".into()],
             client_presence: Presence::Required,
             scopes: vec![("scope".into(), ScopeForm::String)],
@@ -273,10 +276,38 @@ impl ClaimMapping {
     }
 
     /// What the subject is, by the first test that holds; unknown if none does.
+    /// Replaces the tests of the preset.
+    ///
     /// Give tests that prove a kind, not the absence of a mark of the other.
+    /// `auth_time`, `acr` and `sid` prove nothing: some providers put them into
+    /// the tokens of machines.
     pub fn subject_kinds(mut self, rules: impl IntoIterator<Item = (ClaimTest, SubjectKind)>) -> Self {
         self.subject_kinds = rules.into_iter().collect();
         self
+    }
+
+    /// Tests that are asked after those that are already there.
+    pub fn add_subject_kinds(mut self, rules: impl IntoIterator<Item = (ClaimTest, SubjectKind)>) -> Self {
+        self.subject_kinds.extend(rules);
+        self
+    }
+
+    /// A claim that only tokens of users have: a subject whose token carries it
+    /// is a user, unless an earlier test tells another kind. `null`, `false` and
+    /// empty values prove nothing.
+    pub fn add_user_claim(self, path: impl Into<ClaimPath>) -> Self {
+        self.add_subject_kinds([(ClaimTest::present(path), SubjectKind::User)])
+    }
+
+    /// Assumes that every subject that is not the client is a user, unless an
+    /// earlier test tells another kind. Without a client, nothing is assumed.
+    ///
+    /// *Unsafe where the issuer names a client differently in `sub`* (Auth0:
+    /// `abc@clients`; Keycloak: a UUID): the machine then counts as a user. Look
+    /// at a token of the client credentials grant before you use this, and prefer
+    /// [`add_user_claim`](Self::add_user_claim).
+    pub fn assume_user_unless_client(self) -> Self {
+        self.add_subject_kinds([(ClaimTest::subject_is_not_client(), SubjectKind::User)])
     }
 
     /// The claim that names the client.

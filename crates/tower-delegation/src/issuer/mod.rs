@@ -58,7 +58,7 @@ pub use self::{
     tenants::TenantIssuers,
 };
 pub(crate) use self::{
-    claim_test::Test,
+    claim_test::{Test, log_unknown_kind},
     issuers::{Issuers, PolicyRef},
     mapping::{AbsentSubject, ActorForm, ActorText, AudienceRule, Presence, TenantRule},
     policy::{BuildContext, IssuerPolicy, TypePolicy},
@@ -66,7 +66,7 @@ pub(crate) use self::{
 use crate::{
     error::ConfigError,
     jwks::{AlgorithmSet, KeySet, KeySource, SignatureAlgorithm},
-    names::{Audience, IssuerUrl},
+    names::{Audience, IssuerUrl, SubjectKind},
 };
 
 /// An authorization server whose tokens are accepted, and the terms.
@@ -88,6 +88,8 @@ pub struct TrustedIssuer {
     max_token_age: Option<Duration>,
     kind_check: Option<KindCheck>,
     mapping: ClaimMapping,
+    /// Asked after the tests of the mapping.
+    subject_kinds: Vec<(ClaimTest, SubjectKind)>,
 }
 
 #[derive(Clone, Debug)]
@@ -179,6 +181,7 @@ impl TrustedIssuer {
             max_token_age: None,
             kind_check: None,
             mapping: ClaimMapping::rfc9068(),
+            subject_kinds: Vec::new(),
         }
     }
 
@@ -214,6 +217,33 @@ impl TrustedIssuer {
     /// preset such as [`ClaimMapping::keycloak`], or one of your own.
     pub fn claim_mapping(mut self, mapping: ClaimMapping) -> Self {
         self.mapping = mapping;
+        self
+    }
+
+    /// A claim that only tokens of users have, in addition to what the
+    /// [`claim_mapping`](Self::claim_mapping) goes by:
+    /// [`ClaimMapping::add_user_claim`], whichever of the two is called first.
+    ///
+    /// ```
+    /// use tower_delegation::TrustedIssuer;
+    ///
+    /// let issuer = TrustedIssuer::discover("https://idp.example.com")?
+    ///     .audience("https://orders.example.com")
+    ///     .add_user_claim("user_id");
+    /// # Ok::<(), tower_delegation::ConfigError>(())
+    /// ```
+    pub fn add_user_claim(mut self, path: impl Into<ClaimPath>) -> Self {
+        self.subject_kinds.push((ClaimTest::present(path), SubjectKind::User));
+        self
+    }
+
+    /// Assumes that every subject that is not the client is a user, unless the
+    /// [`claim_mapping`](Self::claim_mapping) tells another kind:
+    /// [`ClaimMapping::assume_user_unless_client`], which says when that is
+    /// unsafe. Without this or [`add_user_claim`](Self::add_user_claim), the
+    /// default mapping knows no users, and `on_behalf_of_user` is never met.
+    pub fn assume_user_unless_client(mut self) -> Self {
+        self.subject_kinds.push((ClaimTest::subject_is_not_client(), SubjectKind::User));
         self
     }
 

@@ -173,10 +173,11 @@ impl TrustedIssuer {
 
     /// The same for terms that a resolver may take back.
     pub(super) fn build_from(
-        self,
+        mut self,
         origin: Origin<'_>,
         context: &mut BuildContext,
     ) -> Result<IssuerPolicy, ConfigError> {
+        self.mapping.subject_kinds.append(&mut self.subject_kinds);
         let issuer = self.issuer.as_str();
         match &self.mapping.audience {
             AudienceRule::Required if self.audiences.is_empty() => {

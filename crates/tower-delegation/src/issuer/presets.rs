@@ -6,6 +6,13 @@ use crate::names::{
     SubjectKind::{Service, Unknown, User},
 };
 
+/// What the name of a Keycloak service account starts with; its client's name follows.
+const SERVICE_ACCOUNT: &str = "service-account-";
+
+fn service_account() -> Test {
+    Test::names_client("preferred_username", SERVICE_ACCOUNT, "")
+}
+
 /// # Presets
 ///
 /// Each one is as strict as the provider's tokens allow; the table of what it
@@ -28,10 +35,13 @@ impl ClaimMapping {
             .add_roles(["realm_access", "roles"])
             .add_session("session_state")
             .subject_kinds([
-                (Test::names_client("preferred_username", "service-account-"), Service),
+                // A person can choose such a name. The client is named a second time only
+                // in the tokens of service accounts.
+                (service_account().and(Test::present("client_id")), Service),
+                (service_account().and(Test::present("clientId")), Service),
                 // A service account whose token was exchanged by another client,
-                // or a user who chose the name.
-                (Test::starts_with("preferred_username", "service-account-"), Unknown),
+                // or a person who chose the name.
+                (Test::starts_with("preferred_username", SERVICE_ACCOUNT), Unknown),
                 (Test::present("preferred_username"), User),
             ])
     }
@@ -89,7 +99,9 @@ impl ClaimMapping {
             .allow_absent_token_id()
             .subject_kinds([
                 (Test::equals("gty", "client-credentials"), Service),
-                (Test::ends_with("sub", "@clients"), Service),
+                (Test::names_client("sub", "", "@clients"), Service),
+                // Another client's, or a person's choice.
+                (Test::ends_with("sub", "@clients"), Unknown),
                 (Test::has_word("sub_profile", "ai_agent"), Service),
                 (Test::has_word("sub_profile", "service"), Service),
                 (Test::has_word("sub_profile", "user"), User),
@@ -169,9 +181,10 @@ impl ClaimMapping {
 
     /// Curity Identity Server.
     ///
-    /// The client is in the token only if the claim `client_id` is set up, and
-    /// without it the subject's kind is unknown. So is the audience: by default
-    /// it is the client's own identifier.
+    /// The client is in the token only if the claim `client_id` is set up. A
+    /// subject that is the client is a service, any other is of unknown kind:
+    /// [`add_user_claim`](Self::add_user_claim) names what proves a user. The
+    /// audience has to be set up too: by default it is the client's own identifier.
     pub fn curity() -> Self {
         Self::rfc9068()
             .accept_generic_type(KindCheck::claim_equals("purpose", "access_token"))
@@ -190,7 +203,14 @@ impl ClaimMapping {
             .without_actor()
             .tenant(namespace)
             .allow_absent_token_id()
-            .subject_kinds([(Test::starts_with("sub", "system:serviceaccount:"), Service)])
+            .subject_kinds([(
+                Test::starts_with("sub", "system:serviceaccount:").and(Test::present([
+                    "kubernetes.io",
+                    "serviceaccount",
+                    "name",
+                ])),
+                Service,
+            )])
     }
 }
 

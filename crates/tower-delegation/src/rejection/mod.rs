@@ -43,6 +43,8 @@ pub use crate::reason::RejectionKind;
 use crate::{
     context::{DelegationContext, Effect, Evaluation, Refused, RequestFacts, RequestRecord},
     credential::{ProtectionSpace, Scheme},
+    issuer::log_unknown_kind,
+    names::SubjectKind,
     reason::DenialReason,
     requirement::{Decision, Evidence, Needs, Requirement},
 };
@@ -388,6 +390,9 @@ impl DelegationContext {
         let reason = denial.reason();
         let effect = requirement.effect(reason, self.authenticated_at());
         let is_enforced = effect == Effect::Enforced;
+        if reason == DenialReason::NotOnBehalfOfUser && self.subject().kind() == SubjectKind::Unknown {
+            log_unknown_kind(self.issuer());
+        }
         self.record_evaluation(requirement, Some(reason), effect);
         if !is_enforced {
             return Ok(());

@@ -48,7 +48,9 @@ impl Requirement {
     }
 
     /// Demands that an application acts for a user: the subject is a user
-    /// (unknown is not enough) and the client is another party.
+    /// (unknown is not enough) and the client is another party. What proves a
+    /// user is for the issuer to say:
+    /// [`TrustedIssuer::add_user_claim`](crate::issuer::TrustedIssuer::add_user_claim).
     #[must_use]
     pub fn on_behalf_of_user(mut self) -> Self {
         let mistake = "acting for a user is both required and forbidden";

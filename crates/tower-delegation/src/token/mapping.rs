@@ -13,11 +13,8 @@ use super::{
     privileges::{GroupSet, PermissionSet, RoleSet},
 };
 use crate::{
-    issuer::{
-        AbsentSubject, ActorForm, ActorText, ClaimMapping, ClaimPath, ClaimTest, Presence, ScopeForm,
-        TenantRule, Test,
-    },
-    names::{ClientId, IssuerUrl, SessionId, SubjectId, SubjectKind, TenantId, TokenId},
+    issuer::{AbsentSubject, ActorForm, ActorText, ClaimMapping, ClaimPath, Presence, ScopeForm, TenantRule},
+    names::{ClientId, IssuerUrl, SessionId, SubjectId, TenantId, TokenId},
     reason::DenialReason,
     scope::ScopeSet,
 };
@@ -69,54 +66,6 @@ impl<'a> Mapped<'_, '_, 'a> {
             (Some(client), _) => Ok(Some(ClientId::from(&*client))),
             (None, Presence::Optional) => Ok(None),
             (None, Presence::Required) => Err(DenialReason::ClaimMissing),
-        }
-    }
-
-    /// The kind that the first test proves.
-    pub(super) fn subject_kind(
-        &self,
-        subject: &SubjectId,
-        client: Option<&ClientId>,
-    ) -> Result<SubjectKind, DenialReason> {
-        for (test, kind) in &self.mapping.subject_kinds {
-            if self.holds(test, subject, client)? {
-                return Ok(*kind);
-            }
-        }
-        Ok(SubjectKind::Unknown)
-    }
-
-    fn holds(
-        &self,
-        test: &ClaimTest,
-        subject: &SubjectId,
-        client: Option<&ClientId>,
-    ) -> Result<bool, DenialReason> {
-        let text = |path, holds: &dyn Fn(&str) -> bool| -> Result<bool, DenialReason> {
-            Ok(self.text_at(path)?.is_some_and(|text| holds(&text)))
-        };
-        let client = client.map(ClientId::as_str);
-        match &test.0 {
-            Test::Always => Ok(true),
-            Test::Present(path) => match self.at(path)? {
-                Some(value) if value.get() == "null" => Err(MALFORMED),
-                value => Ok(value.is_some()),
-            },
-            Test::Equals(path, value) => text(path, &|text| *text == **value),
-            Test::StartsWith(path, start) => text(path, &|text| text.starts_with(&**start)),
-            Test::EndsWith(path, end) => text(path, &|text| text.ends_with(&**end)),
-            Test::Contains(path, part) => text(path, &|text| text.contains(&**part)),
-            Test::HasWord(path, word) => text(path, &|text| text.split(' ').any(|one| *one == **word)),
-            Test::Same(path, other) => {
-                let (one, other) = (self.text_at(path)?, self.text_at(other)?);
-                Ok(one.is_some() && one == other)
-            }
-            Test::NamesClient { path, prefix } => text(path, &|text| {
-                let rest = text.strip_prefix(&**prefix);
-                rest.is_some_and(|rest| client.is_some_and(|client| rest.eq_ignore_ascii_case(client)))
-            }),
-            Test::SubjectIsClient => Ok(client.is_some_and(|client| subject == client)),
-            Test::SubjectIsNotClient => Ok(client.is_some_and(|client| subject != client)),
         }
     }
 
@@ -251,12 +200,25 @@ impl<'a> Mapped<'_, '_, 'a> {
         }
     }
 
+    /// A claim of which `null` is a malformed value.
     fn at(&self, path: &ClaimPath) -> Result<Option<&'a RawValue>, DenialReason> {
         let mut segments = path.segments();
         let mut value = segments.next().and_then(|name| self.claims.get(name));
         for name in segments {
             let Some(outer) = value else { return Ok(None) };
             value = member(outer, name)?;
+        }
+        Ok(value)
+    }
+
+    /// A claim that is absent where it, or an object around it, is `null`.
+    pub(super) fn optional(&self, path: &ClaimPath) -> Result<Option<&'a RawValue>, DenialReason> {
+        let some = |value: Option<&'a RawValue>| value.filter(|value| value.get() != "null");
+        let mut segments = path.segments();
+        let mut value = some(segments.next().and_then(|name| self.claims.get(name)));
+        for name in segments {
+            let Some(outer) = value else { return Ok(None) };
+            value = some(member(outer, name)?);
         }
         Ok(value)
     }
@@ -302,52 +264,6 @@ fn same_scopes(one: &ScopeSet, other: &ScopeSet) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn kind(test: ClaimTest, payload: &str) -> Result<SubjectKind, DenialReason> {
-        let claims = RawClaims::parse(payload)?;
-        let mapping = ClaimMapping::rfc9068().subject_kinds([(test, SubjectKind::User)]);
-        let mapped = Mapped { mapping: &mapping, claims: &claims };
-        let (subject, client) = mapped.parties()?;
-        mapped.subject_kind(&subject, client.as_ref())
-    }
-
-    #[test]
-    fn tests_of_claims() {
-        use SubjectKind::{Unknown, User};
-        let rows: &[(&str, ClaimTest, &str, Result<SubjectKind, DenialReason>)] = &[
-            ("always", ClaimTest::always(), "1", Ok(User)),
-            ("present", ClaimTest::present("x"), "1", Ok(User)),
-            ("present, false", ClaimTest::present("x"), "false", Ok(User)),
-            ("present, null", ClaimTest::present("x"), "null", Err(MALFORMED)),
-            ("absent", ClaimTest::present("y"), "1", Ok(Unknown)),
-            ("inside", ClaimTest::present(["x", "a.b"]), r#"{"a.b":1}"#, Ok(User)),
-            ("not inside", ClaimTest::present(["x", "a", "b"]), r#"{"a.b":1}"#, Ok(Unknown)),
-            ("in no object", ClaimTest::present(["x", "a"]), "[1]", Err(MALFORMED)),
-            ("equal", ClaimTest::equals("x", "app"), r#""app""#, Ok(User)),
-            ("another case", ClaimTest::equals("x", "app"), r#""App""#, Ok(Unknown)),
-            ("no string", ClaimTest::equals("x", "app"), r#"["app"]"#, Err(MALFORMED)),
-            ("empty", ClaimTest::equals("x", "app"), r#""""#, Err(MALFORMED)),
-            ("start", ClaimTest::starts_with("x", "a"), r#""app""#, Ok(User)),
-            ("no start", ClaimTest::starts_with("x", "p"), r#""app""#, Ok(Unknown)),
-            ("end", ClaimTest::ends_with("x", "@clients"), r#""a@clients""#, Ok(User)),
-            ("no end", ClaimTest::ends_with("x", "@clients"), r#""a@clients.x""#, Ok(Unknown)),
-            ("part", ClaimTest::contains("x", "|"), r#""a|b""#, Ok(User)),
-            ("word", ClaimTest::has_word("x", "13"), r#""3 13""#, Ok(User)),
-            ("part of a word", ClaimTest::has_word("x", "13"), r#""3 113""#, Ok(Unknown)),
-            ("the same", ClaimTest::same("sub", "x"), r#""alice""#, Ok(User)),
-            ("not the same", ClaimTest::same("sub", "x"), r#""bob""#, Ok(Unknown)),
-            ("both absent", ClaimTest::same("y", "z"), "1", Ok(Unknown)),
-            ("the client's name", ClaimTest::names_client("x", "sa-"), r#""sa-shop""#, Ok(User)),
-            ("longer than that", ClaimTest::names_client("x", "sa-"), r#""sa-shop2""#, Ok(Unknown)),
-            ("no such prefix", ClaimTest::names_client("x", "sa-"), r#""shop""#, Ok(Unknown)),
-            ("the client", ClaimTest::subject_is_client(), "1", Ok(Unknown)),
-            ("another", ClaimTest::subject_is_not_client(), "1", Ok(User)),
-        ];
-        for (name, test, x, expected) in rows {
-            let payload = format!(r#"{{"sub":"alice","client_id":"Shop","x":{x}}}"#);
-            assert_eq!(kind(test.clone(), &payload), *expected, "{name}");
-        }
-    }
 
     #[test]
     fn forms_of_scopes() {

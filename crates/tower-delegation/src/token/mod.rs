@@ -25,6 +25,7 @@ mod cache;
 mod claims;
 mod header;
 mod json;
+mod kind;
 mod mapping;
 #[cfg(feature = "metrics")]
 mod metrics;

@@ -13,8 +13,7 @@ async fn everybody_does_what_they_are_there_for() {
     let service = Running::ready(&site).await;
     let (shop, copilot, warehouse) = (site.client(SHOP), site.client(COPILOT), site.client(WAREHOUSE));
     let alice = site.alice().scopes(["orders:read", "orders:write"]).sign();
-    let bob =
-        site.idp.token().subject("bob").client("shop-web").scopes(["orders:read", "orders:write"]).sign();
+    let bob = site.idp.token().user("bob").client("shop-web").scopes(["orders:read", "orders:write"]).sign();
 
     let (status, order) = service.call(&shop, place("a lamp"), &alice).await;
     assert_eq!((status, &order["id"], &order["state"]), (201, &json!(1), &json!("placed")));
@@ -231,7 +230,7 @@ async fn a_subject_that_is_revoked_is_refused_at_once() {
     let service = Running::ready(&site).await;
     let (shop, desk) = (site.client(SHOP), site.client(SECURITY_DESK));
     let alice = site.alice().scopes(["orders:read"]).sign();
-    let bob = site.idp.token().subject("bob").client("shop-web").scopes(["orders:read"]).sign();
+    let bob = site.idp.token().user("bob").client("shop-web").scopes(["orders:read"]).sign();
     assert_eq!(service.call(&shop, get("/orders"), &alice).await.0, 200);
 
     let officer = site.idp.token().subject("security-desk").client("security-desk");

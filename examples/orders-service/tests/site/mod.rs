@@ -86,7 +86,7 @@ impl Site {
 
     /// A token of the customer Alice, who uses the shop.
     pub(crate) fn alice(&self) -> TokenBuilder {
-        self.idp.token().subject("alice").client("shop-web")
+        self.idp.token().user("alice").client("shop-web")
     }
 
     /// A client that is this workload.

@@ -57,7 +57,9 @@ impl Provider {
 
     fn layer_trusting(&self, authority: &TestPki) -> DelegationLayerBuilder {
         let client = HttpClient::builder().add_root_certificate_pem(authority.bundle_pem()).build().unwrap();
+        // A machine's `sub` is its client here: `tokens.rs` shows it.
         let issuer = TrustedIssuer::discover(&self.issuer).unwrap().audience(AUDIENCE);
+        let issuer = issuer.assume_user_unless_client();
         DelegationLayer::builder().issuer(issuer).http_client(client)
     }
 

@@ -1,0 +1,218 @@
+//! Who a subject is taken for: the tests of a mapping, asked of one token.
+
+use std::borrow::Cow;
+
+use serde_json::value::RawValue;
+
+use super::{
+    json::{string, strings},
+    mapping::Mapped,
+};
+use crate::{
+    issuer::{ClaimPath, Test},
+    names::{ClientId, SubjectId, SubjectKind},
+};
+
+/// What came of one test.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Holds,
+    Fails,
+    /// The test could not read its claim, or read more than it can decide by.
+    Undecided,
+}
+
+/// A claim as a test reads it.
+enum Texts<'a> {
+    Absent,
+    One(Cow<'a, str>),
+    Several(Vec<Cow<'a, str>>),
+    Unreadable,
+}
+
+impl From<bool> for Verdict {
+    fn from(holds: bool) -> Self {
+        if holds { Self::Holds } else { Self::Fails }
+    }
+}
+
+impl<'a> Mapped<'_, '_, 'a> {
+    /// The kind that the first test proves. A test that cannot decide ends the
+    /// search: a later one would go by the absence of what could not be read.
+    pub(super) fn subject_kind(&self, subject: &SubjectId, client: Option<&ClientId>) -> SubjectKind {
+        for (test, kind) in &self.mapping.subject_kinds {
+            match self.judge(&test.0, subject, client.map(ClientId::as_str)) {
+                Verdict::Holds => return *kind,
+                Verdict::Fails => {}
+                Verdict::Undecided => return SubjectKind::Unknown,
+            }
+        }
+        SubjectKind::Unknown
+    }
+
+    fn judge(&self, test: &Test, subject: &SubjectId, client: Option<&str>) -> Verdict {
+        match test {
+            Test::Always => Verdict::Holds,
+            Test::Present(path) => self.is_present(path),
+            Test::Equals(path, value) => self.text_holds(path, |text| *text == **value),
+            Test::StartsWith(path, start) => self.text_holds(path, |text| text.starts_with(&**start)),
+            Test::EndsWith(path, end) => self.text_holds(path, |text| text.ends_with(&**end)),
+            Test::Contains(path, part) => self.text_holds(path, |text| text.contains(&**part)),
+            Test::HasWord(path, word) => {
+                self.text_holds(path, |text| text.split(' ').any(|one| *one == **word))
+            }
+            Test::Same(path, other) => self.are_the_same(path, other),
+            Test::NamesClient { path, prefix, suffix } => self.text_holds(path, |text| {
+                let named = text.strip_prefix(&**prefix).and_then(|rest| rest.strip_suffix(&**suffix));
+                named.is_some_and(|named| client.is_some_and(|client| named.eq_ignore_ascii_case(client)))
+            }),
+            Test::SubjectIsClient => client.is_some_and(|client| subject == client).into(),
+            Test::SubjectIsNotClient => client.is_some_and(|client| subject != client).into(),
+            Test::All(tests) => {
+                let mut verdicts = tests.iter().map(|test| self.judge(test, subject, client));
+                verdicts.find(|verdict| *verdict != Verdict::Holds).unwrap_or(Verdict::Holds)
+            }
+        }
+    }
+
+    fn is_present(&self, path: &ClaimPath) -> Verdict {
+        match self.optional(path) {
+            Err(_) => Verdict::Undecided,
+            Ok(None) => Verdict::Fails,
+            Ok(Some(value)) if value.get() == "false" => Verdict::Fails,
+            Ok(Some(value)) if is_empty(value) => Verdict::Undecided,
+            Ok(Some(_)) => Verdict::Holds,
+        }
+    }
+
+    /// One text decides. Several can only say that nothing is proved.
+    fn text_holds(&self, path: &ClaimPath, holds: impl Fn(&str) -> bool) -> Verdict {
+        match self.texts(path) {
+            Texts::Absent => Verdict::Fails,
+            Texts::One(text) => holds(&text).into(),
+            Texts::Several(texts) if texts.iter().any(|text| holds(text)) => Verdict::Undecided,
+            Texts::Several(_) => Verdict::Fails,
+            Texts::Unreadable => Verdict::Undecided,
+        }
+    }
+
+    fn are_the_same(&self, path: &ClaimPath, other: &ClaimPath) -> Verdict {
+        match (self.texts(path), self.texts(other)) {
+            (Texts::Unreadable, _) | (_, Texts::Unreadable) => Verdict::Undecided,
+            (Texts::Absent, _) | (_, Texts::Absent) => Verdict::Fails,
+            (Texts::One(one), Texts::One(other)) => (one == other).into(),
+            (Texts::One(one), Texts::Several(several)) | (Texts::Several(several), Texts::One(one)) => {
+                if several.contains(&one) {
+                    Verdict::Undecided
+                } else {
+                    Verdict::Fails
+                }
+            }
+            (Texts::Several(several), Texts::Several(others)) => {
+                let is_shared = several.iter().any(|one| others.contains(one));
+                if is_shared { Verdict::Undecided } else { Verdict::Fails }
+            }
+        }
+    }
+
+    fn texts(&self, path: &ClaimPath) -> Texts<'a> {
+        let value = match self.optional(path) {
+            Err(_) => return Texts::Unreadable,
+            Ok(None) => return Texts::Absent,
+            Ok(Some(value)) => value,
+        };
+        match string(value) {
+            Some(text) if text.is_empty() => Texts::Unreadable,
+            Some(text) => Texts::One(text),
+            None => strings(value).map_or(Texts::Unreadable, Texts::Several),
+        }
+    }
+}
+
+/// An empty text, list or object, which names nothing.
+fn is_empty(value: &RawValue) -> bool {
+    let inside = value.get().strip_prefix(['"', '[', '{']);
+    let inside = inside.and_then(|rest| rest.strip_suffix(['"', ']', '}']));
+    inside.is_some_and(|inside| inside.trim_ascii().is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        issuer::{ClaimMapping, ClaimTest},
+        token::claims::RawClaims,
+    };
+
+    /// `User` if the test holds, `Service` if it does not, `Unknown` if it ends the search.
+    fn kind(test: ClaimTest, payload: &str) -> SubjectKind {
+        let claims = RawClaims::parse(payload).unwrap();
+        let rules = [(test, SubjectKind::User), (ClaimTest::always(), SubjectKind::Service)];
+        let mapping = ClaimMapping::rfc9068().subject_kinds(rules);
+        let mapped = Mapped { mapping: &mapping, claims: &claims };
+        let (subject, client) = mapped.parties().unwrap();
+        mapped.subject_kind(&subject, client.as_ref())
+    }
+
+    #[test]
+    fn tests_of_claims() {
+        use ClaimTest as T;
+        use SubjectKind::{Service as Fails, Unknown, User as Holds};
+        let rows: &[(&str, ClaimTest, &str, SubjectKind)] = &[
+            ("always", T::always(), "1", Holds),
+            ("present", T::present("x"), "1", Holds),
+            ("present, false", T::present("x"), "false", Fails),
+            ("present, null", T::present("x"), "null", Fails),
+            ("present, no text", T::present("x"), r#""""#, Unknown),
+            ("present, an empty list", T::present("x"), "[ ]", Unknown),
+            ("present, a space", T::present("x"), r#"" ""#, Unknown),
+            ("present, an empty object", T::present("x"), "{}", Unknown),
+            ("present, zero", T::present("x"), "0", Holds),
+            ("absent", T::present("y"), "1", Fails),
+            ("inside", T::present(["x", "a.b"]), r#"{"a.b":1}"#, Holds),
+            ("not inside", T::present(["x", "a", "b"]), r#"{"a.b":1}"#, Fails),
+            ("in no object", T::present(["x", "a"]), "[1]", Unknown),
+            ("inside of null", T::present(["x", "a"]), "null", Fails),
+            ("equal", T::equals("x", "app"), r#""app""#, Holds),
+            ("another case", T::equals("x", "app"), r#""App""#, Fails),
+            ("null is absent", T::equals("x", "app"), "null", Fails),
+            ("a number", T::equals("x", "app"), "1", Unknown),
+            ("an object", T::equals("x", "app"), r#"{"app":1}"#, Unknown),
+            ("empty", T::equals("x", "app"), r#""""#, Unknown),
+            ("a list with it", T::equals("x", "app"), r#"["a","app"]"#, Unknown),
+            ("a list without it", T::equals("x", "app"), r#"["a","b"]"#, Fails),
+            ("an empty list", T::equals("x", "app"), "[]", Fails),
+            ("a list with more than texts", T::equals("x", "app"), r#"["a",1]"#, Unknown),
+            ("start", T::starts_with("x", "a"), r#""app""#, Holds),
+            ("no start", T::starts_with("x", "p"), r#""app""#, Fails),
+            ("a list with such a start", T::starts_with("x", "a"), r#"["app"]"#, Unknown),
+            ("end", T::ends_with("x", "@clients"), r#""a@clients""#, Holds),
+            ("no end", T::ends_with("x", "@clients"), r#""a@clients.x""#, Fails),
+            ("part", T::contains("x", "|"), r#""a|b""#, Holds),
+            ("word", T::has_word("x", "13"), r#""3 13""#, Holds),
+            ("part of a word", T::has_word("x", "13"), r#""3 113""#, Fails),
+            ("a list with the word", T::has_word("x", "13"), r#"["3","13"]"#, Unknown),
+            ("the same", T::same("sub", "x"), r#""alice""#, Holds),
+            ("not the same", T::same("sub", "x"), r#""bob""#, Fails),
+            ("both absent", T::same("y", "z"), "1", Fails),
+            ("the same in a list", T::same("sub", "x"), r#"["alice"]"#, Unknown),
+            ("a number is not the same", T::same("sub", "x"), "1", Unknown),
+            ("the client's name", T::names_client("x", "sa-", ""), r#""sa-shop""#, Holds),
+            ("longer than that", T::names_client("x", "sa-", ""), r#""sa-shop2""#, Fails),
+            ("no such prefix", T::names_client("x", "sa-", ""), r#""shop""#, Fails),
+            ("between", T::names_client("x", "<", ">"), r#""<shop>""#, Holds),
+            ("no such suffix", T::names_client("x", "<", ">"), r#""<shop""#, Fails),
+            ("nothing between", T::names_client("x", "a", "a"), r#""a""#, Fails),
+            ("the client", T::subject_is_client(), "1", Fails),
+            ("both hold", T::present("x").and(T::equals("sub", "alice")), "1", Holds),
+            ("one of both", T::present("x").and(T::equals("sub", "bob")), "1", Fails),
+            ("the second is not read", T::present("y").and(T::equals("x", "app")), "1", Fails),
+            ("the second cannot be read", T::present("sub").and(T::equals("x", "app")), "1", Unknown),
+            ("three", T::always().and(T::present("x")).and(T::present("y")), "1", Fails),
+        ];
+        for (name, test, x, expected) in rows {
+            let payload = format!(r#"{{"sub":"alice","client_id":"Shop","x":{x}}}"#);
+            assert_eq!(kind(test.clone(), &payload), *expected, "{name}");
+        }
+    }
+}
