@@ -8,6 +8,7 @@
     reason = "test code outside of test functions"
 )]
 
+mod matrix;
 mod presets;
 mod refusals;
 mod tenants;

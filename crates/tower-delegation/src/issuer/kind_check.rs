@@ -23,6 +23,15 @@ pub struct KindCheck {
 /// (`events`: RFC 8417 section 2.2) have.
 const CLAIMS_OF_OTHER_KINDS: [&str; 4] = ["nonce", "at_hash", "c_hash", "events"];
 
+/// Claims by which providers tell their kinds of tokens apart, whatever the
+/// header's `typ` says: Keycloak (`typ`), Cognito (`token_use`), Curity
+/// (`purpose`), Django and Flask (`token_type`, `type`), FusionAuth (`tty`).
+const CLAIMS_OF_KINDS: [&str; 6] = ["typ", "token_use", "token_type", "type", "purpose", "tty"];
+
+/// Their values, in small letters, for tokens that open no resource.
+const OTHER_KINDS: [&str; 8] =
+    ["id", "id_token", "id-token", "refresh", "refresh_token", "refresh-token", "offline", "logout"];
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Rule {
     ClaimIsOneOf { name: Box<str>, values: Box<[Box<str>]> },
@@ -51,10 +60,12 @@ impl KindCheck {
     }
 
     /// The token must have none of `nonce`, `at_hash`, `c_hash` and `events`,
-    /// whatever their value.
+    /// whatever their value, and must not call itself an ID, refresh, offline or
+    /// logout token: none of `typ`, `token_use`, `token_type`, `type`, `purpose`
+    /// and `tty` may say so.
     ///
     /// Weaker than [`claim_equals`](Self::claim_equals): an ID token that was
-    /// asked for without a `nonce` may have none of them, and only its audience
+    /// asked for without a `nonce` may have no such mark, and only its audience
     /// (the client, not this service) then gives it away.
     pub fn not_an_id_token() -> Self {
         Self { rules: vec![Rule::NotAnIdToken] }
@@ -75,8 +86,22 @@ impl KindCheck {
                 matches!(found, Some(Ok(text)) if values.iter().any(|value| *text == **value))
             }
             Rule::ClaimPresent { name } => claim(name).is_some_and(|json| json != "null"),
-            Rule::NotAnIdToken => CLAIMS_OF_OTHER_KINDS.iter().all(|name| claim(name).is_none()),
+            Rule::NotAnIdToken => {
+                let is_other = |name: &&str| claim(name).is_some_and(names_other_kind);
+                CLAIMS_OF_OTHER_KINDS.iter().all(|name| claim(name).is_none())
+                    && !CLAIMS_OF_KINDS.iter().any(is_other)
+            }
         })
+    }
+}
+
+/// Whether the claim's JSON is a text, or a list with one, that names another
+/// kind than an access token.
+fn names_other_kind(json: &str) -> bool {
+    let is_other = |text: &String| OTHER_KINDS.contains(&text.to_ascii_lowercase().as_str());
+    match serde_json::from_str::<String>(json) {
+        Ok(text) => is_other(&text),
+        Err(_) => serde_json::from_str::<Vec<String>>(json).is_ok_and(|texts| texts.iter().any(is_other)),
     }
 }
 
@@ -111,6 +136,11 @@ mod tests {
             ("at_hash", &no_id_token, &[("at_hash", r#""h""#)], false),
             ("c_hash", &no_id_token, &[("c_hash", r#""h""#)], false),
             ("events", &no_id_token, &[("events", "{}")], false),
+            ("calls itself an ID token", &no_id_token, &[("typ", r#""ID""#)], false),
+            ("calls itself a refresh token", &no_id_token, &[("token_type", r#""refresh""#)], false),
+            ("is one of two kinds", &no_id_token, &[("purpose", r#"["access","id"]"#)], false),
+            ("calls itself an access token", &no_id_token, &[("typ", r#""Bearer""#)], true),
+            ("says something else", &no_id_token, &[("type", r#""invoice""#), ("purpose", "1")], true),
             ("both hold", &both, &[("token_use", r#""access""#)], true),
             ("one of two fails", &both, &[("token_use", r#""access""#), ("nonce", r#""n""#)], false),
             ("the other fails", &both, &[("token_use", r#""id""#)], false),
