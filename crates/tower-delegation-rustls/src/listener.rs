@@ -9,6 +9,7 @@ use tokio::{
     task::JoinSet,
     time::{sleep, timeout},
 };
+use tower_delegation::audit::Text;
 
 use crate::{config::TlsConfig, connection::TlsConnection};
 
@@ -92,13 +93,17 @@ impl TlsListener {
         self.under_way.spawn(async move {
             let _place = handshake;
             if let Err(error) = stream.set_nodelay(true) {
-                tracing::debug!(%address, %error, "cannot set TCP_NODELAY");
+                tracing::debug!(%address, error = %Text::new(&error.to_string()), "cannot set TCP_NODELAY");
             }
             match timeout(limit, TlsConnection::accept(config, stream, address, connection)).await {
                 Ok(Ok(connection)) => return Some((connection, address)),
                 Ok(Err(error)) => {
-                    let cause = std::error::Error::source(&error).map(tracing::field::display);
-                    tracing::debug!(%address, %error, cause, "no TLS connection");
+                    let cause =
+                        std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+                    tracing::debug!(
+                        %address, error = %Text::new(&error.to_string()), cause = %Text::new(&cause),
+                        "no TLS connection"
+                    );
                 }
                 Err(_) => tracing::debug!(%address, "no TLS connection: the handshake took too long"),
             }
@@ -151,7 +156,7 @@ impl Entrance {
             Ok((stream, address)) => Some(Arrival { stream, address, connection, handshake }),
             Err(error) if is_about_one_connection(&error) => None,
             Err(error) => {
-                tracing::error!(%error, "cannot accept connections");
+                tracing::error!(error = %Text::new(&error.to_string()), "cannot accept connections");
                 sleep(PAUSE).await;
                 None
             }

@@ -21,6 +21,7 @@ use hyper_util::{
 };
 use tokio::{sync::watch, task::JoinSet, time::sleep};
 use tower::ServiceExt as _;
+use tower_delegation::audit::Text;
 use tower_service::Service;
 
 use crate::{connection::TlsConnection, listener::TlsListener, peer::PeerService};
@@ -126,7 +127,11 @@ where
         tokio::select! {
             end = &mut conversation => {
                 if let Err(error) = end {
-                    tracing::debug!(?address, %error, "connection ended early");
+                    let error = error.to_string();
+                    tracing::debug!(
+                        address = %Text::new(&format!("{address:?}")), error = %Text::new(&error),
+                        "connection ended early"
+                    );
                 }
                 return;
             }
@@ -137,7 +142,7 @@ where
             () = &mut first, if is_first_due => {
                 is_first_due = false;
                 if !has_asked.load(Ordering::Relaxed) {
-                    tracing::debug!(?address, "connection ended: no request has arrived");
+                    tracing::debug!(address = %Text::new(&format!("{address:?}")), "connection ended: no request has arrived");
                     return;
                 }
             }

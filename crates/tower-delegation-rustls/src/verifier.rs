@@ -16,7 +16,10 @@ use rustls::{
         danger::{ClientCertVerified, ClientCertVerifier},
     },
 };
-use tower_delegation::credential::{CertificateTrust, PeerCertificate, x509_svid_id};
+use tower_delegation::{
+    audit::Text,
+    credential::{CertificateTrust, PeerCertificate, x509_svid_id},
+};
 
 use crate::error::TlsConfigError;
 
@@ -144,14 +147,14 @@ impl ClientCertVerifier for Acceptance {
             Rule::Any => match PeerCertificate::from_der(&[end_entity], CertificateTrust::PresentedOnly) {
                 Ok(_) => Ok(ClientCertVerified::assertion()),
                 Err(error) => {
-                    tracing::debug!(%error, "a client certificate cannot be read");
+                    tracing::debug!(error = %Text::new(&error.to_string()), "a client certificate cannot be read");
                     Err(CertificateError::BadEncoding.into())
                 }
             },
             Rule::Workloads { verifiers, .. } => {
                 let chain: Vec<_> = iter::once(end_entity).chain(intermediates).collect();
                 let id = x509_svid_id(&chain).map_err(|error| {
-                    tracing::debug!(%error, "a client certificate names no workload");
+                    tracing::debug!(error = %Text::new(&error.to_string()), "a client certificate names no workload");
                     Error::from(CertificateError::ApplicationVerificationFailure)
                 })?;
                 match verifiers.get(id.trust_domain()) {

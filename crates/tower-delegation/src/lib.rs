@@ -28,6 +28,7 @@ pub mod requirement;
 pub mod revocation;
 pub mod scope;
 pub mod spiffe;
+mod text;
 pub mod token;
 
 #[cfg(feature = "axum")]

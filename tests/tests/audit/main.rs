@@ -12,6 +12,7 @@ mod formats;
 mod hostile;
 mod metrics;
 mod overflow;
+mod plain_log;
 mod record;
 mod shutdown;
 

@@ -24,6 +24,7 @@ use self::imports::{Child, Import, Reading};
 /// The order, lowest floor first; on one floor from left to right.
 const FLOORS: &[&[&str]] = &[
     &[
+        "text",
         "names",
         "reason",
         "error",

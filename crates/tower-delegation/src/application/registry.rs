@@ -17,6 +17,7 @@ use crate::{
     error::ConfigError,
     names::{ClientId, IssuerUrl, SubjectId},
     reason::DenialReason,
+    text::Text,
 };
 
 /// The registered applications. Cheap to clone; clones share one registry.
@@ -368,10 +369,10 @@ impl Registry {
         for application in &self.applications {
             let name = application.name();
             if let Some(review_by) = application.review_by().filter(|deadline| deadline.has_passed(now)) {
-                tracing::warn!(application = name, %review_by, "the review of an application is due");
+                tracing::warn!(application = %Text::new(name), %review_by, "the review of an application is due");
             }
             if let Some(expires) = application.expires().filter(|deadline| deadline.has_passed(now)) {
-                tracing::warn!(application = name, %expires, "an application has expired");
+                tracing::warn!(application = %Text::new(name), %expires, "an application has expired");
             }
         }
     }

@@ -1,8 +1,7 @@
 //! The registry's file, watched.
 
 use std::{
-    error::Error as _,
-    fmt, iter,
+    fmt,
     path::Path,
     sync::mpsc::{self, Receiver, RecvTimeoutError, Sender},
     thread::{self, JoinHandle},
@@ -15,7 +14,10 @@ use notify::{
 };
 
 use super::Applications;
-use crate::error::ConfigError;
+use crate::{
+    error::ConfigError,
+    text::{Text, causes},
+};
 
 /// How long the folder must have been quiet: a file is often written in pieces.
 const QUIET: Duration = Duration::from_millis(100);
@@ -116,9 +118,10 @@ fn read_on(applications: &Applications, inbox: &Receiver<Message>) {
             Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return,
         }
         if let Err(error) = applications.reload_if_changed() {
-            let causes = iter::successors(error.source(), |cause| (**cause).source());
-            let causes: Vec<_> = causes.map(ToString::to_string).collect();
-            tracing::error!(cause = causes.join(": "), "{error}");
+            tracing::error!(
+                error = %Text::account(&error.to_string()), cause = %Text::account(&causes(&error)),
+                "the registry of applications stays as it was"
+            );
         }
     }
 }

@@ -23,6 +23,7 @@ use super::{
     AuditEvent, AuditSink, Overflow, SinkError,
     metrics::{self, Outcome},
 };
+use crate::text::{Text, causes};
 
 /// The pause after a sink's first failure. It doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
@@ -110,15 +111,17 @@ impl Account {
         match result {
             Ok(()) => {
                 if self.is_failing.swap(false, Ordering::Relaxed) {
-                    tracing::info!(sink = name, "the audit sink records again");
+                    tracing::info!(sink = %Text::new(name), "the audit sink records again");
                 }
                 true
             }
             Err(error) => {
                 self.failures.fetch_add(1, Ordering::Relaxed);
                 if !self.is_failing.swap(true, Ordering::Relaxed) {
-                    let cause = std::error::Error::source(&error).map(ToString::to_string);
-                    tracing::error!(sink = name, cause, "{error}");
+                    tracing::error!(
+                        sink = %Text::new(name), error = %Text::account(&error.to_string()),
+                        cause = %Text::account(&causes(&error)), "the audit sink does not record"
+                    );
                 }
                 false
             }

@@ -6,7 +6,6 @@ use http::{Method, StatusCode};
 use serde::{Serialize, Serializer};
 
 use super::{
-    text::Text,
     token_hash::{PresentedToken, TokenHash},
     trace_context::TraceContext,
 };
@@ -17,6 +16,7 @@ use crate::{
         SenderConstraint, SubjectKind, WorkloadIdentity,
     },
     reason::DenialReason,
+    text::Text,
     token::{Facts, VerifiedToken},
 };
 

@@ -53,7 +53,6 @@ mod json_lines;
 mod metrics;
 mod otel;
 mod sink;
-mod text;
 mod token_hash;
 mod trace_context;
 mod tracing_sink;
@@ -77,13 +76,13 @@ pub use self::{
     },
     otel::AttributeValue,
     sink::{AuditSink, SinkError},
-    text::{MAX_TEXT_LEN, Text},
     token_hash::{TokenHash, TokenHashKey},
     trace_context::{SpanId, TraceContext, TraceId},
     tracing_sink::{TARGET, TracingSink},
     trail::{AuditGuard, FlushError},
 };
 use crate::error::ConfigError;
+pub use crate::text::{MAX_TEXT_LEN, Text};
 
 #[doc = include_str!("../../../../docs/audit.md")]
 pub mod guide {}

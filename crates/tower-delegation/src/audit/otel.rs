@@ -5,11 +5,11 @@ use std::fmt;
 use super::{
     AuditEvent, AuditedActor,
     event::{hex, workload_name},
-    text::Text,
 };
 use crate::{
     context::{SenderConstraint, SubjectKind, WorkloadIdentity},
     reason::DenialReason,
+    text::Text,
 };
 
 /// The value of an attribute.

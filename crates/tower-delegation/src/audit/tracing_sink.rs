@@ -5,10 +5,11 @@ use std::fmt;
 use http::StatusCode;
 use tracing::{Level, field::display as shown};
 
-use super::{AuditEvent, AuditSink, SinkError, event::workload_name, text::Text};
+use super::{AuditEvent, AuditSink, SinkError, event::workload_name};
 use crate::{
     context::{ApplicationKind, SenderConstraint, SubjectKind},
     reason::{DenialReason, RejectionKind},
+    text::Text,
 };
 
 /// The `tracing` target of audit events.

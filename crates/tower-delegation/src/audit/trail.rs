@@ -16,7 +16,7 @@ use super::{
     channel::{Channel, Message, Place, Queue, Route},
     metrics,
 };
-use crate::{clock::Clock, error::ConfigError};
+use crate::{clock::Clock, error::ConfigError, text::Text};
 
 /// How often a guard that is dropped looks whether everything is written.
 const LOOK_AGAIN: Duration = Duration::from_millis(2);
@@ -239,7 +239,7 @@ impl AuditGuard {
 impl Drop for AuditGuard {
     fn drop(&mut self) {
         if let Err(error) = self.trail.flush_blocking(self.timeout) {
-            tracing::error!("{error}");
+            tracing::error!(error = %Text::account(&error.to_string()), "the audit trail is not complete");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Who presents a token, and may they: from a verified token to the context.
 
-use std::{error::Error as _, sync::Arc};
+use std::sync::Arc;
 
 use http::HeaderValue;
 
@@ -13,6 +13,7 @@ use crate::{
     reason::DenialReason,
     rejection::Rejection,
     replay::{Remembering, ReplayStoreError, ReplayStoreErrorKind, Sighting},
+    text::{Text, causes},
     token::VerifiedToken,
 };
 
@@ -106,8 +107,10 @@ impl Authenticator {
             Ok(Sighting::First) => return Ok(self.admit(admission)),
             Ok(Sighting::Again) => DenialReason::DpopProofReplayed,
             Err(error) => {
-                let source = error.source().map(ToString::to_string);
-                tracing::warn!(%error, source = source.as_deref(), "a DPoP proof cannot be remembered");
+                tracing::warn!(
+                    error = %Text::account(&error.to_string()), cause = %Text::account(&causes(&error)),
+                    "a DPoP proof cannot be remembered"
+                );
                 match error.kind() {
                     ReplayStoreErrorKind::Full => DenialReason::ReplayStoreFull,
                     ReplayStoreErrorKind::Unavailable => DenialReason::ReplayStoreUnavailable,

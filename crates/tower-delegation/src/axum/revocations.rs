@@ -18,6 +18,7 @@ use crate::{
     requirement::Requirement,
     revocation::{InMemoryRevocations, Revocation, RevocationError, RevocationTarget},
     spiffe::SpiffeId,
+    text::Text,
 };
 
 /// A router with one route, `POST /`, that takes revocations in for whoever
@@ -101,7 +102,7 @@ async fn revoke(
     let Json(order) = order.map_err(|rejection| Problem::Invalid(rejection.body_text()))?;
     let kind = order.target;
     store.revoke(order.into_revocation()?)?;
-    tracing::info!(target = kind.name(), by = %delegation.subject().id(), "revocation taken in");
+    tracing::info!(target = kind.name(), by = %Text::new(delegation.subject().id().as_str()), "revocation taken in");
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -24,7 +24,7 @@ use super::{
     policy::Origin,
     tenure::{Asked, Tenure},
 };
-use crate::{clock::Clock, names::IssuerUrl};
+use crate::{clock::Clock, names::IssuerUrl, text::Text};
 
 /// How often a resolver's bad answers are logged as a warning: clients cause them.
 const WARNING_INTERVAL: Duration = Duration::from_secs(60);
@@ -214,7 +214,7 @@ impl Resolved {
     ) -> Option<Held> {
         if terms.issuer != *issuer {
             // The identifier that was asked for is a stranger's text: it is not logged.
-            self.warn(&*issuers.clock, "a resolver answers with another issuer", &terms.issuer);
+            self.warn(&*issuers.clock, &format!("it is about another issuer, {:?}", terms.issuer));
             return None;
         }
         let origin = Origin::Resolver {
@@ -227,21 +227,21 @@ impl Resolved {
         match terms.clone().build_from(origin, &mut context) {
             Ok(policy) => Some(Held { terms, policy: Arc::new(policy) }),
             Err(error) => {
-                self.warn(&*issuers.clock, "a resolver's issuer does not build", &error);
+                self.warn(&*issuers.clock, &error.to_string());
                 None
             }
         }
     }
 
-    fn warn(&self, clock: &dyn Clock, what: &str, problem: &dyn fmt::Display) {
+    fn warn(&self, clock: &dyn Clock, problem: &str) {
         let now = u64::try_from(clock.monotonic().as_millis()).unwrap_or(NEVER);
         let last = self.warned_at.load(Ordering::Relaxed);
         let is_due = last == NEVER || u128::from(now.saturating_sub(last)) >= WARNING_INTERVAL.as_millis();
         if is_due {
             self.warned_at.store(now, Ordering::Relaxed);
-            tracing::warn!(%problem, "{what}");
+            tracing::warn!(problem = %Text::account(problem), "a resolver's answer is not used");
         } else {
-            tracing::debug!(%problem, "{what}");
+            tracing::debug!(problem = %Text::account(problem), "a resolver's answer is not used");
         }
     }
 

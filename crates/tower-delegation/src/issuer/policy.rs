@@ -14,6 +14,7 @@ use crate::{
     error::ConfigError,
     jwks::{AlgorithmSet, KeyCache, KeySource, KeyStatus},
     names::{Audience, IssuerUrl},
+    text::Text,
 };
 #[cfg(feature = "discovery")]
 use crate::{http_client::HttpClient, issuer::discovery::Discovery, jwks::JwksUrl};
@@ -156,7 +157,7 @@ impl IssuerPolicy {
     pub(crate) fn note_lifetime(&self, lifetime: Duration) {
         if lifetime > LONG_LIFETIME && !self.has_long_lived.swap(true, Ordering::Relaxed) {
             tracing::warn!(
-                issuer = %self.issuer,
+                issuer = %Text::new(self.issuer.as_str()),
                 lifetime_seconds = lifetime.as_secs(),
                 "the issuer's access tokens live longer than a day: a stolen one is good for as long; \
                  `max_token_lifetime` refuses them"

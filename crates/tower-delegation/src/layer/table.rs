@@ -13,6 +13,7 @@ use crate::{
     reason::DenialReason,
     rejection::Rejection,
     requirement::{Access, Found, Requirement, RouteTable},
+    text::Text,
 };
 
 /// Lets a request through only if its row in a [`RouteTable`] allows it; where
@@ -137,7 +138,7 @@ fn original_path<B>(request: &Request<B>) -> &str {
 
 fn unruled<B>(reason: DenialReason, request: &Request<B>) -> Rejection {
     // A stranger can cause it at will, so it is no error of ours.
-    tracing::debug!(method = %request.method(), reason = reason.code(), "no row of the route table is for the request");
+    tracing::debug!(method = %Text::new(request.method().as_str()), reason = reason.code(), "no row of the route table is for the request");
     match RequestRecord::in_extensions(request.extensions()) {
         Some(record) => Rejection::unruled(reason, record),
         None => Rejection::layer_missing(),

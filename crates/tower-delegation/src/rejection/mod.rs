@@ -47,6 +47,7 @@ use crate::{
     names::SubjectKind,
     reason::DenialReason,
     requirement::{Decision, Evidence, Needs, Requirement},
+    text::Text,
 };
 
 /// How long a client should wait before it asks again, in seconds: the time in
@@ -398,7 +399,7 @@ impl DelegationContext {
             return Ok(());
         }
         if reason.kind() == RejectionKind::Misconfigured {
-            tracing::error!(requirement = requirement.name(), %reason, "the requirement cannot be judged");
+            tracing::error!(requirement = %Text::new(requirement.name()), %reason, "the requirement cannot be judged");
         }
         let record = self.record();
         Err(Rejection {

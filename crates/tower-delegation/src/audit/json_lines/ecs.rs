@@ -11,11 +11,11 @@ use super::{Format, Time, native::Details};
 use crate::{
     audit::{
         AuditDecision, AuditEvent, AuditedActor,
-        text::Text,
         trace_context::{SpanId, TraceId},
     },
     context::WorkloadIdentity,
     reason::DenialReason,
+    text::Text,
 };
 
 /// The version whose names are used; later ones have them, too.

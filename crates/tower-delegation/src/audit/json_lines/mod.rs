@@ -23,8 +23,9 @@ pub use self::{
     native::{NativeFormat, NativeRecord},
     ocsf::{OcsfFormat, OcsfRecord},
 };
-use super::{AuditEvent, AuditSink, SinkError, text::first_unsafe};
+use super::{AuditEvent, AuditSink, SinkError};
 use crate::clock::Timestamp;
+use crate::text::first_unsafe;
 
 /// What an event looks like as JSON.
 ///

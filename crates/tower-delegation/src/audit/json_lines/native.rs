@@ -7,12 +7,12 @@ use crate::{
     audit::{
         AuditEvent, AuditedActor, AuditedRequirement,
         event::workload_name,
-        text::Text,
         token_hash::TokenHash,
         trace_context::{SpanId, TraceId},
     },
     context::{ApplicationKind, SenderConstraint, SubjectKind, WorkloadIdentity},
     reason::DenialReason,
+    text::Text,
 };
 
 /// Every field under the name that [the guide](crate::audit::guide) gives it.

@@ -7,9 +7,10 @@ use serde::Serialize;
 
 use super::{Format, ecs::Operation, native::Details};
 use crate::{
-    audit::{AuditDecision, AuditEvent, AuditedRequirement, text::Text, trace_context::TraceId},
+    audit::{AuditDecision, AuditEvent, AuditedRequirement, trace_context::TraceId},
     context::SubjectKind,
     reason::DenialReason,
+    text::Text,
 };
 
 /// The version of the schema.

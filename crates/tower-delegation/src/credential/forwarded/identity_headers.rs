@@ -9,6 +9,7 @@ use crate::{
     credential::header_name::{configured_header, folded},
     error::ConfigError,
     reason::DenialReason,
+    text::Text,
 };
 
 pub(super) static XFCC: HeaderName = HeaderName::from_static("x-forwarded-client-cert");
@@ -110,7 +111,7 @@ impl IdentityHeaders {
                 Vouched::ToBeRemoved if is_vouched => {}
                 _ => {
                     untrusted = untrusted.saturating_add(1);
-                    tracing::debug!(header = %guarded.name, "a field for the client's identity came from an untrusted hop");
+                    tracing::debug!(header = %Text::new(guarded.name.as_str()), "a field for the client's identity came from an untrusted hop");
                     #[cfg(feature = "metrics")]
                     metrics::counter!(UNTRUSTED, "header" => guarded.name.to_string()).increment(1);
                 }

@@ -17,7 +17,7 @@ pub use self::{
     xfcc::{Xfcc, XfccElement, XfccError},
 };
 use super::{CertificateTrust, PeerCertificate, PeerInfo, header_name::configured_header};
-use crate::{clock::Timestamp, error::ConfigError, reason::DenialReason, spiffe::SpiffeId};
+use crate::{clock::Timestamp, error::ConfigError, reason::DenialReason, spiffe::SpiffeId, text::Text};
 
 /// The most bytes of a proxy's fields together, certificate and chain; looked at
 /// before anything is parsed.
@@ -231,7 +231,7 @@ impl ForwardedIdentity {
         now: Timestamp,
     ) -> Result<Option<PeerCertificate>, DenialReason> {
         let certificate = self.read(headers).map_err(|Refusal { reason, problem }| {
-            tracing::debug!(reason = reason.code(), problem, "a trusted hop's client certificate is refused");
+            tracing::debug!(reason = reason.code(), problem = %Text::new(problem), "a trusted hop's client certificate is refused");
             reason
         })?;
         Ok(certificate.filter(|certificate| certificate.is_current(now)))

@@ -1,7 +1,6 @@
 //! Fetching: one at a time, in a task of its own, and what becomes of the outcome.
 
 use std::{
-    error::Error,
     sync::{Arc, MutexGuard, Weak, atomic::Ordering},
     time::Duration,
 };
@@ -17,6 +16,7 @@ use crate::{
         FetchedKeys, KeyRequest, KeySet, KeySource, KeySourceError, KeySourceErrorKind,
         budget::{REFILL, pause_after},
     },
+    text::{Text, causes},
 };
 
 /// The lifetime of a set whose source names none.
@@ -31,9 +31,6 @@ const FETCH_LIMIT: Duration = Duration::from_secs(30);
 
 /// In `refresh_at`: not before the fetch under way has landed, or never.
 pub(super) const NOT_DUE: u64 = u64::MAX;
-
-/// The longest account of a failure in the log, in characters.
-const MAX_CAUSE_LEN: usize = 1000;
 
 /// The fetch under way.
 pub(super) struct Flight {
@@ -78,7 +75,8 @@ impl KeyCache {
                 let error = KeySourceError::new(KeySourceErrorKind::NoRuntime, error);
                 let said = state.last_error.replace(error.clone());
                 if said.is_none_or(|said| said.kind() != KeySourceErrorKind::NoRuntime) {
-                    tracing::error!(issuer = %self.issuer, error = %error, "the issuer's keys cannot be fetched");
+                    tracing::error!(issuer = %Text::new(self.issuer.as_str()), error = %Text::account(&error.to_string()),
+                        "the issuer's keys cannot be fetched");
                 }
                 return Err(error);
             }
@@ -163,7 +161,8 @@ impl KeyCache {
                 let failures = state.failures;
                 drop(state);
                 tracing::warn!(
-                    issuer = %self.issuer, error = %error, cause = causes(&error), failures,
+                    issuer = %Text::new(self.issuer.as_str()), error = %Text::account(&error.to_string()),
+                    cause = %Text::account(&causes(&error)), failures,
                     has_keys = previous.is_some(), "the issuer's keys could not be fetched"
                 );
                 Err(error)
@@ -194,10 +193,14 @@ impl KeyCache {
             .map_err(|error| KeySourceError::new(KeySourceErrorKind::DocumentInvalid, error))?;
         for skipped in keys.skipped() {
             if skipped.reason.is_exposed_secret() {
-                tracing::warn!(issuer = %self.issuer, kid = ?skipped.kid, reason = %skipped.reason,
+                tracing::warn!(issuer = %Text::new(self.issuer.as_str()),
+                    kid = %Text::new(skipped.kid.as_deref().unwrap_or_default()),
+                    reason = %Text::account(&skipped.reason.to_string()),
                     "the issuer publishes a secret in its key set");
             } else {
-                tracing::debug!(issuer = %self.issuer, kid = ?skipped.kid, reason = %skipped.reason, "a key is skipped");
+                tracing::debug!(issuer = %Text::new(self.issuer.as_str()),
+                    kid = %Text::new(skipped.kid.as_deref().unwrap_or_default()),
+                    reason = %Text::account(&skipped.reason.to_string()), "a key is skipped");
             }
         }
         if keys.is_empty() {
@@ -305,13 +308,6 @@ pub(super) async fn outcome(mut progress: Progress) -> Result<(), KeySourceError
         Ok(outcome) => outcome.clone().unwrap_or_else(|| Err(KeySourceErrorKind::Interrupted.into())),
         Err(closed) => Err(KeySourceError::new(KeySourceErrorKind::Interrupted, closed)),
     }
-}
-
-/// The causes of an error in one line, cut short: they may quote the document.
-fn causes(error: &KeySourceError) -> String {
-    let chain = std::iter::successors(error.source(), |&cause| cause.source());
-    let texts: Vec<String> = chain.map(ToString::to_string).collect();
-    texts.join(": ").chars().take(MAX_CAUSE_LEN).collect()
 }
 
 pub(super) fn millis(time: Duration) -> u64 {

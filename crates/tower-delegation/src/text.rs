@@ -1,43 +1,59 @@
-//! [`Text`]: a value from outside, made harmless for whoever reads the record.
+//! [`Text`]: a value from outside, made harmless for those who read the record or the log.
 
-use std::fmt;
+use std::{error::Error, fmt, iter};
 
 use serde::{Serialize, Serializer};
 
 /// The most characters of one value.
 pub const MAX_TEXT_LEN: usize = 256;
 
-/// A value that somebody else chose: a name in a token, a method, a path.
+/// The most characters of an account of a failure, which may quote several values.
+const MAX_ACCOUNT_LEN: usize = 1000;
+
+/// A value that was chosen outside: a name in a token, a method, a path, what a
+/// provider answered.
 ///
 /// Shown, it is cut at [`MAX_TEXT_LEN`] characters (`…` then says so), and
 /// characters that could forge a line or turn the direction of writing are
 /// escaped. Serialized, it is cut, too, and otherwise as it is: JSON has
-/// escapes of its own, and [`JsonLines`](super::JsonLines) uses them.
+/// escapes of its own, and [`JsonLines`](crate::audit::JsonLines) uses them.
+///
+/// The only way in which the library logs such a value. Useful for logs of your own:
+/// `tracing::info!(subject = %Text::new(id), "…")`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Text<'a>(&'a str);
+pub struct Text<'a> {
+    value: &'a str,
+    max_len: usize,
+}
 
 impl<'a> Text<'a> {
     /// Takes a value from outside.
     #[must_use]
     pub fn new(value: &'a str) -> Self {
-        Self(value)
+        Self { value, max_len: MAX_TEXT_LEN }
+    }
+
+    /// An account of a failure, such as that of [`causes`]: cut later than a value.
+    pub(crate) fn account(value: &'a str) -> Self {
+        Self { value, max_len: MAX_ACCOUNT_LEN }
     }
 
     /// The value as it came: of any length, with anything in it.
     #[must_use]
     pub fn unabridged(self) -> &'a str {
-        self.0
+        self.value
     }
 
     /// What is shown of the value, and whether that is all of it.
     fn cut(self) -> (&'a str, bool) {
         // No character is shorter than a byte.
-        if self.0.len() <= MAX_TEXT_LEN {
-            return (self.0, true);
+        let Self { value, max_len } = self;
+        if value.len() <= max_len {
+            return (value, true);
         }
-        match self.0.char_indices().nth(MAX_TEXT_LEN).and_then(|(end, _)| self.0.get(..end)) {
+        match value.char_indices().nth(max_len).and_then(|(end, _)| value.get(..end)) {
             Some(start) => (start, false),
-            None => (self.0, true),
+            None => (value, true),
         }
     }
 }
@@ -72,8 +88,16 @@ impl Serialize for Text<'_> {
     }
 }
 
+/// The causes of an error in one line: for [`Text::account`], because they may quote
+/// what somebody sent.
+pub(crate) fn causes(error: &dyn Error) -> String {
+    let chain = iter::successors(error.source(), |&cause| cause.source());
+    let texts: Vec<String> = chain.map(ToString::to_string).collect();
+    texts.join(": ")
+}
+
 /// The first character of `text` that must not be written as it is.
-pub(super) fn first_unsafe(text: &str) -> Option<(usize, char)> {
+pub(crate) fn first_unsafe(text: &str) -> Option<(usize, char)> {
     // Nearly every value is ASCII, and a byte is looked at faster than a character.
     if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
         return None;
@@ -126,6 +150,21 @@ mod tests {
             let json = serde_json::to_string(&Text::new(&value)).unwrap();
             assert_eq!(serde_json::from_str::<String>(&json).unwrap(), shown, "{name}");
         }
+    }
+
+    #[test]
+    fn causes_are_one_line_and_an_account_is_longer() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("{0}")]
+        struct Layered(&'static str, #[source] Option<Box<Layered>>);
+
+        let innermost = Layered("key \"a\nb\"", None);
+        let error = Layered("outermost", Some(Box::new(Layered("in between", Some(Box::new(innermost))))));
+        let text = causes(&error);
+        assert_eq!(Text::account(&text).to_string(), "in between: key \"a\\nb\"");
+        assert_eq!(causes(&Layered("alone", None)), "");
+        let long = "é".repeat(2000);
+        assert_eq!(Text::account(&long).to_string().chars().count(), MAX_ACCOUNT_LEN + 1);
     }
 
     #[test]
