@@ -67,6 +67,16 @@ pub enum ConfigError {
         /// What is wrong with it, and what would be right.
         problem: &'static str,
     },
+    /// The metadata of the protected resource would send clients to an issuer whose
+    /// tokens are refused.
+    #[error(
+        "the protected resource names the authorization server {issuer:?}, whose tokens are not accepted: \
+         trust it with `.issuer(..)` or a resolver"
+    )]
+    UntrustedAuthorizationServer {
+        /// The issuer as given.
+        issuer: String,
+    },
     /// A JWK Set given in the configuration holds no key that could verify a token.
     #[error("the JWK Set given for issuer {issuer:?} is not usable: {problem}")]
     InvalidKeySet {

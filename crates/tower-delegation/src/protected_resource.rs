@@ -2,12 +2,22 @@
 //!
 //! 1. The document is made of the configuration in force: its issuers, the scopes
 //!    of its routes, the ways in which it takes tokens. It cannot say what the
-//!    service does not do.
+//!    service does not do. Each member, and when it is left out:
+//!
+//!    | member | says | left out |
+//!    |---|---|---|
+//!    | `authorization_servers` | each configured issuer, and those named by [`authorization_server`](ProtectedResource::authorization_server) | an issuer whose identifier is no URL that clients find metadata by; a named one while no resolver knows it |
+//!    | `scopes_supported` | the scopes of the routes and those named | where there is a registry: a scope that no registered application may ever use |
+//!    | `bearer_methods_supported` | `header` | never |
+//!    | `tls_client_certificate_bound_access_tokens` | that client certificates come from TLS or from a proxy | where the only workload identities are a source's, which may prove no certificate |
+//!    | `dpop_signing_alg_values_supported` | the algorithms of proofs | where none of the URLs of [`Dpop`](crate::proof::Dpop) is at the host of the resource: proofs for it are refused |
+//!    | `dpop_bound_access_tokens_required` | | always: it is for each route's rule to demand |
+//!
 //! 2. The resource is given once and told as it was given, to the character:
 //!    clients compare it with the URL that they asked for (RFC 9728 section 3.3).
 //! 3. Every challenge names the document's URL, also those without an error
 //!    (RFC 9728 section 5.1).
-//! 4. The document is for everybody: no token, any origin, and any cache may keep it.
+//! 4. The document is public: no token, any origin, and any cache may keep it.
 //! 5. A resource that is not configured has none: 404, which repeats nothing of the request.
 //!
 //! # Deployment caveat
@@ -41,7 +51,11 @@
 //! # assert!(router().is_ok());
 //! ```
 
-use std::{collections::BTreeSet, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use http::{
@@ -54,7 +68,9 @@ use http::{
 use serde::Serialize;
 use url::{Host, Url};
 
-use crate::{error::ConfigError, requirement::RouteInventory, scope::Scope};
+use crate::{
+    application::Applications, error::ConfigError, issuer::Issuers, requirement::RouteInventory, scope::Scope,
+};
 
 /// The path under which the documents of a host's resources lie (RFC 9728 section 3).
 pub const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
@@ -67,7 +83,8 @@ const PURPOSE: &str = "the identifier of a protected resource";
 pub struct ProtectedResource {
     resource: String,
     metadata_url: Url,
-    authorization_servers: Vec<String>,
+    /// By the issuer of their tokens, where clients find the metadata.
+    authorization_servers: BTreeMap<String, String>,
     scopes: BTreeSet<String>,
     #[cfg(feature = "toml")]
     tables: Vec<crate::requirement::RouteTable>,
@@ -90,7 +107,7 @@ impl ProtectedResource {
         Ok(Self {
             resource: resource.to_owned(),
             metadata_url: metadata_url(resource)?,
-            authorization_servers: Vec::new(),
+            authorization_servers: BTreeMap::new(),
             scopes: BTreeSet::new(),
             #[cfg(feature = "toml")]
             tables: Vec::new(),
@@ -124,10 +141,18 @@ impl ProtectedResource {
         self
     }
 
-    /// Names one more issuer, beside those that are configured: one of a
-    /// [resolver's](crate::issuer::IssuerResolver).
-    pub fn authorization_server(mut self, issuer: &str) -> Self {
-        self.authorization_servers.push(issuer.to_owned());
+    /// Names one more issuer, in addition to those that are configured: one of a
+    /// [resolver's](crate::issuer::IssuerResolver), which is listed while the resolver
+    /// knows it.
+    pub fn authorization_server(self, issuer: &str) -> Self {
+        self.authorization_server_of(issuer, issuer)
+    }
+
+    /// Names the authorization server of a trusted issuer whose tokens have another
+    /// identifier in `iss` than the one by which clients find its metadata, as those of
+    /// AD FS do. It takes the place of the issuer's own identifier.
+    pub fn authorization_server_of(mut self, issuer: &str, authorization_server: &str) -> Self {
+        self.authorization_servers.insert(issuer.to_owned(), authorization_server.to_owned());
         self
     }
 
@@ -179,12 +204,53 @@ impl ProtectedResource {
         self.metadata_url.as_str()
     }
 
-    /// Is everything in it fit to be told?
-    pub(crate) fn check(&self) -> Result<(), ConfigError> {
-        match &self.mistake {
-            None => Ok(()),
-            Some(scope) => Err(ConfigError::InvalidScope { scope: scope.clone() }),
+    /// Whether everything in it can be said, by a service that trusts `issuers`.
+    pub(crate) fn check(&self, issuers: &Issuers) -> Result<(), ConfigError> {
+        if let Some(scope) = &self.mistake {
+            return Err(ConfigError::InvalidScope { scope: scope.clone() });
         }
+        for (issuer, server) in &self.authorization_servers {
+            if !issuers.may_trust(issuer) {
+                return Err(ConfigError::UntrustedAuthorizationServer { issuer: issuer.clone() });
+            }
+            if !has_metadata(server) {
+                return Err(ConfigError::InvalidUrl {
+                    url: server.clone(),
+                    purpose: "an authorization server of the protected resource",
+                    problem: "clients find no metadata by it: give an `https` URL without query and fragment",
+                });
+            }
+        }
+        for page in [&self.documentation, &self.policy, &self.terms].into_iter().flatten() {
+            let is_page = Url::parse(page).is_ok_and(|url| matches!(url.scheme(), "https" | "http"));
+            if !is_page {
+                return Err(ConfigError::InvalidUrl {
+                    url: page.clone(),
+                    purpose: "a page about the protected resource",
+                    problem: "it is no absolute URL: start it with `https://`",
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether clients can look for an authorization server's metadata by this identifier
+/// (RFC 8414 section 2).
+fn has_metadata(issuer: &str) -> bool {
+    Url::parse(issuer).is_ok_and(|url| {
+        let is_reached = url.scheme() == "https" || (url.scheme() == "http" && is_local(&url));
+        is_reached && url.has_host() && url.query().is_none() && url.fragment().is_none()
+    })
+}
+
+/// Whether the host is this very machine.
+fn is_local(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
     }
 }
 
@@ -193,13 +259,10 @@ fn metadata_url(resource: &str) -> Result<Url, ConfigError> {
     let invalid = |problem| ConfigError::InvalidUrl { url: resource.to_owned(), purpose: PURPOSE, problem };
     let url =
         Url::parse(resource).map_err(|_| invalid("it is no absolute URL: write `https://` and the host"))?;
-    let is_local = match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => return Err(invalid("it has no host")),
-    };
-    if url.scheme() != "https" && !(url.scheme() == "http" && is_local) {
+    if !url.has_host() {
+        return Err(invalid("it has no host"));
+    }
+    if url.scheme() != "https" && !(url.scheme() == "http" && is_local(&url)) {
         return Err(invalid("it is not https"));
     }
     if url.fragment().is_some() {
@@ -228,9 +291,10 @@ fn metadata_url(resource: &str) -> Result<Url, ConfigError> {
 }
 
 /// What the configuration adds to what is said of the resource.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Capabilities {
-    pub(crate) authorization_servers: Vec<String>,
+    pub(crate) issuers: Arc<Issuers>,
+    pub(crate) applications: Option<Applications>,
     pub(crate) takes_certificate_bound_tokens: bool,
     /// Separated by spaces.
     pub(crate) dpop_algorithms: Option<String>,
@@ -249,7 +313,7 @@ pub struct ResourceMetadata {
 struct Document<'a> {
     resource: &'a str,
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
-    authorization_servers: BTreeSet<&'a str>,
+    authorization_servers: BTreeSet<String>,
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     scopes_supported: BTreeSet<String>,
     bearer_methods_supported: [&'static str; 1],
@@ -281,7 +345,6 @@ impl ResourceMetadata {
     #[must_use]
     pub fn to_json(&self) -> String {
         let resource = &self.resource;
-        let known = self.capabilities.authorization_servers.iter();
         let scopes = resource.scopes.iter().cloned();
         #[cfg(feature = "toml")]
         let tables: Vec<_> = resource.tables.iter().map(crate::requirement::RouteTable::inventory).collect();
@@ -289,10 +352,10 @@ impl ResourceMetadata {
         let scopes = scopes.chain(tables.iter().flat_map(RouteInventory::scopes).map(str::to_owned));
         let document = Document {
             resource: &resource.resource,
-            authorization_servers: known.chain(&resource.authorization_servers).map(String::as_str).collect(),
-            scopes_supported: scopes.collect(),
+            authorization_servers: self.authorization_servers(),
+            scopes_supported: scopes.filter(|scope| self.may_be_used(scope)).collect(),
             bearer_methods_supported: ["header"],
-            resource_name: resource.name.as_deref(),
+            resource_name: resource.name.as_deref().filter(|name| !name.is_empty()),
             resource_documentation: resource.documentation.as_deref(),
             resource_policy_uri: resource.policy.as_deref(),
             resource_tos_uri: resource.terms.as_deref(),
@@ -308,6 +371,20 @@ impl ResourceMetadata {
         };
         // Text and booleans under text keys: there is nothing that could fail.
         serde_json::to_string(&document).unwrap_or_default()
+    }
+
+    fn authorization_servers(&self) -> BTreeSet<String> {
+        let (named, issuers) = (&self.resource.authorization_servers, &self.capabilities.issuers);
+        let configured = issuers.configured().map(|policy| policy.issuer().as_str());
+        let own = configured.filter(|issuer| !named.contains_key(*issuer) && has_metadata(issuer));
+        let trusted = named.iter().filter(|(issuer, _)| issuers.get(issuer).is_some());
+        own.map(str::to_owned).chain(trusted.map(|(_, server)| server.clone())).collect()
+    }
+
+    /// Whether a token with this scope can ever have it here.
+    fn may_be_used(&self, scope: &str) -> bool {
+        let applications = self.capabilities.applications.as_ref();
+        applications.is_none_or(|known| known.iter().any(|application| application.may_ever_use(scope)))
     }
 
     /// The answer to a request, if it asks for this document, by path and query.

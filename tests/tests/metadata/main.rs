@@ -4,14 +4,23 @@
 mod challenges;
 mod vectors;
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
 use axum::Router;
 use http::{HeaderMap, Method, header};
 use integration_tests::{AUDIENCE, Answer, Served};
 use serde_json::{Value, json};
 use tower_delegation::{
-    ClientIdentity, ConfigError, DelegationLayer, RouteTable, TrustedIssuer,
+    Applications, ClientIdentity, ConfigError, DelegationLayer, RouteTable, TrustedIssuer,
+    application::{Application, ApplicationKind},
     axum::{GuardedRouter, get, resource_metadata},
+    credential::{ClientCertHeader, TrustedHop},
+    issuer::{IssuerResolver, TenantIssuers},
     jwks::SignatureAlgorithm,
+    jwt_svid::{JwtBundles, JwtSvidSource},
     layer::DelegationLayerBuilder,
     proof::Dpop,
     protected_resource::{ProtectedResource, WELL_KNOWN},
@@ -101,6 +110,10 @@ async fn the_document_says_what_is_configured_and_no_more() {
     let issuer = world.idp.issuer();
     let plain = || ProtectedResource::new(RESOURCE).unwrap();
     let other = TrustedIssuer::discover("https://a.example.com").unwrap().audience(AUDIENCE);
+    let tenants = || {
+        let terms = TrustedIssuer::discover("https://{tenant}.example.com").unwrap().audience(AUDIENCE);
+        TenantIssuers::new(terms, ["tenant"]).unwrap()
+    };
     let table = RouteTable::from_toml(
         "[[route]]\nmethods = [\"GET\"]\npath = \"/a\"\nany_of = [{ scope = \"b\" }, { any_scope = [\"c\", \"a\"] }]",
     )
@@ -120,6 +133,7 @@ async fn the_document_says_what_is_configured_and_no_more() {
             world
                 .layer()
                 .issuer(other)
+                .issuer_resolver(tenants())
                 .client_identity(ClientIdentity::from_tls())
                 .dpop(Dpop::at("https://orders.example.com").algorithms([SignatureAlgorithm::Es256]))
                 .protected_resource(
@@ -225,4 +239,159 @@ async fn what_is_wrong_is_found_when_the_layer_is_built() {
     assert!(world.layer().build().unwrap().resource_metadata().is_none());
     let _: Router =
         Router::new().merge(resource_metadata(world.layer().build().unwrap().resource_metadata()));
+}
+
+/// 9728-2-1: a client that does what the document says is not refused for it.
+#[tokio::test]
+async fn promises_that_cannot_be_kept_are_left_out() {
+    let world = World::new().await;
+    let issuer = world.idp.issuer();
+    let plain = || ProtectedResource::new(RESOURCE).unwrap();
+    let jwks = world.idp.jwks().to_string();
+    let of = |issuer: &str| TrustedIssuer::with_static_keys(issuer, &jwks).unwrap().audience(AUDIENCE);
+    let svids = || {
+        let source = JwtSvidSource::builder("x-jwt-svid", JwtBundles::new()).audience(AUDIENCE);
+        ClientIdentity::from_source(source.build().unwrap())
+    };
+    let proxy = || {
+        let hop = TrustedHop::spiffe("spiffe://prod.example/gateway").unwrap();
+        ClientIdentity::from_proxy(ClientCertHeader::rfc9440(), hop)
+    };
+    let application = Application::builder("web", ApplicationKind::Application)
+        .client_id_at(issuer, "web")
+        .allow_any_workload()
+        .scopes(["orders:read"])
+        .acts_for_users();
+    let applications = Applications::builder().application(application).build().unwrap();
+    let adfs = "http://adfs.corp.test/adfs/services/trust";
+    let certificates = "tls_client_certificate_bound_access_tokens";
+    let proofs = "dpop_signing_alg_values_supported";
+    for (name, layer, member, expected) in [
+        ("no workload identity", world.layer(), certificates, json!(null)),
+        ("one that proves no certificate", world.layer().client_identity(svids()), certificates, json!(null)),
+        ("a proxy's", world.layer().client_identity(proxy().or(svids())), certificates, json!(true)),
+        ("no proofs", world.layer(), proofs, json!(null)),
+        (
+            "proofs for another host",
+            world.layer().dpop(Dpop::at("https://internal.example.com/api")),
+            proofs,
+            json!(null),
+        ),
+        (
+            "proofs for another port",
+            world.layer().dpop(Dpop::at("https://orders.example.com:8443")),
+            proofs,
+            json!(null),
+        ),
+        (
+            "proofs for this host, too",
+            world.layer().dpop(
+                Dpop::at("https://internal.example.com")
+                    .add_origin("https://orders.example.com/v1")
+                    .algorithms([SignatureAlgorithm::Es256]),
+            ),
+            proofs,
+            json!(["ES256"]),
+        ),
+        ("proofs are demanded by routes", world.layer(), "dpop_bound_access_tokens_required", json!(null)),
+        (
+            "an issuer that is no URL",
+            world.layer().issuer(of("urn:example:signer")),
+            "authorization_servers",
+            json!([issuer]),
+        ),
+        ("an issuer without https", world.layer().issuer(of(adfs)), "authorization_servers", json!([issuer])),
+        (
+            "an issuer with a query",
+            world.layer().issuer(of("https://b.example.com/?t=1")),
+            "authorization_servers",
+            json!([issuer]),
+        ),
+    ] {
+        let layer = layer.protected_resource(plain()).build().unwrap();
+        let document: Value = serde_json::from_str(&layer.resource_metadata().unwrap().to_json()).unwrap();
+        assert_eq!(document.get(member).cloned().unwrap_or_default(), expected, "{name}");
+    }
+    for (name, layer, resource, member, expected) in [
+        (
+            "where its server is",
+            world.layer().issuer(of(adfs)),
+            plain().authorization_server_of(adfs, "https://adfs.corp.test/adfs"),
+            "authorization_servers",
+            json!([issuer, "https://adfs.corp.test/adfs"]),
+        ),
+        (
+            "scopes that no application may use",
+            world.layer().applications(applications),
+            plain().scopes_of(guarded().inventory()).scope("profile"),
+            "scopes_supported",
+            json!(["orders:read"]),
+        ),
+        ("an empty name", world.layer(), plain().name(""), "resource_name", json!(null)),
+    ] {
+        let layer = layer.protected_resource(resource).build().unwrap();
+        let document: Value = serde_json::from_str(&layer.resource_metadata().unwrap().to_json()).unwrap();
+        assert_eq!(document.get(member).cloned().unwrap_or_default(), expected, "{name}");
+    }
+}
+
+/// What a resolver knows now is what the document names, of those that may be named.
+#[tokio::test]
+async fn a_resolved_issuer_is_named_while_it_is_known() {
+    #[derive(Clone, Debug)]
+    struct Customers(Arc<AtomicBool>);
+
+    impl IssuerResolver for Customers {
+        fn resolve(&self, issuer: &str) -> Option<TrustedIssuer> {
+            let is_known = self.0.load(Ordering::Relaxed) && issuer.ends_with(".customer.test");
+            is_known.then(|| TrustedIssuer::discover(issuer).unwrap().audience(AUDIENCE))
+        }
+
+        fn generation(&self) -> Option<u64> {
+            Some(self.0.load(Ordering::Relaxed).into())
+        }
+    }
+
+    let world = World::new().await;
+    let customers = Customers(Arc::default());
+    let resource = ProtectedResource::new(RESOURCE).unwrap().authorization_server("https://a.customer.test");
+    let layer = world.layer().issuer_resolver(customers.clone()).protected_resource(resource);
+    let served = Served::start(app([layer.build().unwrap()])).await;
+    for is_known in [false, true, false] {
+        customers.0.store(is_known, Ordering::Relaxed);
+        let answer = served.get_anonymously(&format!("{WELL_KNOWN}/api")).await;
+        let named = document(&answer)["authorization_servers"].to_string();
+        assert!(named.contains(world.idp.issuer()));
+        assert_eq!(named.contains("https://a.customer.test"), is_known, "{named}");
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_promised_does_not_build() {
+    let world = World::new().await;
+    let plain = || ProtectedResource::new(RESOURCE).unwrap();
+    for (name, resource) in [
+        ("an issuer that nothing trusts", plain().authorization_server("https://stranger.example")),
+        ("a look-alike", plain().authorization_server(&format!("{}/", world.idp.issuer()))),
+        ("an empty issuer", plain().authorization_server("")),
+        (
+            "the server of no issuer",
+            plain().authorization_server_of("https://a.example", "https://b.example"),
+        ),
+    ] {
+        let error = world.layer().protected_resource(resource).build().unwrap_err();
+        assert!(matches!(error, ConfigError::UntrustedAuthorizationServer { .. }), "{name}: {error}");
+    }
+    let own = world.idp.issuer();
+    for (name, resource) in [
+        ("a server that is no URL", plain().authorization_server_of(own, "urn:example:server")),
+        ("a server with a query", plain().authorization_server_of(own, "https://b.example/?t=1")),
+        ("a server without https", plain().authorization_server_of(own, "http://b.example")),
+        ("a page that is none", plain().documentation("docs/index.html")),
+        ("a policy that is a script", plain().policy("javascript:alert(1)")),
+        ("empty terms", plain().terms_of_service("")),
+    ] {
+        let error = world.layer().protected_resource(resource).build().unwrap_err();
+        assert!(matches!(error, ConfigError::InvalidUrl { .. }), "{name}: {error}");
+    }
 }

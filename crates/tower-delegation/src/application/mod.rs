@@ -334,7 +334,7 @@ impl Application {
         self.last_seen.to_text()
     }
 
-    fn may_ever_use(&self, scope: &str) -> bool {
+    pub(crate) fn may_ever_use(&self, scope: &str) -> bool {
         self.scopes.binary_search_by(|one| one.as_str().cmp(scope)).is_ok()
     }
 

@@ -261,9 +261,6 @@ impl AuthenticatorBuilder {
                 return Err(ConfigError::InvalidRiskSignal { name: name.to_string() });
             }
         }
-        if let Some(resource) = &self.protected_resource {
-            resource.check()?;
-        }
         let context = BuildContext::new(self.clock.clone()).with_max_token_lifetime(self.max_token_lifetime);
         #[cfg(feature = "discovery")]
         let context = match self.http_client {
@@ -279,7 +276,10 @@ impl AuthenticatorBuilder {
                 return Err(ConfigError::DuplicateIssuer { issuer: name.to_string() });
             }
         }
-        let issuers = Issuers::new(issuers, self.resolvers, context);
+        let issuers = Arc::new(Issuers::new(issuers, self.resolvers, context));
+        if let Some(resource) = &self.protected_resource {
+            resource.check(&issuers)?;
+        }
         let verifier = Verifier::new(issuers, self.clock, self.leeway, self.max_actors, self.token_cache);
         let inner = Arc::new(Inner {
             verifier,

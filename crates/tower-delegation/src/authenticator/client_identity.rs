@@ -74,6 +74,12 @@ impl ClientIdentity {
         self
     }
 
+    /// Whether certificates of clients are among what is proved; what a source of the
+    /// service's own proves is not known.
+    pub(super) fn proves_certificates(&self) -> bool {
+        self.0.iter().any(|identity| matches!(identity, Identity::Tls | Identity::Proxy(_)))
+    }
+
     pub(super) fn proxies(&self) -> impl Iterator<Item = &ForwardedIdentity> {
         self.0.iter().filter_map(|identity| match identity {
             Identity::Proxy(proxy) => Some(proxy),

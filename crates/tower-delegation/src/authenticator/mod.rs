@@ -234,11 +234,17 @@ impl Authenticator {
     #[must_use]
     pub fn resource_metadata(&self) -> Option<ResourceMetadata> {
         let resource = self.0.protected_resource.clone()?;
-        let issuers = self.0.verifier.issuers().configured();
+        let serves_proofs = self.0.dpop.as_ref().is_some_and(|dpop| dpop.is_at_host_of(resource.resource()));
+        let algorithms = self.0.space.algorithms(Scheme::Dpop).filter(|_| serves_proofs);
         let capabilities = Capabilities {
-            authorization_servers: issuers.map(|issuer| issuer.issuer().to_string()).collect(),
-            takes_certificate_bound_tokens: self.0.client_identity.is_some(),
-            dpop_algorithms: self.0.space.algorithms(Scheme::Dpop).map(str::to_owned),
+            issuers: Arc::clone(self.0.verifier.issuers()),
+            applications: self.0.applications.clone(),
+            takes_certificate_bound_tokens: self
+                .0
+                .client_identity
+                .as_ref()
+                .is_some_and(ClientIdentity::proves_certificates),
+            dpop_algorithms: algorithms.map(str::to_owned),
         };
         Some(ResourceMetadata::new(resource, capabilities))
     }

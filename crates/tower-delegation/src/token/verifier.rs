@@ -35,7 +35,7 @@ use crate::{
 /// 7. required claims, types, `aud`, `cnf`, `act`
 /// 8. `exp`, `nbf`, `iat`, maximum lifetime and age
 pub(crate) struct Verifier {
-    issuers: Issuers,
+    issuers: Arc<Issuers>,
     clock: Arc<dyn Clock>,
     leeway: Duration,
     max_actors: usize,
@@ -53,7 +53,7 @@ pub(crate) enum Verification {
 
 impl Verifier {
     pub(crate) fn new(
-        issuers: Issuers,
+        issuers: Arc<Issuers>,
         clock: Arc<dyn Clock>,
         leeway: Duration,
         max_actors: usize,
@@ -64,7 +64,7 @@ impl Verifier {
         Self { issuers, clock, leeway, max_actors, verified: TextCache::new(cache) }
     }
 
-    pub(crate) fn issuers(&self) -> &Issuers {
+    pub(crate) fn issuers(&self) -> &Arc<Issuers> {
         &self.issuers
     }
 

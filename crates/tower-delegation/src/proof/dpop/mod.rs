@@ -214,6 +214,11 @@ impl DpopVerifier {
         names.join(" ")
     }
 
+    /// Whether a proof for a URI at the host of this one can be accepted.
+    pub(crate) fn is_at_host_of(&self, url: &str) -> bool {
+        self.targets.are_at_host_of(url)
+    }
+
     /// The nonce that clients should use now, where nonces are demanded.
     pub(crate) fn current_nonce(&self, now: Timestamp) -> Option<HeaderValue> {
         self.nonces.as_ref().and_then(|nonces| nonces.current(now))

@@ -34,6 +34,15 @@ impl Targets {
     }
 }
 
+impl Targets {
+    /// Whether any of the URLs has the scheme, host and port of this one.
+    pub(super) fn are_at_host_of(&self, url: &str) -> bool {
+        let origin = |url: &str| Url::parse(url).ok().map(|url| url.origin());
+        let wanted = origin(url);
+        wanted.is_some() && self.0.iter().any(|own| origin(&own.0) == wanted)
+    }
+}
+
 impl Origin {
     pub(super) fn parse(origin: &str) -> Result<Self, ConfigError> {
         let invalid = |problem| ConfigError::InvalidUrl {
