@@ -59,6 +59,7 @@
 //!   the forgeries that a resource server must refuse.
 //! - [`DpopKey`]: a client's key and its DPoP proofs, good and wrong.
 //! - [`check_replay_store`]: the contract of `ReplayStore`, for your own.
+//! - [`check_revocations`]: the contract of `RevocationStore` and `RevocationSink`.
 //! - [`TestClock`]: the `Clock` for the provider and the service alike.
 //! - `TestPki` and `MtlsClient` (feature `tls`): certificate authorities, the
 //!   certificates of workloads and servers, good and wrong, and an HTTP client
@@ -93,6 +94,7 @@ mod mtls_client;
 #[cfg(feature = "tls")]
 mod pki;
 mod replay_store;
+mod revocations;
 mod token;
 
 pub use self::{
@@ -102,6 +104,7 @@ pub use self::{
     idp::{DEFAULT_AUDIENCE, Endpoint, Hold, MockIdp, MockIdpBuilder, MockIssuer},
     keys::ALGORITHMS,
     replay_store::check_replay_store,
+    revocations::check_revocations,
     token::{DEFAULT_CLIENT, DEFAULT_SUBJECT, TokenBuilder, USER_CLAIM},
 };
 #[cfg(feature = "tls")]

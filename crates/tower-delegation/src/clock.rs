@@ -66,6 +66,10 @@ fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
+/// The most leeway for clocks that differ: what a layer can be given, and what a
+/// store of revocations reckons with.
+pub const MAX_LEEWAY: Duration = Duration::from_secs(300);
+
 /// The future that [`Clock::sleep_until`] returns.
 pub type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
 

@@ -13,7 +13,7 @@ mod risk;
 use std::{
     borrow::Cow,
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -34,6 +34,7 @@ use crate::{
     credential::{ProtectionSpace, Scheme},
     names::{Audience, ClientId, IssuerUrl, SessionId, TenantId, TokenId},
     reason::DenialReason,
+    revocation::{Revocation, RevocationChange},
     scope::ScopeSet,
     token::VerifiedToken,
 };
@@ -282,6 +283,25 @@ impl DelegationContext {
         &self.0.token.facts().token_id
     }
 
+    /// A revocation of this very token, for a handler that ends a session or finds
+    /// a token misused. It ends by itself once the token has expired, also by a
+    /// clock that is behind by the layer's leeway.
+    ///
+    /// ```
+    /// use tower_delegation::{
+    ///     DelegationContext,
+    ///     revocation::{InMemoryRevocations, RevocationError},
+    /// };
+    ///
+    /// fn sign_out(delegation: &DelegationContext, store: &InMemoryRevocations) -> Result<(), RevocationError> {
+    ///     store.revoke(delegation.token_revocation().reason("signed out"))
+    /// }
+    /// ```
+    pub fn token_revocation(&self) -> Revocation {
+        let until = self.expires_at().saturating_add(self.0.circumstances.leeway);
+        Revocation::token(self.issuer().clone(), self.token_id().clone()).until(until)
+    }
+
     /// Does the token carry an actor?
     #[must_use]
     pub fn is_delegated(&self) -> bool {
@@ -355,6 +375,8 @@ pub(crate) struct RequestRecord {
     /// How the token was presented, where there was one.
     scheme: Option<Scheme>,
     evaluations: Mutex<Vec<Evaluation>>,
+    /// What the request asks a sink of revocations for.
+    change: OnceLock<Box<RevocationChange>>,
 }
 
 /// One requirement, evaluated.
@@ -388,7 +410,7 @@ impl Evaluation {
 
 impl RequestRecord {
     pub(crate) fn new(space: Arc<ProtectionSpace>, scheme: Option<Scheme>) -> Self {
-        Self { space, scheme, evaluations: Mutex::default() }
+        Self { space, scheme, evaluations: Mutex::default(), change: OnceLock::new() }
     }
 
     /// What challenges say of the service.
@@ -403,6 +425,17 @@ impl RequestRecord {
 
     pub(crate) fn add(&self, evaluation: Evaluation) {
         self.evaluations.lock().unwrap_or_else(PoisonError::into_inner).push(evaluation);
+    }
+
+    /// Records what the request asks a sink of revocations for; the first counts.
+    #[cfg(feature = "axum")]
+    pub(crate) fn set_change(&self, change: RevocationChange) {
+        // One handler sets it, once.
+        let _ = self.change.set(Box::new(change));
+    }
+
+    pub(crate) fn change(&self) -> Option<&RevocationChange> {
+        self.change.get().map(|change| &**change)
     }
 
     /// Records that the request went to a route for everybody, for this reason.

@@ -93,6 +93,14 @@ pub enum ConfigError {
         /// The hard cap.
         max: Duration,
     },
+    /// The store of revocations was given one that no request can be about.
+    #[error(
+        "a revocation in the store can match nothing: {problem}; load revocations once all layers are built"
+    )]
+    UnmatchedRevocation {
+        /// What is wrong with it.
+        problem: String,
+    },
     /// A number is outside the range that makes sense.
     #[error("{setting} = {value} is out of range: {expected}")]
     OutOfRange {

@@ -52,14 +52,13 @@ impl Service {
         let watcher = files.applications.watch()?;
         let revocations = InMemoryRevocations::new();
         let routes = api::routes(Orders::default());
+        let routes = routes.nest("/revocations", revocation_routes(revocations.clone(), api::revoking())?);
         compare(&files.routes, routes.inventory())?;
         let resource = ProtectedResource::new(&settings.audience)?.scopes_of(routes.inventory());
-        let delegation = delegation(settings, &files, revocations.clone(), resource)?;
-        let revoking = revocation_routes(revocations, api::revoking())?;
+        let delegation = delegation(settings, &files, revocations, resource)?;
         let guarded = routes.layer(RouteTableLayer::new(&files.routes)).behind(delegation.clone())?;
-        let revoking = Router::new().nest("/revocations", revoking).layer(delegation.clone());
         // The guarded routes last: what no route serves is then theirs, and on record.
-        let routes = resource_metadata(delegation.resource_metadata()).merge(revoking).merge(guarded);
+        let routes = resource_metadata(delegation.resource_metadata()).merge(guarded);
         let Listen { api, operations } = settings.listen;
         Ok(Self {
             api: (TlsListener::new(listen(api).await?, files.tls.clone()), routes),

@@ -6,6 +6,7 @@ use http::{Method, StatusCode};
 use serde::{Serialize, Serializer};
 
 use super::{
+    revocation::AuditedRevocation,
     token_hash::{PresentedToken, TokenHash},
     trace_context::TraceContext,
 };
@@ -264,6 +265,13 @@ impl AuditEvent {
     #[must_use]
     pub fn token_hash(&self) -> Option<TokenHash> {
         self.token.as_ref().map(PresentedToken::hash)
+    }
+
+    /// What the request asked to revoke or to lift, where it went to
+    /// [`revocation_routes`](crate::axum::revocation_routes).
+    #[must_use]
+    pub fn revocation(&self) -> Option<AuditedRevocation<'_>> {
+        self.delegation.as_ref()?.record().change().map(AuditedRevocation::new)
     }
 
     /// The trace that the caller says the request belongs to.

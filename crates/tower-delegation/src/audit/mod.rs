@@ -52,6 +52,7 @@ mod event;
 mod json_lines;
 mod metrics;
 mod otel;
+mod revocation;
 mod sink;
 mod token_hash;
 mod trace_context;
@@ -75,6 +76,7 @@ pub use self::{
         EcsFormat, EcsRecord, Format, JsonLines, NativeFormat, NativeRecord, OcsfFormat, OcsfRecord,
     },
     otel::AttributeValue,
+    revocation::AuditedRevocation,
     sink::{AuditSink, SinkError},
     token_hash::{TokenHash, TokenHashKey},
     trace_context::{SpanId, TraceContext, TraceId},

@@ -73,6 +73,10 @@ impl AuditEvent {
             ("tower_delegation.application", self.application().map(text)),
             ("tower_delegation.presenter", self.presenter().map(text)),
             ("tower_delegation.tenant", self.tenant().map(text)),
+            (
+                "tower_delegation.revocation",
+                self.revocation().map(|revocation| AttributeValue::Owned(revocation.to_string())),
+            ),
             ("tower_delegation.actor.id", self.actor().map(AuditedActor::id).map(text)),
             (
                 "tower_delegation.earlier_actors",

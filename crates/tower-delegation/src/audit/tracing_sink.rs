@@ -65,6 +65,7 @@ fn emit(event: &AuditEvent) {
                 presenter = event.presenter().map(shown),
                 sender_constraint = event.sender_constraint().map(SenderConstraint::as_str),
                 workload = workload.as_deref().map(|workload| shown(Text::new(workload))),
+                revocation = event.revocation().map(shown),
                 token_id = event.token_id().map(shown),
                 trace_id = event.trace().map(|trace| shown(trace.trace_id())),
                 client_address = event.client_address().map(shown),

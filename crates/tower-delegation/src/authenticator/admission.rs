@@ -93,7 +93,8 @@ impl Authenticator {
 
     fn check_revocation(&self, token: &VerifiedToken, transport: &Transport) -> Result<(), DenialReason> {
         let Some(revocations) = &self.0.revocations else { return Ok(()) };
-        let query = revocation_query(token, self.clock().now()).presented_by(transport.as_workload());
+        let query = revocation_query(token, self.clock().now(), self.0.leeway);
+        let query = query.presented_by(transport.as_workload()).passed_on_by(transport.hop());
         revocations.check(&query).into_result()
     }
 

@@ -7,6 +7,7 @@ use std::{
 };
 
 use super::{Authenticator, ClientIdentity, Inner, NEVER};
+pub use crate::clock::MAX_LEEWAY;
 use crate::{
     application::Applications,
     clock::{Clock, SystemClock},
@@ -23,9 +24,6 @@ use crate::{
 
 /// The leeway where none is set.
 pub const DEFAULT_LEEWAY: Duration = Duration::from_secs(30);
-
-/// The most leeway that can be set.
-pub const MAX_LEEWAY: Duration = Duration::from_secs(300);
 
 /// The most actors in one chain where no other number is set.
 pub const DEFAULT_MAX_ACTORS: usize = 8;
@@ -143,7 +141,8 @@ impl AuthenticatorBuilder {
     }
 
     /// What knows which tokens are revoked, asked on every request. None unless
-    /// set: a token is then good until it expires.
+    /// set: a token is then good until it expires. [`build`](Self::build) fails if the store holds a
+    /// revocation that can match nothing here.
     pub fn revocations(mut self, revocations: impl RevocationStore) -> Self {
         self.revocations = Some(Arc::new(revocations));
         self
@@ -276,6 +275,7 @@ impl AuthenticatorBuilder {
                 return Err(ConfigError::DuplicateIssuer { issuer: name.to_string() });
             }
         }
+        let resolves_issuers = !self.resolvers.is_empty();
         let issuers = Arc::new(Issuers::new(issuers, self.resolvers, context));
         if let Some(resource) = &self.protected_resource {
             resource.check(&issuers)?;
@@ -285,6 +285,7 @@ impl AuthenticatorBuilder {
             verifier,
             client_identity: self.client_identity,
             revocations: self.revocations,
+            resolves_issuers,
             last_eviction: AtomicU64::new(NEVER),
             dpop,
             space,
@@ -296,7 +297,9 @@ impl AuthenticatorBuilder {
         });
         if let Some(revocations) = &inner.revocations {
             let listener: Weak<Inner> = Arc::downgrade(&inner);
-            revocations.subscribe(listener);
+            revocations
+                .subscribe(listener)
+                .map_err(|error| ConfigError::UnmatchedRevocation { problem: error.to_string() })?;
         }
         Ok(Authenticator(inner))
     }

@@ -35,13 +35,15 @@ use crate::{
         Credential, IdentityHeaders, PeerInfo, ProtectionSpace, Scheme, TlsPeer, Vouched, WorkloadIdentity,
         WorkloadIdentitySource, WorkloadRequest, credential, mark_sensitive,
     },
-    issuer::IssuerPolicy,
+    issuer::{ActorForm, IssuerPolicy},
     jwks::{KeySourceError, VerifyingKey},
     proof::{DpopVerifier, Transport},
     protected_resource::{Capabilities, ProtectedResource, ResourceMetadata},
     reason::{DenialReason, RejectionKind},
     rejection::Rejection,
-    revocation::{RevocationListener, RevocationQuery, RevocationStore, Standing},
+    revocation::{
+        RevocationListener, RevocationQuery, RevocationStore, RevocationTarget, Standing, TargetMismatch,
+    },
     token::{Verification, VerifiedToken, Verifier},
 };
 
@@ -57,6 +59,8 @@ struct Inner {
     verifier: Verifier,
     client_identity: Option<ClientIdentity>,
     revocations: Option<Arc<dyn RevocationStore>>,
+    /// Are there issuers that are known only at run time?
+    resolves_issuers: bool,
     /// When the cache was last searched for revoked tokens, in milliseconds of the monotonic clock.
     last_eviction: AtomicU64,
     dpop: Option<DpopVerifier>,
@@ -105,7 +109,7 @@ impl Authenticator {
     pub async fn verify(&self, token: &str) -> Result<DelegationContext, Rejection> {
         let transport = match self.0.client_identity {
             None => Transport::NotConsidered,
-            Some(_) => Transport::Considered(None),
+            Some(_) => Transport::of(None, None),
         };
         self.verify_of(token, transport).await
     }
@@ -311,7 +315,7 @@ impl Authenticator {
                 (Err(reason), _) | (Ok(_), Err(reason)) => Err(reason),
             };
         }
-        (known.map(Transport::Considered), vouched)
+        (known.map(|workload| Transport::of(workload, peer)), vouched)
     }
 
     /// Authenticates as far as is possible without waiting.
@@ -376,9 +380,10 @@ impl Authenticator {
     }
 }
 
-fn revocation_query(token: &VerifiedToken, now: Timestamp) -> RevocationQuery<'_> {
-    let facts = token.facts();
-    RevocationQuery::new(&facts.revocation_keys, facts.issued_at, now)
+/// Asks about a token, without who presents it.
+fn revocation_query(token: &VerifiedToken, now: Timestamp, leeway: Duration) -> RevocationQuery<'_> {
+    let revocable = &token.facts().revocable;
+    RevocationQuery::new(&revocable.keys, revocable.issued_at, now).with_leeway(leeway)
 }
 
 /// How often the cache is searched for revoked tokens at most. It holds facts
@@ -398,8 +403,29 @@ impl RevocationListener for Inner {
         self.last_eviction.store(now, Ordering::Relaxed);
         let now = clock.now();
         self.verifier.forget_each(|token| {
-            matches!(revocations.check(&revocation_query(token, now)), Standing::Revoked(_))
+            matches!(revocations.check(&revocation_query(token, now, self.leeway)), Standing::Revoked(_))
         });
+    }
+
+    fn mismatch(&self, target: &RevocationTarget) -> Option<TargetMismatch> {
+        let Some(issuer) = target.issuer() else {
+            return self.client_identity.is_none().then_some(TargetMismatch::WithoutWorkload);
+        };
+        let policy = self.verifier.issuers().configured().find(|policy| policy.issuer() == issuer);
+        match (policy, target) {
+            // What a resolver does not know now, it may know later.
+            _ if self.resolves_issuers => None,
+            (None, _) => Some(TargetMismatch::IssuerNotTrusted),
+            (Some(policy), RevocationTarget::Client(..)) => {
+                policy.mapping().client.is_empty().then_some(TargetMismatch::WithoutClient)
+            }
+            // An actor may be named by the tokens of another issuer.
+            (Some(_), RevocationTarget::Actor(..)) => {
+                let refused = |policy: &Arc<IssuerPolicy>| policy.mapping().actor == ActorForm::Refused;
+                self.verifier.issuers().configured().all(refused).then_some(TargetMismatch::WithoutActor)
+            }
+            (Some(_), _) => None,
+        }
     }
 }
 

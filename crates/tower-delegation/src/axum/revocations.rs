@@ -1,183 +1,259 @@
 //! [`revocation_routes`]: revoking over HTTP.
 
+use std::sync::Arc;
+
 use axum::{
-    Json, Router,
-    extract::{State, rejection::JsonRejection},
-    http::{StatusCode, header::CONTENT_TYPE},
+    Json,
+    extract::{
+        DefaultBodyLimit, Query, State,
+        rejection::{JsonRejection, QueryRejection},
+    },
+    http::{
+        HeaderValue, Method, StatusCode,
+        header::{CONTENT_TYPE, RETRY_AFTER},
+    },
     response::{IntoResponse, Response},
-    routing::post,
+    routing,
 };
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::Deserialize;
 
+use super::{GuardedMethods, GuardedRouter};
 use crate::{
-    clock::Timestamp,
     context::DelegationContext,
     error::ConfigError,
     layer::RequireLayer,
-    requirement::Requirement,
-    revocation::{InMemoryRevocations, Revocation, RevocationError, RevocationTarget},
-    spiffe::SpiffeId,
+    requirement::{Requirement, RouteRule},
+    revocation::{
+        Revocation, RevocationAction, RevocationChange, RevocationError, RevocationErrorKind, RevocationForm,
+        RevocationList, RevocationPage, RevocationSink,
+    },
     text::Text,
 };
 
-/// A router with one route, `POST /`, that takes revocations in for whoever
-/// meets `requirement`. Put it behind the [`DelegationLayer`](crate::layer::DelegationLayer).
+/// The longest order, in bytes.
+const MAX_ORDER: usize = 16 * 1024;
+
+/// How many revocations a page has where the request does not say.
+const DEFAULT_PAGE: usize = 100;
+
+/// Routes that revoke, lift and list for callers that meet `requirement`, to be
+/// nested in a guarded router or put [behind](GuardedRouter::behind) a layer.
 ///
-/// The body is JSON of these members; others are an error:
+/// | route | what | answers |
+/// |---|---|---|
+/// | `POST /` | revokes | 204: in force for every request that starts from now on |
+/// | `POST /lift` | takes a revocation back | 204; 404 `not_revoked` if there is none |
+/// | `GET /?limit=100&after=…` | lists what is in force, the oldest first | 200 with `revocations`, and `next` where the list goes on: the next request's `after` |
+///
+/// The body of the first two is JSON of these members; others are an error:
 ///
 /// | member | what |
 /// |---|---|
 /// | `target` | `token`, `subject`, `session`, `client`, `actor`, `workload` or `certificate` |
 /// | `issuer` | the issuer identifier; not for `workload` and `certificate` |
-/// | `id` | `jti`, `sub`, `sid`, `client_id`; a SPIFFE ID; a certificate's `x5t#S256` |
-/// | `issued_before` | optional, seconds since 1970: only tokens issued up to then |
-/// | `until` | optional, seconds since 1970: how long the revocation is kept |
+/// | `id` | `jti`, `sub`, `sid`, `client_id`, or what the issuer's mapping reads in its place; a SPIFFE ID; a certificate's `x5t#S256` |
+/// | `issued_before` | optional, seconds since 1970: only tokens issued up to then; not to lift |
+/// | `until` | optional, seconds since 1970: when the revocation ends, for a token its `exp`; not to lift. Default: when it is lifted |
+/// | `reason` | optional: a text for the list and the audit event |
 ///
-/// 204: in force from now on. 400 `invalid_revocation`: nothing was revoked.
-/// 507 `revocations_full`: the store is full, and refuses every token that was
-/// issued so far instead.
+/// Errors are `application/problem+json`: 400 `invalid_revocation`, with the
+/// [code](RevocationErrorKind::code) as `problem`, and nothing is changed; 409
+/// `not_liftable` and 507 `revocations_full`, which
+/// [`InMemoryRevocations`](crate::revocation::InMemoryRevocations) explains; 503
+/// `revocations_unavailable` where the sink cannot be reached.
+///
+/// The audit event of the request says what was to be revoked or lifted, by whom, why
+/// and until when.
 ///
 /// # Errors
-/// The requirement contradicts itself, or it demands nothing: every verified
-/// token could then revoke.
+/// The requirement contradicts itself. It demands nothing, is in shadow mode or
+/// has an exception: every verified token could then revoke.
 ///
 /// # Example
 /// ```
-/// use axum::Router;
 /// use tower_delegation::{
-///     ConfigError, DelegationLayer, Requirement, axum::revocation_routes, revocation::InMemoryRevocations,
+///     ConfigError, DelegationLayer, Requirement,
+///     axum::{GuardedRouter, revocation_routes},
+///     revocation::InMemoryRevocations,
 /// };
 ///
-/// fn admin(delegation: DelegationLayer, store: InMemoryRevocations) -> Result<Router, ConfigError> {
+/// fn admin(delegation: DelegationLayer, store: InMemoryRevocations) -> Result<axum::Router, ConfigError> {
 ///     let operators = Requirement::named("operators").scope("revocations:write");
-///     Ok(Router::new().nest("/revocations", revocation_routes(store, operators)?).layer(delegation))
+///     GuardedRouter::new().nest("/revocations", revocation_routes(store, operators)?).behind(delegation)
 /// }
 /// # let _ = admin;
 /// ```
 pub fn revocation_routes<S>(
-    store: InMemoryRevocations,
+    sink: impl RevocationSink,
     requirement: Requirement,
-) -> Result<Router<S>, ConfigError>
+) -> Result<GuardedRouter<S>, ConfigError>
 where
     S: Clone + Send + Sync + 'static,
 {
-    if requirement.is_empty() {
+    let problem = if requirement.is_empty() {
+        Some("it demands nothing, so every verified token could revoke")
+    } else if requirement.is_lenient() {
+        Some("it is in shadow mode or has an exception, so every verified token could revoke")
+    } else {
+        None
+    };
+    if let Some(problem) = problem {
         return Err(ConfigError::ContradictoryRequirement {
             requirement: requirement.name().to_owned(),
-            problem: "it demands nothing, so every verified token could revoke".to_owned(),
+            problem: problem.to_owned(),
         });
     }
-    let guard = RequireLayer::new(requirement)?;
-    Ok(Router::new().route("/", post(revoke)).route_layer(guard).with_state(store))
+    let guard = RequireLayer::new(requirement.clone())?;
+    let rule = |method| (Some(method), RouteRule::Requirements(vec![requirement.clone()]));
+    let sink: Sink = Arc::new(sink);
+    let guarded = |methods: routing::MethodRouter<Sink>, rules| {
+        let methods = methods.layer(DefaultBodyLimit::max(MAX_ORDER)).route_layer(guard.clone());
+        GuardedMethods { router: methods.with_state(sink.clone()), rules }
+    };
+    let root = guarded(routing::post(revoke).get(list), vec![rule(Method::POST), rule(Method::GET)]);
+    let lift = guarded(routing::post(lift), vec![rule(Method::POST)]);
+    Ok(GuardedRouter::new().route("/", root).route("/lift", lift))
+}
+
+type Sink = Arc<dyn RevocationSink>;
+
+type Order = Result<Json<RevocationForm>, JsonRejection>;
+
+async fn revoke(
+    State(sink): State<Sink>,
+    delegation: DelegationContext,
+    order: Order,
+) -> Result<StatusCode, Problem> {
+    let revocation = read(order)?;
+    record(&delegation, RevocationAction::Revoke, &revocation);
+    revocation.check(delegation.authenticated_at())?;
+    sink.revoke(revocation.revoked_by(caller(&delegation))).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn lift(
+    State(sink): State<Sink>,
+    delegation: DelegationContext,
+    order: Order,
+) -> Result<StatusCode, Problem> {
+    let revocation = read(order)?;
+    if revocation.ends().is_some() || revocation.covers_issued_before().is_some() {
+        return Err(Problem::Unreadable("a revocation is lifted whole, without a limit".to_owned()));
+    }
+    record(&delegation, RevocationAction::Lift, &revocation);
+    revocation.check(delegation.authenticated_at())?;
+    match sink.lift(revocation.target().clone()).await? {
+        true => Ok(StatusCode::NO_CONTENT),
+        false => Err(Problem::NotRevoked),
+    }
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Order {
-    target: Target,
-    issuer: Option<String>,
-    id: String,
-    issued_before: Option<i64>,
-    until: Option<i64>,
+struct Part {
+    limit: Option<usize>,
+    after: Option<String>,
 }
 
-#[derive(Clone, Copy, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Target {
-    Token,
-    Subject,
-    Session,
-    Client,
-    Actor,
-    Workload,
-    Certificate,
+async fn list(
+    State(sink): State<Sink>,
+    part: Result<Query<Part>, QueryRejection>,
+) -> Result<Json<RevocationList>, Problem> {
+    let Query(part) = part.map_err(|rejection| Problem::Unreadable(rejection.body_text()))?;
+    let page = RevocationPage::first(part.limit.unwrap_or(DEFAULT_PAGE));
+    let page = match part.after {
+        Some(place) => page.after(place),
+        None => page,
+    };
+    Ok(Json(sink.list(page).await?))
 }
 
-async fn revoke(
-    State(store): State<InMemoryRevocations>,
-    delegation: DelegationContext,
-    order: Result<Json<Order>, JsonRejection>,
-) -> Result<StatusCode, Problem> {
-    let Json(order) = order.map_err(|rejection| Problem::Invalid(rejection.body_text()))?;
-    let kind = order.target;
-    store.revoke(order.into_revocation()?)?;
-    tracing::info!(target = kind.name(), by = %Text::new(delegation.subject().id().as_str()), "revocation taken in");
-    Ok(StatusCode::NO_CONTENT)
+fn read(order: Order) -> Result<Revocation, Problem> {
+    let Json(form) = order.map_err(|rejection| Problem::Unreadable(rejection.body_text()))?;
+    if form.says_who_or_when() {
+        let detail = "`revoked_by` and `revoked_at` are set by the service";
+        return Err(Problem::Unreadable(detail.to_owned()));
+    }
+    Ok(Revocation::try_from(form)?)
 }
 
-impl Order {
-    fn into_revocation(self) -> Result<Revocation, Problem> {
-        let invalid = |text: &str| Problem::Invalid(text.to_owned());
-        if self.id.is_empty() {
-            return Err(invalid("`id` is empty"));
-        }
-        let needs_issuer = !matches!(self.target, Target::Workload | Target::Certificate);
-        let issuer = match (self.issuer, needs_issuer) {
-            (Some(issuer), true) if !issuer.is_empty() => issuer.into(),
-            (_, true) => return Err(invalid("`issuer` is missing")),
-            (Some(_), false) => return Err(invalid("a workload has no `issuer`")),
-            (None, false) => String::new().into(),
-        };
-        let id = self.id;
-        let target = match self.target {
-            Target::Token => RevocationTarget::Token(issuer, id.into()),
-            Target::Subject => RevocationTarget::Subject(issuer, id.into()),
-            Target::Session => RevocationTarget::Session(issuer, id.into()),
-            Target::Client => RevocationTarget::Client(issuer, id.into()),
-            Target::Actor => RevocationTarget::Actor(issuer, id.into()),
-            Target::Workload => {
-                RevocationTarget::Workload(SpiffeId::new(&id).map_err(|_| invalid("`id` is no SPIFFE ID"))?)
-            }
-            Target::Certificate => {
-                let thumbprint = URL_SAFE_NO_PAD.decode(id).ok().and_then(|bytes| bytes.try_into().ok());
-                RevocationTarget::Certificate(thumbprint.ok_or_else(|| invalid("`id` is no `x5t#S256`"))?)
-            }
-        };
-        let mut revocation = Revocation::new(target);
-        if let Some(seconds) = self.issued_before {
-            revocation = revocation.issued_before(Timestamp::from_unix_seconds(seconds));
-        }
-        if let Some(seconds) = self.until {
-            revocation = revocation.until(Timestamp::from_unix_seconds(seconds));
-        }
-        Ok(revocation)
+fn record(delegation: &DelegationContext, action: RevocationAction, revocation: &Revocation) {
+    delegation.record().set_change(RevocationChange { action, revocation: revocation.clone() });
+}
+
+/// Who revokes, in words: short enough for every sink.
+fn caller(delegation: &DelegationContext) -> String {
+    let subject = delegation.subject();
+    let names = [
+        delegation.actor().map(|actor| actor.id().as_str()),
+        Some(subject.id().as_str()),
+        Some(subject.issuer().as_str()),
+    ];
+    let names: Vec<String> = names.into_iter().flatten().map(short).collect();
+    match names.as_slice() {
+        [actor, subject, issuer] => format!("{actor} for {subject} of {issuer}"),
+        names => names.join(" of "),
     }
 }
 
-impl Target {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Token => "token",
-            Self::Subject => "subject",
-            Self::Session => "session",
-            Self::Client => "client",
-            Self::Actor => "actor",
-            Self::Workload => "workload",
-            Self::Certificate => "certificate",
-        }
+/// Harmless in a log line, and of at most 40 characters, which are 160 bytes.
+fn short(name: &str) -> String {
+    let name = Text::new(name).to_string();
+    let mut short: String = name.chars().take(40).collect();
+    if short.len() < name.len() {
+        short.push('…');
     }
+    short
 }
 
-/// Why nothing, or more than what was asked for, was revoked (RFC 9457).
+/// Why nothing, or not exactly what was asked for, was done (RFC 9457).
 enum Problem {
-    Invalid(String),
-    Full(RevocationError),
+    /// No order, or one with a member that has no place there.
+    Unreadable(String),
+    NotRevoked,
+    Refused(RevocationError),
 }
 
 impl From<RevocationError> for Problem {
     fn from(error: RevocationError) -> Self {
-        Self::Full(error)
+        Self::Refused(error)
     }
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let (status, code, detail) = match self {
-            Self::Invalid(detail) => (StatusCode::BAD_REQUEST, "invalid_revocation", detail),
-            Self::Full(error) => (StatusCode::INSUFFICIENT_STORAGE, "revocations_full", error.to_string()),
+        let (status, code, problem, detail) = match self {
+            Self::Unreadable(detail) => (StatusCode::BAD_REQUEST, "invalid_revocation", "unreadable", detail),
+            Self::NotRevoked => {
+                (StatusCode::NOT_FOUND, "not_revoked", "not_revoked", "nothing is revoked there".to_owned())
+            }
+            Self::Refused(error) => {
+                let (status, code) = match error.kind() {
+                    RevocationErrorKind::Full => (StatusCode::INSUFFICIENT_STORAGE, "revocations_full"),
+                    RevocationErrorKind::Unavailable => {
+                        (StatusCode::SERVICE_UNAVAILABLE, "revocations_unavailable")
+                    }
+                    RevocationErrorKind::NotListed => (StatusCode::CONFLICT, "not_liftable"),
+                    RevocationErrorKind::InvalidTarget
+                    | RevocationErrorKind::MatchesNothing
+                    | RevocationErrorKind::IssuerNotTrusted
+                    | RevocationErrorKind::UntilPassed
+                    | RevocationErrorKind::IssuedBeforeAhead
+                    | RevocationErrorKind::NotATime
+                    | RevocationErrorKind::TooLong
+                    | RevocationErrorKind::InvalidPage => (StatusCode::BAD_REQUEST, "invalid_revocation"),
+                };
+                (status, code, error.kind().code(), error.to_string())
+            }
         };
-        let body = serde_json::json!({ "status": status.as_u16(), "code": code, "detail": detail });
-        (status, [(CONTENT_TYPE, "application/problem+json")], body.to_string()).into_response()
+        let body = serde_json::json!({
+            "status": status.as_u16(), "code": code, "problem": problem, "detail": detail,
+        });
+        let content_type = [(CONTENT_TYPE, "application/problem+json")];
+        let mut response = (status, content_type, body.to_string()).into_response();
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("10"));
+        }
+        response
     }
 }

@@ -40,7 +40,7 @@ pub(crate) use self::dpop::{DpopRequest, DpopVerifier};
 use crate::{
     clock::Timestamp,
     confirmation::{Confirmation, SenderConstraint},
-    credential::{Credential, Scheme, WorkloadIdentity, dpop_proof},
+    credential::{Credential, PeerCertificate, PeerInfo, Scheme, WorkloadIdentity, dpop_proof},
     reason::DenialReason,
     replay::{Remembering, UsedProof},
 };
@@ -51,21 +51,45 @@ pub(crate) enum Transport {
     /// The service does not look at it.
     NotConsidered,
     /// The workload, if it is known.
-    Considered(Option<WorkloadIdentity>),
+    Considered {
+        workload: Option<WorkloadIdentity>,
+        /// The certificate of the connection, where it is not the workload's: that
+        /// of the proxy that passes the request on.
+        hop: Option<PeerCertificate>,
+    },
 }
 
 impl Transport {
+    /// `workload`, on a connection that `peer` is at the other end of.
+    pub(crate) fn of(workload: Option<WorkloadIdentity>, peer: Option<&PeerInfo>) -> Self {
+        let is_workload = |certificate: &&PeerCertificate| {
+            let thumbprint = workload.as_ref().and_then(WorkloadIdentity::thumbprint);
+            thumbprint == Some(certificate.thumbprint())
+        };
+        // Current or not: it is only ever a reason to refuse.
+        let certificate = peer.and_then(PeerInfo::certificate_at_handshake);
+        let hop = certificate.filter(|certificate| !is_workload(certificate)).cloned();
+        Self::Considered { workload, hop }
+    }
+
     pub(crate) fn as_workload(&self) -> Option<&WorkloadIdentity> {
         match self {
             Self::NotConsidered => None,
-            Self::Considered(workload) => workload.as_ref(),
+            Self::Considered { workload, .. } => workload.as_ref(),
         }
     }
 
     pub(crate) fn workload(self) -> Option<WorkloadIdentity> {
         match self {
             Self::NotConsidered => None,
-            Self::Considered(workload) => workload,
+            Self::Considered { workload, .. } => workload,
+        }
+    }
+
+    pub(crate) fn hop(&self) -> Option<&PeerCertificate> {
+        match self {
+            Self::NotConsidered => None,
+            Self::Considered { hop, .. } => hop.as_ref(),
         }
     }
 }
@@ -149,7 +173,7 @@ pub(crate) fn check<'a>(
 }
 
 fn check_certificate(bound: &[u8; 32], transport: &Transport) -> Result<(), DenialReason> {
-    let Transport::Considered(workload) = transport else {
+    let Transport::Considered { workload, .. } = transport else {
         return Err(DenialReason::ConfirmationUnsupported);
     };
     let thumbprint =

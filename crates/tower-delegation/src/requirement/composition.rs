@@ -118,6 +118,12 @@ impl Composition {
         &self.any
     }
 
+    /// Every part, also those that must not be the case.
+    #[cfg(feature = "axum")]
+    pub(super) fn parts(&self) -> impl Iterator<Item = &Requirement> {
+        self.all.iter().chain(self.any.iter().flatten()).chain(&self.none)
+    }
+
     pub(super) fn describe<'r>(&'r self, to: &mut Description<'r>) {
         to.several("all_of", self.all.iter().map(Said::Part));
         to.several(

@@ -53,6 +53,13 @@ impl Requirement {
         self
     }
 
+    /// Whether it, or a part of it, is in shadow mode or has an exception: what it
+    /// denies may then happen all the same.
+    #[cfg(feature = "axum")]
+    pub(crate) fn is_lenient(&self) -> bool {
+        self.leniency.is_some() || self.composition.parts().any(Self::is_lenient)
+    }
+
     /// What comes of a denial at this time.
     pub(crate) fn effect(&self, denial: DenialReason, now: Timestamp) -> Effect {
         let is_ours = matches!(denial.kind(), RejectionKind::Misconfigured | RejectionKind::Unavailable);

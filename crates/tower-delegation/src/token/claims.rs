@@ -10,6 +10,7 @@ use super::{
     actor::Subject,
     json::{Nested, read_object, string, strings},
     mapping::Mapped,
+    revocable::{Revocable, StandardClaims},
 };
 use crate::{
     application::RegistrationSlot,
@@ -147,7 +148,7 @@ impl<'a> RawClaims<'a> {
         }
         let token_id = mapped.token_id(signing_input)?;
         let kind = mapped.subject_kind(&subject, client.as_ref());
-        Ok(VerifiedToken::assertion(Facts {
+        let facts = Facts {
             subject: Subject::new(terms.issuer.clone(), subject, kind),
             client,
             scopes: mapped.scopes()?,
@@ -176,10 +177,19 @@ impl<'a> RawClaims<'a> {
                 None => Box::default(),
             },
             token_id,
-            revocation_keys: Box::default(),
+            revocable: Revocable::default(),
             registration: RegistrationSlot::default(),
             payload: self.payload.into(),
-        }))
+        };
+        let named = StandardClaims {
+            token_id: self.token_id,
+            subject: self.subject,
+            session: self.session,
+            client: self.client,
+            actor: self.actor,
+            issued_at: self.issued_at,
+        };
+        Ok(VerifiedToken::assertion(facts, &named))
     }
 
     /// `aud`, which names this service; absent only where the mapping goes by the client.

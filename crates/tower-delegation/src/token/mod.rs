@@ -30,6 +30,7 @@ mod mapping;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod privileges;
+mod revocable;
 mod unverified;
 mod verifier;
 
@@ -38,6 +39,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
+use self::revocable::StandardClaims;
 pub use self::{
     actor::{Actor, Subject},
     cache::TokenCache,
@@ -49,6 +51,7 @@ pub(crate) use self::{
     claims::{date, numeric_date, read_audience},
     header::is_media_type,
     json::{Nested, each_entry, each_member, find, read_object, string},
+    revocable::Revocable,
     unverified::{CompactJws, decode},
     verifier::{Verification, Verifier},
 };
@@ -59,7 +62,6 @@ use crate::{
     issuer::IssuerPolicy,
     names::{Audience, ClientId, SessionId, TenantId, TokenId},
     reason::DenialReason,
-    revocation::{RevocationKey, RevocationKind},
     scope::ScopeSet,
 };
 
@@ -90,8 +92,8 @@ pub(crate) struct Facts {
     pub(crate) acr: Option<Box<str>>,
     pub(crate) amr: Box<[Box<str>]>,
     pub(crate) token_id: TokenId,
-    /// What a revocation of any part of the token would be found by.
-    pub(crate) revocation_keys: Box<[RevocationKey]>,
+    /// What a revocation of any part of the token is found by.
+    pub(crate) revocable: Revocable,
     /// What the registry of applications says of the token.
     pub(crate) registration: RegistrationSlot,
     /// The claims' JSON, for [`VerifiedToken::claim`].
@@ -99,28 +101,6 @@ pub(crate) struct Facts {
 }
 
 impl Facts {
-    /// The token, its subject, log-in and client; each actor, in that role and
-    /// as a subject.
-    fn find_revocation_keys(&self) -> Box<[RevocationKey]> {
-        use RevocationKind as Kind;
-        let issuer = self.subject.issuer();
-        let of_token = [
-            Some((Kind::Token, self.token_id.as_str())),
-            Some((Kind::Subject, self.subject.id().as_str())),
-            self.session.as_ref().map(|session| (Kind::Session, session.as_str())),
-            self.client.as_ref().map(|client| (Kind::Client, client.as_str())),
-        ];
-        let of_token = of_token.into_iter().flatten().map(|(kind, id)| (kind, issuer, id));
-        let of_actors = self.actors.iter().flat_map(|actor| {
-            let (issuer, id) = (actor.issuer(), actor.id().as_str());
-            [(Kind::Actor, issuer, id), (Kind::Subject, issuer, id)]
-        });
-        of_token
-            .chain(of_actors)
-            .map(|(kind, issuer, id)| RevocationKey::of_party(kind, issuer, id))
-            .collect()
-    }
-
     fn payload_len(&self) -> usize {
         self.payload.len()
     }
@@ -141,8 +121,8 @@ impl Facts {
 
 impl VerifiedToken {
     /// Makes the proof. The one caller has just checked the signature.
-    fn assertion(mut facts: Facts) -> Self {
-        facts.revocation_keys = facts.find_revocation_keys();
+    fn assertion(mut facts: Facts, claims: &StandardClaims<'_>) -> Self {
+        facts.revocable = Revocable::of(&facts, claims);
         Self(Arc::new(facts))
     }
 

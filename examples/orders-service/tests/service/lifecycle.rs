@@ -106,7 +106,14 @@ async fn clients_find_out_by_whom_tokens_are_issued() {
     assert_eq!(document["authorization_servers"], json!([site.idp.issuer()]));
     assert_eq!(
         document["scopes_supported"],
-        json!(["orders:draft", "orders:export", "orders:read", "orders:refund", "orders:write"])
+        json!([
+            "orders:draft",
+            "orders:export",
+            "orders:read",
+            "orders:refund",
+            "orders:write",
+            "revocations:write"
+        ])
     );
     service.stop().await;
 }

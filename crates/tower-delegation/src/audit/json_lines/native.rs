@@ -5,7 +5,7 @@ use serde::{Serialize, Serializer};
 use super::{Format, Time};
 use crate::{
     audit::{
-        AuditEvent, AuditedActor, AuditedRequirement,
+        AuditEvent, AuditedActor, AuditedRequirement, AuditedRevocation,
         event::workload_name,
         token_hash::TokenHash,
         trace_context::{SpanId, TraceId},
@@ -72,6 +72,8 @@ pub(super) struct Details<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     workload: Option<Workload<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    revocation: Option<AuditedRevocation<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     token_id: Option<Text<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     token_hash: Option<TokenHash>,
@@ -119,6 +121,7 @@ impl<'a> Details<'a> {
             token_scopes: event.token_scopes(),
             sender_constraint: event.sender_constraint().map(SenderConstraint::as_str),
             workload: event.workload().map(Workload),
+            revocation: event.revocation(),
             token_id: event.token_id(),
             token_hash: event.token_hash(),
             trace_id: event.trace().map(|trace| trace.trace_id()),

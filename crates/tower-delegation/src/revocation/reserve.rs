@@ -1,0 +1,47 @@
+//! [`Reserve`]: what a full store was still asked to revoke.
+
+use fastbloom::AtomicBloomFilter;
+
+use crate::hashed::HashedAlready;
+
+/// For how many keys the reserve is made: 230 KiB.
+const EXPECTED: usize = 65_536;
+
+/// Keys without anything else: they hold for every token, for as long as the
+/// process lives. Of keys that were never added, one in a million is taken for one
+/// of them, and more once there are more than expected; none that was added is
+/// ever missed. So its size is fixed, and it fails closed.
+pub(super) struct Reserve(AtomicBloomFilter<HashedAlready>);
+
+impl Reserve {
+    pub(super) fn new() -> Self {
+        let filter = AtomicBloomFilter::with_false_pos(1e-6).hasher(HashedAlready::default());
+        Self(filter.expected_items(EXPECTED))
+    }
+
+    pub(super) fn add(&self, hash: u128) {
+        self.0.insert(&hash);
+    }
+
+    pub(super) fn contains(&self, hash: u128) -> bool {
+        self.0.contains(&hash)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::revocation::{RevocationKey, RevocationTarget};
+
+    #[test]
+    fn none_that_was_added_is_missed_and_few_others_are_found() {
+        let hash = |i: usize| {
+            RevocationKey::of(&RevocationTarget::Token("https://idp".into(), i.to_string().into())).hash
+        };
+        let reserve = Reserve::new();
+        (0..2 * EXPECTED).for_each(|i| reserve.add(hash(i)));
+        assert!((0..2 * EXPECTED).all(|i| reserve.contains(hash(i))));
+        let others = (2 * EXPECTED..4 * EXPECTED).filter(|i| reserve.contains(hash(*i))).count();
+        assert!(others < EXPECTED / 500, "{others} of {} at twice the expected number", 2 * EXPECTED);
+    }
+}
