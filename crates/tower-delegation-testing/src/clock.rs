@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use tokio::sync::watch;
-use tower_delegation::clock::{Clock, Sleep, SystemClock, Timestamp};
+use tower_delegation::clock::{Clock, ClockId, Sleep, SystemClock, Timestamp};
 
 /// A [`Clock`] moved by hand. Clones share one time.
 ///
@@ -25,6 +25,7 @@ pub struct TestClock {
 }
 
 struct Shared {
+    id: ClockId,
     reading: watch::Sender<Reading>,
     sleepers: watch::Sender<usize>,
 }
@@ -47,7 +48,11 @@ impl TestClock {
     #[must_use]
     pub fn at(now: Timestamp) -> Self {
         let reading = Reading { now, monotonic: Duration::ZERO };
-        let shared = Shared { reading: watch::Sender::new(reading), sleepers: watch::Sender::new(0) };
+        let shared = Shared {
+            id: ClockId::unique(),
+            reading: watch::Sender::new(reading),
+            sleepers: watch::Sender::new(0),
+        };
         Self { shared: Arc::new(shared) }
     }
 
@@ -105,6 +110,10 @@ impl Clock for TestClock {
         self.shared.reading.borrow().monotonic
     }
 
+    fn id(&self) -> Option<ClockId> {
+        Some(self.shared.id)
+    }
+
     fn sleep_until(&self, deadline: Duration) -> Sleep {
         let shared = Arc::clone(&self.shared);
         Box::pin(async move {
@@ -148,6 +157,8 @@ mod tests {
         clock.advance(MINUTE);
         assert_eq!(other.now(), Timestamp::from_unix_seconds(1060));
         assert_eq!(other.monotonic(), MINUTE);
+        assert_eq!(other.id(), clock.id());
+        assert_ne!(TestClock::new().id(), clock.id());
     }
 
     #[test]

@@ -58,7 +58,7 @@
 //! - [`TokenBuilder`]: access, ID and logout tokens of every [`Algorithm`], and
 //!   the forgeries that a resource server must refuse.
 //! - [`DpopKey`]: a client's key and its DPoP proofs, good and wrong.
-//! - [`check_replay_store`]: the contract of `ReplayStore`, for your own.
+//! - [`check_replay_store`] and [`check_replay_share`]: the contract of `ReplayStore`, for your own.
 //! - [`check_revocations`]: the contract of `RevocationStore` and `RevocationSink`.
 //! - [`TestClock`]: the `Clock` for the provider and the service alike.
 //! - `TestPki` and `MtlsClient` (feature `tls`): certificate authorities, the
@@ -103,7 +103,7 @@ pub use self::{
     dpop::{DpopKey, ProofBuilder},
     idp::{DEFAULT_AUDIENCE, Endpoint, Hold, MockIdp, MockIdpBuilder, MockIssuer},
     keys::ALGORITHMS,
-    replay_store::check_replay_store,
+    replay_store::{check_replay_share, check_replay_store},
     revocations::check_revocations,
     token::{DEFAULT_CLIENT, DEFAULT_SUBJECT, TokenBuilder, USER_CLAIM},
 };

@@ -11,7 +11,9 @@ use std::{
 use aws_lc_rs::digest;
 use tower_delegation::{
     clock::{Clock as _, SystemClock},
-    replay::{Remembering, ReplayKey, ReplayStore, ReplayStoreError, Sighting, UsedProof},
+    replay::{
+        Remembering, ReplayKey, ReplayStore, ReplayStoreError, ReplayStoreErrorKind, Sighting, UsedProof,
+    },
 };
 
 use crate::keys::unique;
@@ -43,6 +45,57 @@ pub async fn check_replay_store<S: ReplayStore>(handles: impl IntoIterator<Item 
     a_proof_is_new_once(&handles).await;
     one_of_many_callers_is_the_first(&handles).await;
     proofs_do_not_touch_each_other(&handles).await;
+    nothing_but_the_key_tells_proofs_apart(&handles).await;
+}
+
+/// Checks that one key fills no more of `store` than `share`, and that the proofs of
+/// other keys go on: for an implementation that bounds the proofs of one key at
+/// `share` at a time, which is empty, and which has room for more keys.
+///
+/// # Panics
+/// If the store does not keep to the contract.
+pub async fn check_replay_share<S: ReplayStore>(store: S, share: usize) {
+    let by = |signer: [u8; 32]| {
+        let mut proof = used(random_key(), Duration::from_secs(60));
+        proof.signer = signer;
+        proof
+    };
+    let greedy = *random_key().as_bytes();
+    let other = || by(*random_key().as_bytes());
+    let within: Vec<_> = (0..share).map(|_| by(greedy)).collect();
+    for (number, proof) in within.iter().enumerate() {
+        assert_eq!(ask(&store, *proof).await, Sighting::First, "proof {number} of {share}");
+    }
+    for number in 0..10 {
+        let beyond = answer(&store, by(greedy)).await.map_err(|error| error.kind());
+        assert_eq!(beyond, Err(ReplayStoreErrorKind::ShareExhausted), "beyond the share, {number}");
+        assert_eq!(ask(&store, other()).await, Sighting::First, "another key, {number}");
+    }
+    for (number, proof) in within.iter().enumerate() {
+        assert_eq!(ask(&store, *proof).await, Sighting::Again, "proof {number} is forgotten");
+    }
+}
+
+/// A later request and another time of the wall clock make no other proof.
+async fn nothing_but_the_key_tells_proofs_apart<S: ReplayStore>(handles: &[Arc<S>]) {
+    let proof = used(random_key(), Duration::from_secs(60));
+    for store in handles.iter().take(1) {
+        assert_eq!(ask(&**store, proof).await, Sighting::First, "the first use");
+    }
+    let hour = Duration::from_secs(3600);
+    let (mut later, mut ahead, mut behind) = (proof, proof, proof);
+    later.now += Duration::from_secs(59);
+    ahead.expires_at = proof.expires_at.saturating_add(hour);
+    behind.expires_at = proof.expires_at.saturating_sub(hour);
+    for (name, again) in [
+        ("later", later),
+        ("by a wall clock that is ahead", ahead),
+        ("by a wall clock that is behind", behind),
+    ] {
+        for store in handles {
+            assert_eq!(ask(&**store, again).await, Sighting::Again, "{name}");
+        }
+    }
 }
 
 async fn a_proof_is_new_once<S: ReplayStore>(handles: &[Arc<S>]) {
@@ -56,7 +109,8 @@ async fn a_proof_is_new_once<S: ReplayStore>(handles: &[Arc<S>]) {
     }
     // Another lifetime does not make it another proof.
     for lifetime in [1, 300] {
-        let again = used(proof.key, Duration::from_secs(lifetime));
+        let mut again = proof;
+        again.lifetime = Duration::from_secs(lifetime);
         for store in handles {
             assert_eq!(ask(&**store, again).await, Sighting::Again, "for {lifetime} s");
         }
@@ -112,17 +166,23 @@ async fn proofs_do_not_touch_each_other<S: ReplayStore>(handles: &[Arc<S>]) {
 
 #[expect(clippy::panic, reason = "a suite of tests, which says so")]
 async fn ask(store: &impl ReplayStore, proof: UsedProof) -> Sighting {
-    let answer: Result<Sighting, ReplayStoreError> = match store.remember(proof) {
+    answer(store, proof).await.unwrap_or_else(|error| panic!("the store gives an error: {error}"))
+}
+
+#[expect(clippy::panic, reason = "a suite of tests, which says so")]
+async fn answer(store: &impl ReplayStore, proof: UsedProof) -> Result<Sighting, ReplayStoreError> {
+    match store.remember(proof) {
         Remembering::Ready(answer) => answer,
         Remembering::Pending(answer) => answer.await,
         other => panic!("an answer that this suite does not know: {other:?}"),
-    };
-    answer.unwrap_or_else(|error| panic!("the store gives an error: {error}"))
+    }
 }
 
+/// A proof by a key of its own.
 fn used(key: ReplayKey, lifetime: Duration) -> UsedProof {
-    let now = SystemClock::new().now();
-    UsedProof::new(key, now, now.saturating_add(lifetime))
+    let clock = SystemClock::new();
+    let expires_at = clock.now().saturating_add(lifetime);
+    UsedProof::new(key, *random_key().as_bytes(), clock.monotonic(), lifetime, expires_at)
 }
 
 fn random_key() -> ReplayKey {

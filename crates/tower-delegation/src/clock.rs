@@ -4,6 +4,10 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
+    sync::{
+        LazyLock,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -91,19 +95,48 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
 
     /// Completes when [`monotonic`](Clock::monotonic) reaches `deadline`.
     fn sleep_until(&self, deadline: Duration) -> Sleep;
+
+    /// Which clock this is: equal identities promise that the readings can be
+    /// compared, those of [`monotonic`](Clock::monotonic) included. Layers with one
+    /// clock share what must be known once in a process, such as the DPoP proofs that
+    /// were used. Default `None`: comparable with no other clock. A clock whose clones
+    /// share one time makes a [`ClockId::unique`] once and returns it from all of them.
+    fn id(&self) -> Option<ClockId> {
+        None
+    }
 }
 
-/// The machine's clock.
+/// The identity of a [`Clock`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ClockId(u64);
+
+impl ClockId {
+    /// That of the machine's clock.
+    const SYSTEM: Self = Self(0);
+
+    /// An identity that no other clock of this process has.
+    #[must_use]
+    pub fn unique() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// The machine's clock. All of them in a process are one clock.
 #[derive(Clone, Copy, Debug)]
 pub struct SystemClock {
     origin: Instant,
 }
 
+/// When the first clock of the process was made.
+static ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
+
 impl SystemClock {
-    /// A clock whose monotonic reading starts at zero now.
+    /// The machine's clock. Its monotonic reading starts at zero when the process
+    /// makes the first one.
     #[must_use]
     pub fn new() -> Self {
-        Self { origin: Instant::now() }
+        Self { origin: *ORIGIN }
     }
 }
 
@@ -129,6 +162,10 @@ impl Clock for SystemClock {
         let remaining = deadline.saturating_sub(self.monotonic());
         Box::pin(tokio::time::sleep(remaining))
     }
+
+    fn id(&self) -> Option<ClockId> {
+        Some(ClockId::SYSTEM)
+    }
 }
 
 #[cfg(test)]
@@ -142,6 +179,15 @@ mod tests {
         let start = Timestamp::from_unix_seconds(i64::MIN);
         assert_eq!(start.saturating_sub(Duration::MAX), Timestamp(i64::MIN));
         assert_eq!(start.saturating_since(end), Duration::ZERO);
+    }
+
+    #[test]
+    fn the_machines_clock_is_one_and_others_are_others() {
+        let (one, other) = (SystemClock::new(), SystemClock::new());
+        assert_eq!(one.id(), other.id());
+        assert!(one.monotonic() <= other.monotonic());
+        let unique = ClockId::unique();
+        assert!(Some(unique) != one.id() && unique != ClockId::unique());
     }
 
     #[test]

@@ -127,6 +127,21 @@ pub enum ConfigError {
         /// What is wrong with it.
         problem: String,
     },
+    /// Layers at one origin share the store of used DPoP proofs, and differ in its bounds.
+    #[error(
+        "this process remembers used DPoP proofs for {origin:?} with `{setting}` {used}, and another layer \
+         wants {given}: give every `Dpop` for this origin the same bounds"
+    )]
+    ReplayStoreDiffers {
+        /// The origin.
+        origin: String,
+        /// The name of the setting.
+        setting: &'static str,
+        /// What the layers that are there use.
+        used: usize,
+        /// What this one was given.
+        given: usize,
+    },
     /// A header field cannot carry what it is configured for.
     #[error("{header:?} is not usable as the header field of {purpose}: {problem}")]
     InvalidHeader {

@@ -34,6 +34,8 @@ pub enum RejectionKind {
     /// The token is good, and no broader scope would help: 403 without an
     /// OAuth error, so that clients do not loop on re-authorization.
     Forbidden,
+    /// The client sends more than its share: 429 with `Retry-After`.
+    TooManyRequests,
     /// The JWT-SVID is expired, forged, malformed or not for this service: 403,
     /// without a challenge, since nothing is said of the access token.
     JwtSvidRefused,
@@ -398,6 +400,10 @@ reasons! {
 
     /// The store of used proofs is full: our own limit, so the request cannot be judged.
     ReplayStoreFull = "replay_store_full" => Unavailable,
+    /// The key that signed the proof has used up its share of the store of used proofs.
+    ReplayShareExhausted = "replay_share_exhausted" => TooManyRequests,
+    /// The wall clock was set back, and whether the proof was used before is not known.
+    ClockSetBack = "clock_set_back" => Unavailable,
     /// The store of used proofs cannot be reached.
     ReplayStoreUnavailable = "replay_store_unavailable" => Unavailable,
     /// No audit sink took the request's event in time, and what cannot be

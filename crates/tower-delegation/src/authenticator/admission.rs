@@ -46,8 +46,7 @@ impl Authenticator {
         };
         let prove = || {
             let confirmation = token.facts().confirmation.as_ref();
-            let now = || self.clock().now();
-            let proved = proof::check(confirmation, presentation, self.0.dpop.as_ref(), now)?;
+            let proved = proof::check(confirmation, presentation, self.0.dpop.as_ref(), &**self.clock())?;
             let registration = self.check_presenter(&token, &transport, proved.constraint)?;
             self.check_revocation(&token, &transport)?;
             Ok((proved, registration))
@@ -107,6 +106,11 @@ impl Authenticator {
         let reason = match answer {
             Ok(Sighting::First) => return Ok(self.admit(admission)),
             Ok(Sighting::Again) => DenialReason::DpopProofReplayed,
+            // A client can cause this by itself.
+            Err(error) if error.kind() == ReplayStoreErrorKind::ShareExhausted => {
+                tracing::debug!(%error, "a DPoP proof is not remembered");
+                DenialReason::ReplayShareExhausted
+            }
             Err(error) => {
                 tracing::warn!(
                     error = %Text::account(&error.to_string()), cause = %Text::account(&causes(&error)),
@@ -114,6 +118,8 @@ impl Authenticator {
                 );
                 match error.kind() {
                     ReplayStoreErrorKind::Full => DenialReason::ReplayStoreFull,
+                    ReplayStoreErrorKind::ShareExhausted => DenialReason::ReplayShareExhausted,
+                    ReplayStoreErrorKind::ClockSetBack => DenialReason::ClockSetBack,
                     ReplayStoreErrorKind::Unavailable => DenialReason::ReplayStoreUnavailable,
                 }
             }

@@ -249,7 +249,7 @@ impl AuthenticatorBuilder {
         for proxy in self.client_identity.iter().flat_map(ClientIdentity::proxies) {
             proxy.check(&mut identity_headers)?;
         }
-        let dpop = self.dpop.map(Dpop::build).transpose()?;
+        let dpop = self.dpop.map(|dpop| dpop.build(&self.clock)).transpose()?;
         let algorithms = dpop.as_ref().map(DpopVerifier::algorithm_names);
         let metadata_url = self.protected_resource.as_ref().map(ProtectedResource::metadata_url);
         let space = ProtectionSpace::new(&self.realm, algorithms).with_resource_metadata(metadata_url);

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use super::{DelegationContext, RequestFacts};
 
-/// Tells how risky a request is: from the reputation of an address, the posture
+/// Assesses how risky a request is: from the reputation of an address, the posture
 /// of a device, the habits of a user.
 ///
 /// Registered under a name, by
@@ -14,23 +14,60 @@ use super::{DelegationContext, RequestFacts};
 /// thread that serves the request: answer from memory, do not wait. A signal
 /// whose source is remote keeps a copy and refreshes it elsewhere.
 ///
+/// What it decides by must not be the client's to write: the verified token, the
+/// workload, a list that is kept elsewhere. A header field counts only where a
+/// trusted hop writes it on every request; one such as `x-region` is otherwise
+/// the client's own word.
+///
 /// ```
-/// use tower_delegation::context::{RiskRequest, RiskSignal};
+/// use std::{collections::HashSet, sync::RwLock};
+/// use tower_delegation::{
+///     context::{RiskRequest, RiskSignal},
+///     names::{ClientId, IssuerUrl},
+/// };
 ///
-/// /// Requests that come through a region where we have no customers.
-/// #[derive(Debug)]
-/// struct Region;
+/// /// Clients that the fraud desk watches, each at its issuer. Filled elsewhere.
+/// #[derive(Debug, Default)]
+/// struct Watched(RwLock<HashSet<(IssuerUrl, ClientId)>>);
 ///
-/// impl RiskSignal for Region {
+/// impl RiskSignal for Watched {
 ///     fn assess(&self, request: &RiskRequest<'_>) -> Option<u8> {
-///         let region = request.facts.headers?.get("x-region")?.to_str().ok()?;
-///         Some(if region == "eu" { 10 } else { 80 })
+///         let client = (request.delegation.issuer().clone(), request.delegation.client()?.clone());
+///         let watched = self.0.read().ok()?;
+///         Some(if watched.contains(&client) { 80 } else { 10 })
 ///     }
 /// }
+/// # use axum::{Router, body::Body, routing::get};
+/// # use http::Request;
+/// # use tower::ServiceExt as _;
+/// # use tower_delegation::{DelegationLayer, RequireLayer, Requirement, TrustedIssuer};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let idp = tower_delegation_testing::MockIdp::builder().audience("https://orders.example.com").start().await;
+/// # let watched = Watched::default();
+/// # watched.0.write().unwrap().insert((idp.issuer().into(), "robot".into()));
+/// # let issuer = TrustedIssuer::discover(idp.issuer())?.audience("https://orders.example.com");
+/// # let layer = DelegationLayer::builder().issuer(issuer).risk_signal("watched", watched).build()?;
+/// # let rule = RequireLayer::new(Requirement::new().risk_below("watched", 50))?;
+/// # let service = Router::new().route("/", get(async || "served").layer(rule)).layer(layer);
+/// # for (client, headers, status) in [
+/// #     ("shop-web", &[][..], 200),
+/// #     ("robot", &[], 403),
+/// #     ("robot", &[("x-region", "eu"), ("x-client-id", "shop-web"), ("x-forwarded-for", "127.0.0.1")], 403),
+/// # ] {
+/// #     let token = idp.token().client(client).sign();
+/// #     let mut request = Request::get("/").header("authorization", format!("Bearer {token}"));
+/// #     for (name, value) in headers {
+/// #         request = request.header(*name, *value);
+/// #     }
+/// #     assert_eq!(service.clone().oneshot(request.body(Body::empty())?).await?.status(), status, "{client}");
+/// # }
+/// # Ok(())
+/// # }
 /// ```
 pub trait RiskSignal: fmt::Debug + Send + Sync + 'static {
-    /// The risk, from 0 (none known) to 100 (certain harm). `None`: it cannot
-    /// be told, and every requirement that names the signal then denies.
+    /// The risk, from 0 (none known) to 100 (certain harm). `None`: it is not
+    /// known, and every requirement that names the signal then denies.
     fn assess(&self, request: &RiskRequest<'_>) -> Option<u8>;
 }
 
@@ -40,8 +77,8 @@ pub trait RiskSignal: fmt::Debug + Send + Sync + 'static {
 pub struct RiskRequest<'a> {
     /// Who asks. Verified, not yet allowed.
     pub delegation: &'a DelegationContext,
-    /// What is known of the request. Set by the client: a header field that no
-    /// trusted hop has written tells nothing.
+    /// What is known of the request. The client sets all of it: a header field that no
+    /// trusted hop has written proves nothing.
     pub facts: &'a RequestFacts<'a>,
 }
 

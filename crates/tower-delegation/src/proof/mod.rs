@@ -22,6 +22,12 @@
 //! hash of the token; `nonce` is one of ours, where nonces are demanded; the
 //! signature verifies; the proof was not [used before](crate::replay).
 //!
+//! Where nonces are demanded, the nonce says when the proof was made, and `iat`,
+//! which must be there, is not judged: a client whose clock is wrong is served (RFC
+//! 9449 section 4.3, check 11). Such a proof is accepted for as long as its nonce,
+//! up to twice [`rotate_every`](DpopNonces::rotate_every), and remembered for as
+//! long. `exp` and `nbf`, if a client sets them, are judged all the same.
+//!
 //! # Deployment caveat
 //!
 //! A proof covers the method, the URI without its query, and the token. It covers
@@ -38,11 +44,11 @@ use http::{HeaderMap, HeaderValue, Method};
 pub use self::dpop::{Dpop, DpopNonces};
 pub(crate) use self::dpop::{DpopRequest, DpopVerifier};
 use crate::{
-    clock::Timestamp,
+    clock::Clock,
     confirmation::{Confirmation, SenderConstraint},
     credential::{Credential, PeerCertificate, PeerInfo, Scheme, WorkloadIdentity, dpop_proof},
     reason::DenialReason,
-    replay::{Remembering, UsedProof},
+    replay::{Remembering, ReplayStore, UsedProof},
 };
 
 /// What the transport can tell of the other end.
@@ -124,7 +130,7 @@ pub(crate) struct Proved<'a> {
 /// A proof that is good, unless it was used before.
 #[must_use]
 pub(crate) struct SingleUse<'a> {
-    dpop: &'a DpopVerifier,
+    store: &'a dyn ReplayStore,
     used: UsedProof,
 }
 
@@ -132,7 +138,7 @@ impl SingleUse<'_> {
     /// Uses the proof up. The last step, after every other check of the request's
     /// credentials.
     pub(crate) fn remember(self) -> Remembering {
-        self.dpop.remember(self.used)
+        self.store.remember(self.used)
     }
 }
 
@@ -142,7 +148,7 @@ pub(crate) fn check<'a>(
     confirmation: Option<&Confirmation>,
     presentation: Presentation<'_>,
     dpop: Option<&'a DpopVerifier>,
-    now: impl FnOnce() -> Timestamp,
+    clock: &dyn Clock,
 ) -> Result<Proved<'a>, DenialReason> {
     let certificate = confirmation.and_then(Confirmation::certificate);
     let key = confirmation.and_then(Confirmation::key);
@@ -165,10 +171,11 @@ pub(crate) fn check<'a>(
         presentation.request.ok_or(DenialReason::DpopProofMissing)?;
     let proof = dpop_proof(headers)?;
     let token = presentation.credential.as_bytes();
-    let accepted = dpop.check(&DpopRequest { proof, method, path, token, key, now: now() })?;
+    let (now, monotonic) = (clock.now(), clock.monotonic());
+    let accepted = dpop.check(&DpopRequest { proof, method, path, token, key, now, monotonic })?;
     let constraint =
         if certificate.is_some() { SenderConstraint::MutualTlsAndDpop } else { SenderConstraint::Dpop };
-    let single_use = Some(SingleUse { dpop, used: accepted.used });
+    let single_use = Some(SingleUse { store: accepted.store, used: accepted.used });
     Ok(Proved { constraint, single_use, dpop_nonce: accepted.next_nonce })
 }
 

@@ -12,6 +12,7 @@
 //! | insufficient user authentication | 401 | `insufficient_user_authentication`, with `acr_values` and `max_age` (RFC 9470 section 3) | `insufficient_user_authentication` |
 //! | insufficient scope | 403 | `insufficient_scope`, with the scopes needed | `insufficient_scope` |
 //! | forbidden | 403 | none: more scope would not help | `forbidden` |
+//! | too many requests | 429 + `Retry-After` | no challenge | `too_many_requests` |
 //! | JWT-SVID refused | 403 | no challenge: the access token was not looked at | `jwt_svid_refused` |
 //! | invalid identity header | 400 | no challenge | `invalid_identity_header` |
 //! | certificate refused | 403 | no challenge | `client_certificate_refused` |
@@ -149,6 +150,13 @@ impl RejectionKind {
                 title: "The request is not allowed",
                 description: "The access token is valid and does not allow this request",
                 challenge: NoError,
+            },
+            Self::TooManyRequests => Appearance {
+                status: StatusCode::TOO_MANY_REQUESTS,
+                code: "too_many_requests",
+                title: "Too many requests",
+                description: "Too many DPoP proofs by this key are in use; send fewer requests at a time",
+                challenge: NoChallenge,
             },
             Self::JwtSvidRefused => Appearance {
                 status: StatusCode::FORBIDDEN,
@@ -343,7 +351,7 @@ impl Rejection {
         if let Some(nonce) = &self.dpop_nonce {
             headers.insert(DPOP_NONCE, nonce.clone());
         }
-        if self.kind() == RejectionKind::Unavailable {
+        if matches!(self.kind(), RejectionKind::Unavailable | RejectionKind::TooManyRequests) {
             headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
         }
         response.extensions_mut().insert(self.clone());

@@ -1,73 +1,149 @@
 //! [`InMemoryReplayStore`]: the proofs that this process has seen.
 
+mod forgotten;
+
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     fmt,
     hash::{BuildHasher as _, RandomState},
     sync::{
         Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicI64, AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
+use self::forgotten::Forgotten;
 use super::{Remembering, ReplayKey, ReplayStore, ReplayStoreError, Sighting, UsedProof};
-use crate::clock::Timestamp;
+use crate::{clock::Timestamp, hashed::HashedAlready};
 
 /// The most proofs where no other number is set.
 const DEFAULT_MAX_ENTRIES: usize = 500_000;
+
+/// The part of the store that one key may fill, where no share is set.
+const DEFAULT_SHARE: usize = 10;
+
+/// The least share where none is set: small stores are for tests, not for many clients.
+const LEAST_DEFAULT_SHARE: usize = 8;
 
 /// Threads that remember at the same time seldom meet in one of so many shards.
 const SHARDS: usize = 64;
 
 /// How often a shard is looked through for what has expired, in milliseconds:
 /// the cost of one look is shared by all that is remembered in between.
-const SWEEP_EVERY: i64 = 5_000;
+const SWEEP_EVERY: u64 = 5_000;
+
+/// How soon a shard is looked through again for a key that has used up its share.
+const SWEEP_AGAIN: u64 = 1_000;
 
 /// Remembers proofs in this process: see the [module](super) for what that is
 /// worth behind a load balancer.
 ///
-/// At most 500,000 proofs unless set otherwise, at 50 to 100 bytes each: 25 to
-/// 50 MB. With the default lifetime of a proof (71 s in all) that is 7,000 new
+/// At most 500,000 proofs unless set otherwise, at 65 to 160 bytes each: 33 to
+/// 80 MB. With the default lifetime of a proof (71 s in all) that is 7,000 new
 /// proofs a second. A live proof is never dropped: when there is no room the request is
-/// refused with 503. Every proof here was sent with a good token and signed by
-/// that token's key, so only clients of yours can fill it: limit their rate.
+/// refused with 503.
 ///
-/// Lifetimes are decided by the times in [`UsedProof`]: a wall clock that is set
-/// ahead and back again forgets what it saw before.
+/// One key may fill a tenth of the store unless
+/// [set otherwise](Self::max_entries_per_key): what it sends beyond is refused with
+/// 429, and the clients with other keys go on. A client that gets tokens for many
+/// keys has as many shares; how many it gets is for the issuer to limit.
+///
+/// Lifetimes are judged by the monotonic clock in [`UsedProof`], so that a wall clock
+/// that is set neither forgets a proof nor revives one. Where a wall clock is set
+/// back so far that proofs which were forgotten would be in time again, they cannot
+/// be told from new ones by clients that sent proofs at the same time of day: such
+/// proofs are refused with 503 until the clock has caught up. Use one store with one [`Clock`](crate::clock::Clock).
 pub struct InMemoryReplayStore {
     shards: Box<[Mutex<Shard>]>,
-    /// Keyed at random, so that nobody can aim at one shard.
+    /// Keyed at random, so that no client can aim at the shard of another.
     hasher: RandomState,
     held: AtomicUsize,
-    max_entries: usize,
+    max_entries: AtomicUsize,
+    max_entries_per_key: AtomicUsize,
+    is_share_set: bool,
     /// The second in which every shard was looked through, because there was no room.
-    swept_at: AtomicI64,
+    swept_at: AtomicU64,
 }
 
+/// All proofs of the keys that fall into it.
 #[derive(Default)]
 struct Shard {
-    /// Until when each proof is remembered, in milliseconds since 1970.
-    proofs: HashMap<ReplayKey, i64>,
-    sweep_at: i64,
+    proofs: HashMap<ReplayKey, Remembered>,
+    /// How many of the proofs each key has signed, by the hash of the key.
+    per_key: HashMap<u64, usize, HashedAlready>,
+    /// In milliseconds of the monotonic clock.
+    swept_at: u64,
+    /// Each [`Remembered::expires_at`] of those that were forgotten.
+    forgotten: Forgotten,
+}
+
+struct Remembered {
+    /// In milliseconds of the monotonic clock.
+    until: u64,
+    /// By the wall clock.
+    expires_at: Timestamp,
+    /// The hash of the key.
+    signer: u64,
+}
+
+/// Why a proof is not remembered.
+enum NoRoom {
+    InStore,
+    InShare,
+    /// It may have been used and forgotten.
+    Unknown,
+}
+
+impl From<NoRoom> for ReplayStoreError {
+    fn from(no_room: NoRoom) -> Self {
+        match no_room {
+            NoRoom::InStore => Self::full(),
+            NoRoom::InShare => Self::share_exhausted(),
+            NoRoom::Unknown => Self::clock_set_back(),
+        }
+    }
+}
+
+/// How much a store holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Bounds {
+    pub(crate) max_entries: usize,
+    pub(crate) max_entries_per_key: usize,
 }
 
 impl InMemoryReplayStore {
-    /// An empty store with the default bound.
+    /// An empty store with the default bounds.
     #[must_use]
     pub fn new() -> Self {
         Self {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             hasher: RandomState::new(),
             held: AtomicUsize::new(0),
-            max_entries: DEFAULT_MAX_ENTRIES,
-            swept_at: AtomicI64::new(i64::MIN),
+            max_entries: AtomicUsize::new(DEFAULT_MAX_ENTRIES),
+            max_entries_per_key: AtomicUsize::new(default_share(DEFAULT_MAX_ENTRIES)),
+            is_share_set: false,
+            swept_at: AtomicU64::new(u64::MAX),
         }
     }
 
-    /// The most proofs that are remembered at the same time.
+    /// The most proofs that are remembered at the same time. Default 500,000.
     #[must_use]
     pub fn max_entries(mut self, entries: usize) -> Self {
-        self.max_entries = entries;
+        *self.max_entries.get_mut() = entries;
+        if !self.is_share_set {
+            *self.max_entries_per_key.get_mut() = default_share(entries);
+        }
+        self
+    }
+
+    /// The most proofs of one key that are remembered at the same time; at least one.
+    /// Default a tenth of [`max_entries`](Self::max_entries), and no less than 8: with
+    /// the default lifetime of a proof that is 700 requests a second by one client.
+    #[must_use]
+    pub fn max_entries_per_key(mut self, entries: usize) -> Self {
+        *self.max_entries_per_key.get_mut() = entries.max(1);
+        self.is_share_set = true;
         self
     }
 
@@ -77,62 +153,133 @@ impl InMemoryReplayStore {
         self.held.load(Ordering::Relaxed)
     }
 
-    /// Is nothing remembered?
+    /// Returns whether nothing is remembered.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    fn shard(&self, key: &ReplayKey) -> Option<MutexGuard<'_, Shard>> {
-        let hash = self.hasher.hash_one(key) % SHARDS as u64;
-        let shard = usize::try_from(hash).ok().and_then(|index| self.shards.get(index))?;
-        Some(lock(shard))
+    pub(crate) fn bounds(&self) -> Bounds {
+        Bounds {
+            max_entries: self.max_entries.load(Ordering::Relaxed),
+            max_entries_per_key: self.max_entries_per_key.load(Ordering::Relaxed),
+        }
     }
 
-    /// `None`: there is no room.
-    fn try_remember(&self, proof: &UsedProof) -> Option<Sighting> {
-        let (now, until) = (proof.now.unix_millis(), proof.expires_at.unix_millis());
-        let mut shard = self.shard(&proof.key)?;
-        if let Some(remembered) = shard.proofs.get_mut(&proof.key) {
-            if now < *remembered {
-                return Some(Sighting::Again);
+    pub(crate) fn set_bounds(&self, bounds: Bounds) {
+        self.max_entries.store(bounds.max_entries, Ordering::Relaxed);
+        self.max_entries_per_key.store(bounds.max_entries_per_key, Ordering::Relaxed);
+    }
+
+    /// Whether every proof has expired.
+    pub(crate) fn is_over(&self, now: Duration) -> bool {
+        self.sweep_all(millis(now));
+        self.is_empty()
+    }
+
+    fn try_remember(&self, proof: &UsedProof) -> Result<Sighting, NoRoom> {
+        let now = millis(proof.now);
+        let new = Remembered {
+            until: now.saturating_add(millis(proof.lifetime)),
+            expires_at: proof.expires_at,
+            signer: self.hasher.hash_one(proof.signer),
+        };
+        // All proofs of one key are in one shard, and so is their number.
+        let shard = usize::try_from(new.signer % SHARDS as u64).ok();
+        let shard = shard.and_then(|shard| self.shards.get(shard)).ok_or(NoRoom::InStore)?;
+        let mut shard = lock(shard);
+        if let Some(known) = shard.proofs.get_mut(&proof.key) {
+            // Expired and in time again: the wall clock was set back.
+            let is_same = now < known.until || new.expires_at <= known.expires_at;
+            if is_same {
+                return Ok(Sighting::Again);
             }
-            *remembered = until;
-            return Some(Sighting::First);
+            let former = std::mem::replace(known, new);
+            shard.forgotten.add(former.expires_at);
+            return Ok(Sighting::First);
         }
-        // Far ahead: the clock has been set back.
-        if !(now.saturating_add(1)..=now.saturating_add(SWEEP_EVERY)).contains(&shard.sweep_at) {
+        let since_sweep = now.saturating_sub(shard.swept_at);
+        if since_sweep >= SWEEP_EVERY {
             self.sweep(&mut shard, now);
         }
+        if shard.forgotten.may_hold(new.expires_at) {
+            return Err(NoRoom::Unknown);
+        }
+        let share = self.max_entries_per_key.load(Ordering::Relaxed);
+        let has_share = |shard: &Shard| shard.per_key.get(&new.signer).is_none_or(|held| *held < share);
+        if !has_share(&shard) {
+            if since_sweep >= SWEEP_AGAIN {
+                self.sweep(&mut shard, now);
+            }
+            if !has_share(&shard) {
+                return Err(NoRoom::InShare);
+            }
+        }
+        let max_entries = self.max_entries.load(Ordering::Relaxed);
         let room = self.held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |held| {
-            (held < self.max_entries).then_some(held + 1)
+            (held < max_entries).then_some(held + 1)
         });
-        room.ok()?;
-        shard.proofs.insert(proof.key, until);
-        Some(Sighting::First)
+        room.map_err(|_held| NoRoom::InStore)?;
+        let held = shard.per_key.entry(new.signer).or_default();
+        *held = held.saturating_add(1);
+        shard.proofs.insert(proof.key, new);
+        Ok(Sighting::First)
     }
 
-    fn sweep(&self, shard: &mut Shard, now: i64) {
-        shard.sweep_at = now.saturating_add(SWEEP_EVERY);
-        let before = shard.proofs.len();
-        shard.proofs.retain(|_, until| now < *until);
-        let left = shard.proofs.len();
-        if left < shard.proofs.capacity() / 4 {
-            shard.proofs.shrink_to(left * 2);
+    fn sweep(&self, shard: &mut Shard, now: u64) {
+        let Shard { proofs, per_key, swept_at, forgotten } = shard;
+        *swept_at = now;
+        let before = proofs.len();
+        proofs.retain(|_, proof| {
+            let is_live = now < proof.until;
+            if !is_live {
+                forgotten.add(proof.expires_at);
+                release(per_key, proof.signer);
+            }
+            is_live
+        });
+        let left = proofs.len();
+        if left < proofs.capacity() / 4 {
+            proofs.shrink_to(left * 2);
+            per_key.shrink_to(per_key.len() * 2);
         }
         self.held.fetch_sub(before - left, Ordering::Relaxed);
     }
 
-    /// Looks through every shard, once a second: whoever floods a full store
+    fn sweep_all(&self, now: u64) {
+        for shard in &self.shards {
+            self.sweep(&mut lock(shard), now);
+        }
+    }
+
+    /// Looks through every shard, once a second: a flood of a full store
     /// must not make each request pay for that.
-    fn make_room(&self, now: Timestamp) -> bool {
-        let is_new = self.swept_at.swap(now.unix_seconds(), Ordering::Relaxed) != now.unix_seconds();
+    fn make_room(&self, now: Duration) -> bool {
+        let is_new = self.swept_at.swap(now.as_secs(), Ordering::Relaxed) != now.as_secs();
         if is_new {
-            for shard in &self.shards {
-                self.sweep(&mut lock(shard), now.unix_millis());
-            }
+            self.sweep_all(millis(now));
         }
         is_new
+    }
+}
+
+fn default_share(max_entries: usize) -> usize {
+    (max_entries / DEFAULT_SHARE).max(LEAST_DEFAULT_SHARE)
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// One proof less of this key.
+fn release(per_key: &mut HashMap<u64, usize, HashedAlready>, signer: u64) {
+    if let Entry::Occupied(mut held) = per_key.entry(signer) {
+        let left = held.get().saturating_sub(1);
+        if left == 0 {
+            held.remove();
+        } else {
+            held.insert(left);
+        }
     }
 }
 
@@ -145,18 +292,20 @@ impl Default for InMemoryReplayStore {
 impl ReplayStore for InMemoryReplayStore {
     fn remember(&self, proof: UsedProof) -> Remembering {
         let mut sighting = self.try_remember(&proof);
-        if sighting.is_none() && self.make_room(proof.now) {
+        if matches!(sighting, Err(NoRoom::InStore)) && self.make_room(proof.now) {
             sighting = self.try_remember(&proof);
         }
-        Remembering::Ready(sighting.ok_or_else(ReplayStoreError::full))
+        Remembering::Ready(sighting.map_err(ReplayStoreError::from))
     }
 }
 
 impl fmt::Debug for InMemoryReplayStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Bounds { max_entries, max_entries_per_key } = self.bounds();
         f.debug_struct("InMemoryReplayStore")
             .field("len", &self.len())
-            .field("max_entries", &self.max_entries)
+            .field("max_entries", &max_entries)
+            .field("max_entries_per_key", &max_entries_per_key)
             .finish_non_exhaustive()
     }
 }
@@ -167,93 +316,4 @@ fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::replay::ReplayStoreErrorKind;
-
-    const START: i64 = 1_800_000_000;
-
-    fn at(seconds: i64) -> Timestamp {
-        Timestamp::from_unix_seconds(START + seconds)
-    }
-
-    fn key(number: u32) -> ReplayKey {
-        let mut hash = [0; 32];
-        hash[..4].copy_from_slice(&number.to_be_bytes());
-        ReplayKey::new(hash)
-    }
-
-    /// `Err`: there was no room.
-    fn remember(store: &InMemoryReplayStore, number: u32, now: i64, until: i64) -> Result<Sighting, ()> {
-        match store.remember(UsedProof::new(key(number), at(now), at(until))) {
-            Remembering::Ready(Ok(sighting)) => Ok(sighting),
-            Remembering::Ready(Err(error)) => {
-                assert_eq!(error.kind(), ReplayStoreErrorKind::Full);
-                Err(())
-            }
-            Remembering::Pending(_) => panic!("the answer is at hand"),
-        }
-    }
-
-    #[test]
-    fn a_proof_is_remembered_until_it_expires_and_not_longer() {
-        let store = InMemoryReplayStore::new();
-        assert_eq!(remember(&store, 1, 0, 60), Ok(Sighting::First));
-        for now in [0, 1, 30, 59] {
-            assert_eq!(remember(&store, 1, now, now + 60), Ok(Sighting::Again), "{now}");
-        }
-        assert_eq!(remember(&store, 1, 60, 120), Ok(Sighting::First));
-        assert_eq!(remember(&store, 2, 60, 120), Ok(Sighting::First));
-        assert_eq!(store.len(), 2);
-    }
-
-    #[test]
-    fn a_full_store_refuses_and_forgets_nothing() {
-        let store = InMemoryReplayStore::new().max_entries(100);
-        for number in 0..100 {
-            assert_eq!(remember(&store, number, 0, 60), Ok(Sighting::First));
-        }
-        for number in 100..200 {
-            assert_eq!(remember(&store, number, 1, 61), Err(()), "{number}");
-        }
-        for number in 0..100 {
-            assert_eq!(remember(&store, number, 59, 119), Ok(Sighting::Again), "{number}");
-        }
-        assert_eq!(store.len(), 100);
-        for number in 100..200 {
-            assert_eq!(remember(&store, number, 60, 120), Ok(Sighting::First), "{number}");
-        }
-        assert_eq!(store.len(), 100);
-    }
-
-    #[test]
-    fn what_has_expired_makes_room_by_itself() {
-        let store = InMemoryReplayStore::new();
-        for second in 0..1_000 {
-            for number in 0..10 {
-                let number = u32::try_from(second).unwrap() * 10 + number;
-                assert_eq!(remember(&store, number, second, second + 60), Ok(Sighting::First));
-            }
-        }
-        // 600 are live; a shard is looked through every five seconds when it is used.
-        assert!(store.len() < 1_500, "{}", store.len());
-    }
-
-    #[test]
-    fn a_clock_that_is_set_back_forgets_nothing() {
-        let store = InMemoryReplayStore::new();
-        assert_eq!(remember(&store, 1, 1_000, 1_060), Ok(Sighting::First));
-        assert_eq!(remember(&store, 1, 10, 70), Ok(Sighting::Again));
-        for number in 2..500 {
-            assert_eq!(remember(&store, number, 10, 70), Ok(Sighting::First));
-        }
-        assert_eq!(remember(&store, 1, 1_059, 1_119), Ok(Sighting::Again));
-    }
-
-    #[test]
-    fn nothing_fits_into_no_room() {
-        let store = InMemoryReplayStore::new().max_entries(0);
-        assert_eq!(remember(&store, 1, 0, 60), Err(()));
-        assert!(store.is_empty());
-    }
-}
+mod tests;

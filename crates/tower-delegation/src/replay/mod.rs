@@ -1,12 +1,19 @@
 //! Proofs that were used: each is good for one request only.
 //!
 //! 1. A proof is remembered when everything else about the request's
-//!    credentials has been found good, the token's own binding included: nobody
-//!    can burn the identifier of another's proof (RFC 9449 section 11.1).
+//!    credentials has been found good, the token's own binding included: no client
+//!    can use up the identifier of another's proof (RFC 9449 section 11.1).
 //! 2. It is remembered for as long as it would be accepted again, also by a
-//!    replica whose clock is a little behind.
+//!    replica whose clock is a little behind: `max_age` and a second behind its
+//!    `iat`, or, where nonces are demanded, to the end of its nonce; in both cases
+//!    `future_tolerance` longer. That time passes by the monotonic clock.
 //! 3. A store that is full or cannot be reached refuses the request, with 503:
 //!    what cannot be remembered could be replayed.
+//! 4. One key has a share of the store. A client that uses it up is refused with
+//!    429, and others go on.
+//! 5. All layers of this process at one origin and by one clock share one store, also
+//!    those that are built after others have been dropped: see
+//!    [`Dpop::replay_store`](crate::proof::Dpop::replay_store).
 //!
 //! # Deployment caveat
 //!
@@ -16,10 +23,12 @@
 //! ([`DpopNonces`](crate::proof::DpopNonces), RFC 9449 section 11.1).
 
 mod memory;
+mod process;
 
-use std::{error::Error, fmt, future::Future, pin::Pin};
+use std::{error::Error, fmt, future::Future, pin::Pin, time::Duration};
 
 pub use self::memory::InMemoryReplayStore;
+pub(crate) use self::{memory::Bounds, process::ProcessReplayStore};
 use crate::clock::Timestamp;
 
 /// Remembers which proofs were used.
@@ -27,32 +36,44 @@ use crate::clock::Timestamp;
 /// Called once for each request with a proof, after every other check of its
 /// credentials. What an implementation owes:
 ///
-/// 1. Of all the calls with one key before the first one's
-///    [`expires_at`](UsedProof::expires_at), exactly one gets
+/// 1. Of all the calls with one [`key`](UsedProof::key) within the first one's
+///    [`lifetime`](UsedProof::lifetime), exactly one gets
 ///    [`Sighting::First`], also if they come at the same time and from several
-///    replicas.
+///    replicas, and whatever times the others name. Equal keys have equal signers.
 /// 2. Nothing is forgotten early, neither to make room nor by a restart that
 ///    others survive. A store without room answers
 ///    [`ReplayStoreErrorKind::Full`].
 /// 3. Waiting is bounded: a store that does not answer within about a second
 ///    gives [`ReplayStoreErrorKind::Unavailable`].
+/// 4. The lifetime passes whatever the wall clock is set to: a store in this process
+///    counts from [`now`](UsedProof::now), one that is asked over a network by
+///    its own time-outs.
+/// 5. One [`signer`](UsedProof::signer) does not fill the store for the others: what
+///    is beyond its share is [`ReplayStoreErrorKind::ShareExhausted`].
 ///
-/// An error refuses the request with 503. `tower-delegation-testing` holds the
-/// tests of this contract, `check_replay_store`.
+/// An error refuses the request: with 429 where the signer's share is exhausted,
+/// else with 503. `tower-delegation-testing` holds the tests of this contract,
+/// `check_replay_store` and `check_replay_share`.
 ///
 /// ```
 /// use tower_delegation::replay::{InMemoryReplayStore, Remembering, ReplayStore, UsedProof};
 ///
-/// /// Says how much is being asked.
+/// /// Logs each proof, and passes it on unchanged.
 /// #[derive(Debug)]
-/// struct Counted(InMemoryReplayStore);
+/// struct Logged(InMemoryReplayStore);
 ///
-/// impl ReplayStore for Counted {
+/// impl ReplayStore for Logged {
 ///     fn remember(&self, proof: UsedProof) -> Remembering {
 ///         tracing::trace!(key = ?proof.key, "a proof is used");
 ///         self.0.remember(proof)
 ///     }
 /// }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// # let store = || Logged(InMemoryReplayStore::new().max_entries_per_key(20));
+/// # tower_delegation_testing::check_replay_store([store()]).await;
+/// # tower_delegation_testing::check_replay_share(store(), 20).await;
+/// # }
 /// ```
 pub trait ReplayStore: fmt::Debug + Send + Sync + 'static {
     /// Remembers a proof, and says whether it was used before.
@@ -65,22 +86,35 @@ pub trait ReplayStore: fmt::Debug + Send + Sync + 'static {
 pub struct UsedProof {
     /// Which proof it is.
     pub key: ReplayKey,
-    /// The time of the request.
-    pub now: Timestamp,
-    /// From here on the proof is refused for its age: the store may forget it.
+    /// Which key signed it: its SHA-256 thumbprint (RFC 7638).
+    pub signer: [u8; 32],
+    /// The time of the request by [`Clock::monotonic`](crate::clock::Clock::monotonic):
+    /// comparable within one process and clock, and nowhere else.
+    pub now: Duration,
+    /// How long from now on the proof would be accepted again. The store may then forget it.
+    pub lifetime: Duration,
+    /// From here on, by the wall clock, the proof is refused for its age.
     pub expires_at: Timestamp,
 }
 
 impl UsedProof {
-    /// A proof that is used at `now` and refused for its age from `expires_at` on.
+    /// A proof that `signer` has signed, that is used at `now` of the monotonic
+    /// clock, and that is refused for its age after `lifetime`, which is at
+    /// `expires_at` by the wall clock.
     #[must_use]
-    pub fn new(key: ReplayKey, now: Timestamp, expires_at: Timestamp) -> Self {
-        Self { key, now, expires_at }
+    pub fn new(
+        key: ReplayKey,
+        signer: [u8; 32],
+        now: Duration,
+        lifetime: Duration,
+        expires_at: Timestamp,
+    ) -> Self {
+        Self { key, signer, now, lifetime, expires_at }
     }
 }
 
-/// Stands for a proof: a SHA-256 hash of its key's thumbprint, its `jti` and its
-/// `htu`. Tells nothing of any of them.
+/// Identifies a proof: a SHA-256 hash of its key's thumbprint, its `jti` and its
+/// `htu`. Reveals none of them.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ReplayKey([u8; 32]);
 
@@ -154,6 +188,18 @@ impl ReplayStoreError {
         Self { kind: ReplayStoreErrorKind::Full, source: None }
     }
 
+    /// The key that signed the proof has used up its share.
+    #[must_use]
+    pub fn share_exhausted() -> Self {
+        Self { kind: ReplayStoreErrorKind::ShareExhausted, source: None }
+    }
+
+    /// The wall clock was set back, and the proof may be one that was forgotten.
+    #[must_use]
+    pub fn clock_set_back() -> Self {
+        Self { kind: ReplayStoreErrorKind::ClockSetBack, source: None }
+    }
+
     /// The store cannot be reached, or answers with an error of its own.
     #[must_use]
     pub fn unavailable(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
@@ -174,6 +220,12 @@ pub enum ReplayStoreErrorKind {
     /// There is no room.
     #[error("the store of used proofs is full")]
     Full,
+    /// The key that signed the proof has used up its share of the store.
+    #[error("the key has used up its share of the store of used proofs")]
+    ShareExhausted,
+    /// The wall clock was set back, and the proof may be one that was forgotten.
+    #[error("the clock was set back, and whether the proof was used is not known")]
+    ClockSetBack,
     /// The store cannot be reached.
     #[error("the store of used proofs cannot be reached")]
     Unavailable,

@@ -17,7 +17,7 @@ use tower_delegation::{
     replay::{InMemoryReplayStore, Remembering, ReplayStore, ReplayStoreError, UsedProof},
     revocation::{InMemoryRevocations, Revocation},
 };
-use tower_delegation_testing::{DpopKey, check_replay_store};
+use tower_delegation_testing::{DpopKey, check_replay_share, check_replay_store};
 
 use super::{Call, Client, ORIGIN, assert_refused, router};
 
@@ -243,6 +243,8 @@ async fn the_stores_keep_to_the_contract() {
     check_replay_store([InMemoryReplayStore::new()]).await;
     let remote = RemoteStore::new();
     check_replay_store([remote.clone(), remote.clone(), remote]).await;
+    check_replay_share(InMemoryReplayStore::new().max_entries(1_000), 100).await;
+    check_replay_share(InMemoryReplayStore::new().max_entries_per_key(3), 3).await;
 }
 
 /// The same without a server; and a token that no request brought.

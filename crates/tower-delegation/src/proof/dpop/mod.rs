@@ -8,7 +8,7 @@ mod tests;
 #[cfg(test)]
 mod vectors;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{any::Any, fmt, sync::Arc, time::Duration};
 
 use aws_lc_rs::digest::{Context, SHA256, SHA256_OUTPUT_LEN, digest};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -22,11 +22,11 @@ use self::{
     target::{Origin, Targets},
 };
 use crate::{
-    clock::Timestamp,
+    clock::{Clock, Timestamp},
     error::ConfigError,
     jwks::{AlgorithmSet, SignatureAlgorithm, VerifyingKey, public_key},
     reason::DenialReason,
-    replay::{InMemoryReplayStore, Remembering, ReplayKey, ReplayStore, UsedProof},
+    replay::{Bounds, InMemoryReplayStore, ProcessReplayStore, ReplayKey, ReplayStore, UsedProof},
     token::CompactJws,
 };
 
@@ -71,7 +71,15 @@ pub struct Dpop {
     max_age: Duration,
     future_tolerance: Duration,
     nonces: Option<DpopNonces>,
-    replay_store: Arc<dyn ReplayStore>,
+    replay_store: StoreSetting,
+}
+
+/// Where used proofs are to be remembered.
+#[derive(Clone, Debug)]
+enum StoreSetting {
+    /// In the process's store for each origin, with these bounds.
+    Process(Bounds),
+    Given(Arc<dyn ReplayStore>),
 }
 
 impl Dpop {
@@ -81,7 +89,7 @@ impl Dpop {
     ///
     /// Proofs name the URI that the client called. Which one that was comes from
     /// here, and the path from the request; never from `Host` or
-    /// `X-Forwarded-*`, which anybody can send.
+    /// `X-Forwarded-*`, which any client can send.
     pub fn at(origin: &str) -> Self {
         Self {
             origins: vec![origin.to_owned()],
@@ -89,7 +97,7 @@ impl Dpop {
             max_age: DEFAULT_MAX_AGE,
             future_tolerance: DEFAULT_FUTURE_TOLERANCE,
             nonces: None,
-            replay_store: Arc::new(InMemoryReplayStore::new()),
+            replay_store: StoreSetting::Process(InMemoryReplayStore::new().bounds()),
         }
     }
 
@@ -108,7 +116,8 @@ impl Dpop {
 
     /// How old a proof may be, by its `iat`. Default 60 s, from 1 s to 300 s: a
     /// client's clock that is behind by as much is refused, and each proof is
-    /// remembered for as long.
+    /// remembered for as long. Where [nonces](Self::nonces) are demanded, they say how
+    /// old a proof is, and this setting does not count.
     pub fn max_age(mut self, max_age: Duration) -> Self {
         self.max_age = max_age;
         self
@@ -123,7 +132,8 @@ impl Dpop {
     }
 
     /// Demands a nonce of this service in every proof (RFC 9449 section 9): a
-    /// proof that was made in advance is then of no use. Off unless set.
+    /// proof that was made in advance is then of no use, and a client whose clock is
+    /// wrong is served. Off unless set.
     pub fn nonces(mut self, nonces: DpopNonces) -> Self {
         self.nonces = Some(nonces);
         self
@@ -131,13 +141,25 @@ impl Dpop {
 
     /// Where used proofs are remembered. Default [`InMemoryReplayStore`]; several
     /// replicas need one that they share.
+    ///
+    /// In memory, all layers of this process that have an origin (scheme, host and
+    /// port) and a clock in common share one store for it, so that a proof for that
+    /// origin is good at one of them only: an [`InMemoryReplayStore`] given here
+    /// sets the bounds of that store, which must be the same for all of these layers. The
+    /// store is kept until all of its proofs have expired, also when every layer is
+    /// dropped and another one is built, as a configuration is reloaded; new bounds
+    /// apply once no layer uses the former. Any other store is used as it is.
     pub fn replay_store(mut self, store: impl ReplayStore) -> Self {
-        self.replay_store = Arc::new(store);
+        let in_memory = (&store as &dyn Any).downcast_ref().map(InMemoryReplayStore::bounds);
+        self.replay_store = match in_memory {
+            Some(bounds) => StoreSetting::Process(bounds),
+            None => StoreSetting::Given(Arc::new(store)),
+        };
         self
     }
 
     /// Checks the configuration.
-    pub(crate) fn build(self) -> Result<DpopVerifier, ConfigError> {
+    pub(crate) fn build(self, clock: &Arc<dyn Clock>) -> Result<DpopVerifier, ConfigError> {
         let in_range = |setting, value: Duration, least, most: Duration, expected| {
             if (least..=most).contains(&value) {
                 Ok(())
@@ -153,13 +175,22 @@ impl Dpop {
             return Err(ConfigError::InvalidDpop { problem });
         }
         let origins = self.origins.iter().map(|origin| Origin::parse(origin));
+        let targets = Targets::new(origins.collect::<Result<_, _>>()?);
+        let nonces = self.nonces.map(DpopNonces::build).transpose()?;
+        let store = |root: &str| -> Result<Arc<dyn ReplayStore>, ConfigError> {
+            Ok(match &self.replay_store {
+                StoreSetting::Process(bounds) => Arc::new(ProcessReplayStore::of(root, clock, *bounds)?),
+                StoreSetting::Given(store) => Arc::clone(store),
+            })
+        };
+        let replay_stores = targets.roots().map(store).collect::<Result<_, _>>()?;
         Ok(DpopVerifier {
-            targets: Targets::new(origins.collect::<Result<_, _>>()?),
+            targets,
             algorithms: self.algorithms,
             max_age: self.max_age,
             future_tolerance: self.future_tolerance,
-            nonces: self.nonces.map(DpopNonces::build).transpose()?,
-            replay_store: self.replay_store,
+            nonces,
+            replay_stores,
             keys: Cache::new(PARSED_KEYS),
         })
     }
@@ -172,7 +203,8 @@ pub(crate) struct DpopVerifier {
     max_age: Duration,
     future_tolerance: Duration,
     nonces: Option<NonceMint>,
-    replay_store: Arc<dyn ReplayStore>,
+    /// That of each target, in their order.
+    replay_stores: Box<[Arc<dyn ReplayStore>]>,
     /// By thumbprint. Only keys that a good token is bound to, and that have
     /// signed a good proof, come in here.
     keys: Cache<[u8; SHA256_OUTPUT_LEN], Arc<KnownKey>>,
@@ -198,12 +230,16 @@ pub(crate) struct DpopRequest<'a> {
     /// The thumbprint of the key that the token is bound to.
     pub(crate) key: &'a [u8; SHA256_OUTPUT_LEN],
     pub(crate) now: Timestamp,
+    /// The same moment by the monotonic clock.
+    pub(crate) monotonic: Duration,
 }
 
 /// A proof that is good, unless it was used before.
 #[derive(Debug)]
-pub(crate) struct AcceptedProof {
+pub(crate) struct AcceptedProof<'a> {
     pub(crate) used: UsedProof,
+    /// Where it is to be remembered.
+    pub(crate) store: &'a dyn ReplayStore,
     pub(crate) next_nonce: Option<HeaderValue>,
 }
 
@@ -224,13 +260,9 @@ impl DpopVerifier {
         self.nonces.as_ref().and_then(|nonces| nonces.current(now))
     }
 
-    pub(super) fn remember(&self, used: UsedProof) -> Remembering {
-        self.replay_store.remember(used)
-    }
-
     /// Everything but whether the proof was used before. The signature comes
     /// last: nothing else costs as much.
-    pub(crate) fn check(&self, request: &DpopRequest<'_>) -> Result<AcceptedProof, DenialReason> {
+    pub(crate) fn check(&self, request: &DpopRequest<'_>) -> Result<AcceptedProof<'_>, DenialReason> {
         const MALFORMED: DenialReason = DenialReason::DpopProofMalformed;
         let jws = CompactJws::split(request.proof).or(Err(MALFORMED))?;
         let known = self.keys.get(request.key).filter(|known| *known.header == *jws.header);
@@ -243,16 +275,19 @@ impl DpopVerifier {
         if claims.method != request.method.as_str() {
             return Err(DenialReason::DpopProofMethodMismatch);
         }
-        if !self.targets.contain(&claims.uri, request.path) {
-            return Err(DenialReason::DpopProofUriMismatch);
-        }
-        let accepted_until = self.check_times(&claims, request.now)?;
+        let target = self.targets.find(&claims.uri, request.path);
+        let store = target.and_then(|place| self.replay_stores.get(place));
+        let store = &**store.ok_or(DenialReason::DpopProofUriMismatch)?;
+        let by_age = self.check_times(&claims, request.now)?;
         if !is_hash_of(&claims.token_hash, request.token) {
             return Err(DenialReason::DpopProofTokenMismatch);
         }
-        let next_nonce = match &self.nonces {
-            Some(nonces) => nonces.check(claims.nonce.as_deref(), request.now)?,
-            None => None,
+        let (accepted_until, next_nonce) = match &self.nonces {
+            Some(nonces) => {
+                let nonce = nonces.check(claims.nonce.as_deref(), request.now)?;
+                (nonce.accepted_until, nonce.next)
+            }
+            None => (by_age, None),
         };
         jws.verify_signature(key.algorithm, &key.key).map_err(|reason| match reason {
             DenialReason::TokenMalformed => MALFORMED,
@@ -263,8 +298,14 @@ impl DpopVerifier {
         }
         // A replica whose clock is behind accepts it for a little longer.
         let expires_at = accepted_until.saturating_add(self.future_tolerance);
-        let used = UsedProof::new(replay_key(request.key, &claims), request.now, expires_at);
-        Ok(AcceptedProof { used, next_nonce })
+        let used = UsedProof::new(
+            replay_key(request.key, &claims),
+            *request.key,
+            request.monotonic,
+            expires_at.saturating_since(request.now),
+            expires_at,
+        );
+        Ok(AcceptedProof { used, store, next_nonce })
     }
 
     /// The key in a proof's header, if it is the one that the token is bound to.
@@ -289,16 +330,20 @@ impl DpopVerifier {
         Ok(KnownKey { header: jws.header.into(), algorithm: header.algorithm, key })
     }
 
-    /// Until when the proof is accepted.
+    /// Until when the proof is accepted by its `iat`, which is judged unless a nonce
+    /// says when the proof was made (RFC 9449 section 4.3, check 11).
     fn check_times(&self, claims: &ProofClaims<'_>, now: Timestamp) -> Result<Timestamp, DenialReason> {
+        let judges_age = self.nonces.is_none();
         let latest = now.saturating_add(self.future_tolerance);
-        if latest < claims.issued_at || claims.not_before.is_some_and(|not_before| latest < not_before) {
+        let is_ahead = |time: Timestamp| latest < time;
+        if judges_age && is_ahead(claims.issued_at) || claims.not_before.is_some_and(is_ahead) {
             return Err(DenialReason::DpopProofFromFuture);
         }
         // `iat` counts whole seconds: the last one of them is still in time.
         let accepted_until = claims.issued_at.saturating_add(self.max_age + Duration::from_secs(1));
         let earliest = now.saturating_sub(self.future_tolerance);
-        if now >= accepted_until || claims.expires_at.is_some_and(|expires_at| earliest >= expires_at) {
+        let is_old = judges_age && now >= accepted_until;
+        if is_old || claims.expires_at.is_some_and(|expires_at| earliest >= expires_at) {
             return Err(DenialReason::DpopProofExpired);
         }
         Ok(accepted_until)
@@ -313,7 +358,7 @@ impl fmt::Debug for DpopVerifier {
             .field("max_age", &self.max_age)
             .field("future_tolerance", &self.future_tolerance)
             .field("nonces", &self.nonces)
-            .field("replay_store", &self.replay_store)
+            .field("replay_stores", &self.replay_stores)
             .finish_non_exhaustive()
     }
 }

@@ -11,26 +11,39 @@ pub(super) struct Targets(Box<[Origin]>);
 /// A URL that the path of each request is appended to, normalized and without a
 /// slash at its end.
 #[derive(Debug)]
-pub(super) struct Origin(String);
+pub(super) struct Origin {
+    uri: String,
+    /// Scheme, host and port alone.
+    root: String,
+}
 
 impl Targets {
     pub(super) fn new(origins: Box<[Origin]>) -> Self {
         Self(origins)
     }
 
-    /// Is `htu` the URI of a request with this path? Query and fragment do not
-    /// count, and the spelling does not matter where RFC 3986 section 6.2 says so.
-    pub(super) fn contain(&self, htu: &str, path: &str) -> bool {
+    /// Scheme, host and port of each, in order.
+    pub(super) fn roots(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|origin| origin.root.as_str())
+    }
+
+    /// The place of the origin at which `htu` is the URI of a request with this path.
+    /// Query and fragment do not count, and the spelling does not matter where RFC
+    /// 3986 section 6.2 says so.
+    pub(super) fn find(&self, htu: &str, path: &str) -> Option<usize> {
         // `*` and an authority are no paths (RFC 9112 section 3.2).
         if !path.starts_with('/') {
-            return false;
+            return None;
         }
         // Most clients spell it as we do: nothing is parsed then.
-        if self.0.iter().any(|origin| htu.strip_prefix(origin.0.as_str()) == Some(path)) {
-            return true;
-        }
-        let Some(htu) = normalized(htu) else { return false };
-        self.0.iter().any(|origin| normalized(&format!("{}{path}", origin.0)).is_some_and(|uri| uri == htu))
+        let is_same = |origin: &Origin| htu.strip_prefix(origin.uri.as_str()) == Some(path);
+        self.0.iter().position(is_same).or_else(|| {
+            let htu = normalized(htu)?;
+            let is_equal = |uri: String| uri == htu;
+            self.0
+                .iter()
+                .position(|origin| normalized(&format!("{}{path}", origin.uri)).is_some_and(is_equal))
+        })
     }
 }
 
@@ -39,7 +52,7 @@ impl Targets {
     pub(super) fn are_at_host_of(&self, url: &str) -> bool {
         let origin = |url: &str| Url::parse(url).ok().map(|url| url.origin());
         let wanted = origin(url);
-        wanted.is_some() && self.0.iter().any(|own| origin(&own.0) == wanted)
+        wanted.is_some() && self.0.iter().any(|own| origin(&own.uri) == wanted)
     }
 }
 
@@ -73,13 +86,14 @@ impl Origin {
         while uri.ends_with('/') {
             uri.pop();
         }
-        Ok(Self(uri))
+        Ok(Self { uri, root: url[..Position::BeforePath].to_owned() })
     }
 
     /// Any origin, also plain `http`.
     #[cfg(test)]
     pub(super) fn of_test(origin: &str) -> Self {
-        Self(normalized(origin).unwrap().trim_end_matches('/').to_owned())
+        let uri = normalized(origin).unwrap().trim_end_matches('/').to_owned();
+        Self { root: uri.clone(), uri }
     }
 }
 
@@ -160,8 +174,18 @@ mod tests {
             ("the other origin", "http://[::1]:8080/v1/orders", "/orders"),
             ("the other origin, other spelling", "http://[0:0::1]:8080/v1/orders", "/orders"),
         ] {
-            assert!(api.contain(htu, path), "{name}");
+            assert!(api.find(htu, path).is_some(), "{name}");
         }
+    }
+
+    #[test]
+    fn the_root_has_no_path_and_one_spelling() {
+        let api =
+            targets(&["https://API.example.com:443/v1/", "https://api.example.com", "http://[0::1]:80"]);
+        let roots: Vec<_> = api.roots().collect();
+        assert_eq!(roots, ["https://api.example.com", "https://api.example.com", "http://[::1]"]);
+        assert_eq!(api.find("https://api.example.com/v1/a", "/a"), Some(0));
+        assert_eq!(api.find("https://api.example.com/v1/a", "/v1/a"), Some(1));
     }
 
     #[test]
@@ -195,7 +219,7 @@ mod tests {
             ("asterisk form", "https://api.example.com*", "*"),
             ("authority form", "https://api.example.com", ""),
         ] {
-            assert!(!api.contain(htu, path), "{name}");
+            assert_eq!(api.find(htu, path), None, "{name}");
         }
     }
 

@@ -3,19 +3,26 @@ use serde_json::json;
 
 use super::*;
 use crate::{
-    clock::Timestamp,
+    clock::SystemClock,
     proof::dpop::vectors::{ProofCase, RFC9449},
 };
 
 /// What the RFC's own request is judged as, with one thing changed.
-fn judge(dpop: &DpopVerifier, change: impl FnOnce(&mut ProofCase)) -> Result<AcceptedProof, DenialReason> {
+fn judge(
+    dpop: &DpopVerifier,
+    change: impl FnOnce(&mut ProofCase),
+) -> Result<AcceptedProof<'_>, DenialReason> {
     let mut case = ProofCase::rfc9449();
     change(&mut case);
     dpop.check(&case.request())
 }
 
 fn verifier(configure: impl FnOnce(Dpop) -> Dpop) -> DpopVerifier {
-    configure(Dpop::at("https://resource.example.org")).build().unwrap()
+    configure(Dpop::at("https://resource.example.org")).build(&clock()).unwrap()
+}
+
+fn clock() -> Arc<dyn Clock> {
+    Arc::new(SystemClock::new())
 }
 
 #[test]
@@ -26,6 +33,8 @@ fn the_example_of_rfc_9449() {
     let second = judge(&dpop, |_| {}).unwrap();
     assert_eq!(first.used, second.used, "one proof, one key");
     assert_eq!(first.used.expires_at, Timestamp::from_unix_seconds(RFC9449.now + 71));
+    assert_eq!(first.used.lifetime, Duration::from_secs(71));
+    assert_eq!(first.used.signer, ProofCase::rfc9449().key);
     assert!(first.next_nonce.is_none());
 }
 
@@ -146,8 +155,49 @@ fn configurations_that_are_refused() {
         ("no origin", Dpop::at("")),
         ("short keys", at().nonces(DpopNonces::with_keys(["short"]))),
     ] {
-        assert!(dpop.build().is_err(), "{name}");
+        assert!(dpop.build(&clock()).is_err(), "{name}");
     }
+}
+
+#[test]
+fn layers_at_one_origin_share_a_store() {
+    let clock = clock();
+    let build = |dpop: Dpop| dpop.build(&clock);
+    let bounded = |origin: &str, entries| {
+        Dpop::at(origin).replay_store(InMemoryReplayStore::new().max_entries(entries))
+    };
+    let first = build(bounded("https://shared.example", 100)).unwrap();
+    for (name, dpop, is_good) in [
+        ("the same", bounded("https://shared.example", 100), true),
+        ("another spelling", bounded("HTTPS://Shared.example:443/", 100), true),
+        ("under a prefix", bounded("https://shared.example/v1", 100), true),
+        ("more", bounded("https://shared.example", 101), false),
+        ("the default", Dpop::at("https://shared.example"), false),
+        ("under a prefix, fewer", bounded("https://shared.example/v1", 99), false),
+        (
+            "as a second origin",
+            bounded("https://shared-too.example", 99).add_origin("https://shared.example"),
+            false,
+        ),
+        ("another port", bounded("https://shared.example:8443", 99), true),
+        (
+            "another share",
+            Dpop::at("https://shared.example")
+                .replay_store(InMemoryReplayStore::new().max_entries(100).max_entries_per_key(9)),
+            false,
+        ),
+    ] {
+        match build(dpop) {
+            Ok(_) => assert!(is_good, "{name}"),
+            Err(ConfigError::ReplayStoreDiffers { origin, .. }) => {
+                assert!(!is_good, "{name}");
+                assert_eq!(origin, "https://shared.example", "{name}");
+            }
+            Err(other) => panic!("{name}: {other}"),
+        }
+    }
+    drop(first);
+    assert!(build(bounded("https://shared.example", 101)).is_ok(), "no layer uses the former bounds");
 }
 
 #[test]

@@ -16,6 +16,7 @@ use super::{
     *,
 };
 use crate::{
+    clock::Sleep,
     confirmation::Confirmation,
     credential::{ProtectionSpace, credential},
     proof::{self, Presentation, PresentingRequest, Transport},
@@ -76,6 +77,7 @@ impl ProofCase {
             token: self.token.as_bytes(),
             key: &self.key,
             now: Timestamp::from_unix_seconds(self.now),
+            monotonic: Duration::ZERO,
         }
     }
 
@@ -153,7 +155,9 @@ fn judge(case: &Value, token: &str) -> Result<(), DenialReason> {
     if case["nonce_required"].is_string() {
         dpop = dpop.nonces(DpopNonces::new());
     }
-    let mut dpop = dpop.build().unwrap();
+    let now = Timestamp::from_unix_seconds(case["now"].as_i64().unwrap());
+    let clock: Arc<dyn Clock> = Arc::new(Stopped(now));
+    let mut dpop = dpop.build(&clock).unwrap();
     dpop.targets = Targets::new(origins.into());
 
     let (uri, method): (Uri, _) = (url.parse().unwrap(), case["method"].as_str().unwrap());
@@ -181,8 +185,25 @@ fn judge(case: &Value, token: &str) -> Result<(), DenialReason> {
     let request = PresentingRequest { method: &method, path: uri.path(), headers: &headers };
     let presentation =
         Presentation { credential, transport: &Transport::NotConsidered, request: Some(request) };
-    let now = Timestamp::from_unix_seconds(case["now"].as_i64().unwrap());
-    proof::check(cnf.as_ref(), presentation, Some(&dpop), || now).map(drop)
+    proof::check(cnf.as_ref(), presentation, Some(&dpop), &*clock).map(drop)
+}
+
+/// A clock that stands still.
+#[derive(Debug)]
+struct Stopped(Timestamp);
+
+impl Clock for Stopped {
+    fn now(&self) -> Timestamp {
+        self.0
+    }
+
+    fn monotonic(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn sleep_until(&self, _deadline: Duration) -> Sleep {
+        Box::pin(std::future::pending())
+    }
 }
 
 #[test]
