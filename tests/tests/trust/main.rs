@@ -5,6 +5,7 @@
 mod applications;
 mod arrival;
 mod dpop;
+mod examples;
 mod keys;
 mod kinds;
 mod layers;

@@ -87,7 +87,7 @@ impl PeerCertificate {
         })))
     }
 
-    /// Reads a chain that a proxy hands on. Nobody has looked at the certificates
+    /// Reads a chain that a proxy hands on. No one has looked at the certificates
     /// behind the leaf yet, so that one which cannot be read is an error here.
     pub(super) fn from_chain(chain: &[Vec<u8>], trust: CertificateTrust) -> Result<Self, CertificateError> {
         chain.iter().skip(1).try_for_each(|der| parse(der).map(drop))?;

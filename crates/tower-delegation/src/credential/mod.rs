@@ -91,7 +91,7 @@
 //!
 //! # Deployment caveat
 //!
-//! Whoever passes for the trusted hop can be any client at all: prefer
+//! A party that passes for the trusted hop can be any client at all: prefer
 //! [`TrustedHop::spiffe`] to an address. The hop must write or remove its field on
 //! every request. The fields are removed by the layer: middleware outside of it
 //! sees them as they came.

@@ -50,7 +50,7 @@ impl PeerInfo {
     /// A peer that holds the key of the first certificate of `chain` (DER, the
     /// leaf first).
     ///
-    /// Whoever calls this vouches for `trust`, and that the handshake proved
+    /// The caller vouches for `trust`, and that the handshake proved
     /// possession of the key. A listener whose trust anchors can be replaced
     /// uses [`PeerCertificate::verified_under`] and [`From`] instead.
     ///
@@ -111,7 +111,7 @@ impl From<(SocketAddr, PeerCertificate)> for PeerInfo {
 ///
 /// Certificates that were [verified under](PeerCertificate::verified_under) an
 /// earlier generation are no longer current, although the connections that they
-/// opened go on: an authority that has been removed vouches for nobody.
+/// opened go on: an authority that has been removed vouches for no one.
 #[derive(Clone, Debug, Default)]
 pub struct TrustGeneration(Arc<AtomicU64>);
 

@@ -113,7 +113,7 @@ impl From<PeerCertificate> for WorkloadIdentity {
 ///
 /// impl WorkloadIdentitySource for Sidecar {
 ///     fn identify(&self, mut request: WorkloadRequest<'_>) -> Result<Option<WorkloadIdentity>, DenialReason> {
-///         // Removed whoever wrote it; refused where it comes twice.
+///         // Removed in any case; refused where it comes twice.
 ///         let caller = request.take_header(&CALLER);
 ///         let is_sidecar = request.peer.as_ref().is_some_and(|peer| peer.is_unix_socket());
 ///         if !is_sidecar {

@@ -13,7 +13,7 @@ use crate::{
 
 /// Which other end of a connection is the proxy that may speak for its clients.
 ///
-/// The ways to know it, the strongest first. Whoever passes can claim to be any
+/// The ways to know it, the strongest first. A peer that passes can claim to be any
 /// client at all, so take the strongest that your deployment has:
 ///
 /// 1. [`spiffe`](Self::spiffe): the proxy's own client certificate, on our TLS
@@ -25,7 +25,7 @@ use crate::{
 /// 4. [`loopback`](Self::loopback): every process of the machine, or of the pod,
 ///    can connect.
 /// 5. [`ip_range`](Self::ip_range): everything in that network can connect, and
-///    the bytes on the wire are nobody's secret.
+///    the bytes on the wire are no secret.
 ///
 /// ```
 /// use tower_delegation::credential::TrustedHop;
@@ -63,18 +63,18 @@ impl TrustedHop {
         Self(vec![Hop::Thumbprint(thumbprint)])
     }
 
-    /// Whoever may connect to our Unix socket.
+    /// Every process that may connect to our Unix socket.
     pub fn unix_socket() -> Self {
         Self(vec![Hop::UnixSocket])
     }
 
-    /// Whoever connects from `127.0.0.0/8` or `::1`: every process that shares
+    /// Every peer from `127.0.0.0/8` or `::1`: every process that shares
     /// our network namespace.
     pub fn loopback() -> Self {
         Self(vec![Hop::Loopback])
     }
 
-    /// Whoever connects from these addresses, such as `10.0.0.0/8` or
+    /// Every peer from these addresses, such as `10.0.0.0/8` or
     /// `2001:db8::/32`, or from this one address.
     ///
     /// # Errors

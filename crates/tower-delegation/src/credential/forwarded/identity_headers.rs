@@ -16,8 +16,8 @@ pub(super) static XFCC: HeaderName = HeaderName::from_static("x-forwarded-client
 pub(super) static CLIENT_CERT: HeaderName = HeaderName::from_static("client-cert");
 pub(super) static CLIENT_CERT_CHAIN: HeaderName = HeaderName::from_static("client-cert-chain");
 
-/// The fields that speak for a client. Nobody behind the layer sees one that a
-/// stranger wrote.
+/// The identity headers. Nothing behind the layer sees one that an untrusted peer
+/// wrote.
 #[derive(Debug)]
 pub(crate) struct IdentityHeaders {
     guarded: Vec<Guarded>,

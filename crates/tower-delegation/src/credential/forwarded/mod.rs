@@ -124,7 +124,7 @@ impl ClientCertHeader {
 
     /// The proxy hands on whatever certificate was presented, verified or not. It
     /// then holds tokens that are bound to it (RFC 8705 section 2.2), and names
-    /// nobody.
+    /// no client.
     pub fn presented_only(mut self) -> Self {
         self.trust = CertificateTrust::PresentedOnly;
         self
@@ -187,7 +187,7 @@ impl ClientCertHeader {
     }
 }
 
-/// What a trusted hop says is believed; what anybody else says is not.
+/// What a trusted hop says is believed; what any other peer says is not.
 #[derive(Clone, Debug)]
 pub(crate) struct ForwardedIdentity {
     header: ClientCertHeader,

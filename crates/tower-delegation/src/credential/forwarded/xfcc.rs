@@ -83,7 +83,7 @@ impl<'a> Xfcc<'a> {
 
     /// The elements in their order. Each proxy appends one, so the last was
     /// written by the nearest proxy, about its own client. Those on the left may
-    /// have been written by anybody.
+    /// have been written by any client.
     #[must_use]
     pub fn elements(&self) -> &[XfccElement<'a>] {
         &self.0

@@ -50,7 +50,7 @@ const PARSED_KEYS: u64 = 10_000;
 /// [`DelegationLayerBuilder::dpop`](crate::layer::DelegationLayerBuilder::dpop).
 ///
 /// With it, a token that is bound to a key (`cnf.jkt`) is accepted by scheme
-/// `DPoP` from whoever proves, for each request anew, to hold that key. Plain
+/// `DPoP` from a client that proves, for each request anew, to hold that key. Plain
 /// bearer tokens go on as before, unless a route demands bound ones:
 /// [`Requirement::sender_constrained`](crate::requirement::Requirement::sender_constrained).
 ///
@@ -364,7 +364,7 @@ impl fmt::Debug for DpopVerifier {
 }
 
 /// Is `text` the base64url of the SHA-256 of `token`? (RFC 9449 section 4.2)
-/// Neither is a secret to whoever sends both.
+/// Neither is a secret to the client that sends both.
 fn is_hash_of(text: &str, token: &[u8]) -> bool {
     let mut encoded = [0; SHA256_OUTPUT_LEN.div_ceil(3) * 4];
     let len = URL_SAFE_NO_PAD.encode_slice(digest(&SHA256, token), &mut encoded);
