@@ -35,13 +35,11 @@ impl World {
 
     /// The usual trust: the provider's metadata, this service's audience, and
     /// the provider's mark of users.
-    #[must_use]
     pub fn issuer(&self) -> TrustedIssuer {
         TrustedIssuer::discover(self.idp.issuer()).unwrap().audience(AUDIENCE).add_user_claim(USER_CLAIM)
     }
 
     /// A layer that trusts the provider.
-    #[must_use]
     pub fn layer(&self) -> DelegationLayerBuilder {
         DelegationLayer::builder().issuer(self.issuer()).clock(self.clock.clone())
     }
@@ -61,14 +59,12 @@ impl World {
     }
 
     /// [`whoami`] behind a layer that takes the client identity from TLS.
-    #[must_use]
     pub fn whoami_of_tls_clients(&self) -> Router {
         whoami().layer(self.layer().client_identity(ClientIdentity::from_tls()).build().unwrap())
     }
 
     /// A good token: alice, who is proved to be a user, through shop-web, may
     /// read orders.
-    #[must_use]
     pub fn token(&self) -> TokenBuilder {
         self.idp.token().user("alice").client("shop-web").scopes(["orders:read"])
     }

@@ -89,7 +89,7 @@ impl Serialize for Text<'_> {
 }
 
 /// The causes of an error in one line: for [`Text::account`], because they may quote
-/// what somebody sent.
+/// what was sent from outside.
 pub(crate) fn causes(error: &dyn Error) -> String {
     let chain = iter::successors(error.source(), |&cause| cause.source());
     let texts: Vec<String> = chain.map(ToString::to_string).collect();

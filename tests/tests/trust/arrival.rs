@@ -37,7 +37,7 @@ async fn credentials_are_not_printed_behind_the_layer() {
             vec![("authorization", format!("DPoP {bound}")), ("dpop", proof.clone())],
             2,
         ),
-        ("a password, of nobody that the layer knows", vec![("authorization", "Basic c2VjcmV0".into())], 1),
+        ("a password, which the layer does not know", vec![("authorization", "Basic c2VjcmV0".into())], 1),
         (
             "two passwords",
             vec![("authorization", "Basic c2VjcmV0".into()), ("authorization", "Basic bQ".into())],
@@ -215,7 +215,7 @@ async fn the_first_token_that_lives_longer_than_a_day_is_reported() {
     for (name, token, status, reports) in [
         ("a day", world.token().expires_in(day), 200, 0),
         (
-            "longer, of nobody we know",
+            "longer, of an issuer that is not trusted",
             world.token().issuer("https://stranger.test").expires_in(2 * day),
             401,
             0,

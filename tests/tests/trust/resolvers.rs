@@ -402,7 +402,7 @@ async fn status_sees_resolved_issuers_and_readiness_does_not_wait_for_them() {
     let status = layer.status();
     let [seen] = status.issuers.as_slice() else { panic!("{status:?}") };
     assert!(seen.is_resolved && !seen.has_keys && seen.last_error.is_some(), "{seen:?}");
-    assert!(status.is_ready(), "one customer's outage takes nobody out of the balancer");
+    assert!(status.is_ready(), "one customer's outage takes no replica out of the balancer");
     shop.customers.put(&issuer, shop.with_static_keys());
     assert_eq!(service.get("/", &shop.token().sign()).await.status, 200);
     let status = layer.status();
