@@ -5,15 +5,25 @@ use std::time::Duration;
 use serde::Deserialize;
 use toml::{Table, value::Datetime};
 
-use super::{ApplicationBuilder, ApplicationKind, ApplicationStatus};
+use super::{ApplicationBuilder, ApplicationKind, ApplicationStatus, registry::UnknownEarlierActors};
 use crate::error::ConfigError;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Document {
+    #[serde(default)]
+    unknown_earlier_actors: Unknown,
     // Each is read by itself, so that its mistakes can be told with its name.
     #[serde(default)]
     application: Vec<Table>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Unknown {
+    #[default]
+    Record,
+    Refuse,
 }
 
 #[derive(Deserialize)]
@@ -101,12 +111,22 @@ enum Party {
     Services,
 }
 
-/// The entries of a registry's text.
-pub(super) fn entries(text: &str) -> Result<Vec<ApplicationBuilder>, ConfigError> {
+/// A registry's text.
+pub(super) struct Written {
+    pub(super) entries: Vec<ApplicationBuilder>,
+    pub(super) unknown_earlier_actors: UnknownEarlierActors,
+}
+
+/// Reads a registry's text.
+pub(super) fn read(text: &str) -> Result<Written, ConfigError> {
     let document: Document = toml::from_str(text).map_err(|error| {
         let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
         ConfigError::ApplicationsMalformed { line: 1 + before.matches('\n').count(), source: error.into() }
     })?;
+    let unknown_earlier_actors = match document.unknown_earlier_actors {
+        Unknown::Record => UnknownEarlierActors::Recorded,
+        Unknown::Refuse => UnknownEarlierActors::Refused,
+    };
     let entries = (1..).zip(document.application).map(|(place, table)| {
         let name = table.get("name").and_then(|name| name.as_str());
         let application = name.map_or_else(|| format!("number {place}"), ToOwned::to_owned);
@@ -115,7 +135,7 @@ pub(super) fn entries(text: &str) -> Result<Vec<ApplicationBuilder>, ConfigError
             Err(error) => Err(invalid(application, &error)),
         }
     });
-    entries.collect()
+    Ok(Written { entries: entries.collect::<Result<_, _>>()?, unknown_earlier_actors })
 }
 
 /// The parser's message, and behind it the key that it is about.

@@ -9,9 +9,12 @@
 //!
 //! 1. the token names a client: else `client_missing`;
 //! 2. the client belongs to a registered application: `client_unregistered`;
-//! 3. so does the current actor, if there is one: `actor_unregistered`;
-//! 4. neither is suspended: `client_suspended`, `actor_suspended`;
-//! 5. neither has expired: `client_expired`, `actor_expired`;
+//! 3. so does the current actor, if there is one: `actor_unregistered`; an earlier
+//!    actor that does not is recorded, or
+//!    [refused](ApplicationsBuilder::refuse_unknown_earlier_actors);
+//! 4. none of them is suspended, and no earlier actor's application is:
+//!    `client_suspended`, `actor_suspended`;
+//! 5. the same with those that have expired: `client_expired`, `actor_expired`;
 //! 6. both are registered for the service's environment: `environment_not_allowed`;
 //! 7. and for the token's tenant: `tenant_not_allowed`;
 //! 8. the presenter may act for subjects of this kind: `acting_not_allowed`;
@@ -100,7 +103,7 @@ pub use self::{
 };
 use self::{last_seen::LastSeen, workloads::Workloads};
 pub(crate) use self::{
-    presenter::{Evidence, Presentation, Registration},
+    presenter::{Actors, Evidence, Presentation, Registration},
     registry::RegistrationSlot,
 };
 use crate::{

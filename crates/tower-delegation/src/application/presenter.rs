@@ -19,13 +19,19 @@ use crate::{
 pub(crate) struct Presentation<'a> {
     pub(crate) issuer: &'a IssuerUrl,
     pub(crate) client: Option<&'a ClientId>,
-    /// The current actor, with its issuer.
-    pub(crate) actor: Option<(&'a IssuerUrl, &'a SubjectId)>,
+    /// The current actor and those before it, newest first.
+    pub(crate) actors: &'a dyn Actors,
     pub(crate) subject_kind: SubjectKind,
     pub(crate) tenant: Option<&'a TenantId>,
     pub(crate) scopes: &'a ScopeSet,
     /// From `iat` to `exp`.
     pub(crate) lifetime: Duration,
+}
+
+/// A chain of actors, each with its issuer.
+pub(crate) trait Actors {
+    /// The actor at this place; the current one is at 0.
+    fn actor(&self, at: usize) -> Option<(&IssuerUrl, &SubjectId)>;
 }
 
 /// What is known of one request.
@@ -45,6 +51,8 @@ pub(crate) struct Registration {
     client: Arc<Application>,
     /// The current actor's.
     actor: Option<Arc<Application>>,
+    /// Those of earlier actors, as far as they are registered.
+    earlier: Box<[Arc<Application>]>,
     /// The token's scopes as far as both may ever use them; `None`: all.
     scopes: Option<ScopeSet>,
     /// Whether either ever expires: most do not, and need no clock.
@@ -63,24 +71,28 @@ impl Registration {
         let client =
             registry.client(presentation.issuer, client).ok_or(DenialReason::ClientUnregistered)?.clone();
         let actor = presentation
-            .actor
+            .actors
+            .actor(0)
             .map(|(issuer, id)| registry.actor(issuer, id).cloned().ok_or(DenialReason::ActorUnregistered));
         let actor = actor.transpose()?;
+        let earlier = earlier_applications(registry, presentation.actors)?;
         let is_suspended = |application: &Application| application.status == ApplicationStatus::Suspended;
         if is_suspended(&client) {
             return Err(DenialReason::ClientSuspended);
         }
-        if actor.as_deref().is_some_and(is_suspended) {
+        if actor.iter().chain(&earlier).any(|actor| is_suspended(actor)) {
             return Err(DenialReason::ActorSuspended);
         }
         let parties = || [Some(&*client), actor.as_deref()].into_iter().flatten();
         let registration = Self {
             generation: registry.generation,
-            has_end: parties().any(|party| party.expires.is_some()),
+            has_end: parties().any(|party| party.expires.is_some())
+                || earlier.iter().any(|application| application.expires.is_some()),
             sender_constrained: parties().any(|party| party.sender_constrained),
             scopes: presentation.scopes.cut(|scope| parties().all(|party| party.may_ever_use(scope))),
             client: client.clone(),
             actor: actor.clone(),
+            earlier: earlier.into(),
         };
         registration.check_end(evidence.clock)?;
         if !parties().all(|party| party.is_for_environment(registry.environment())) {
@@ -124,7 +136,7 @@ impl Registration {
         if has_expired(&self.client, now) {
             return Err(DenialReason::ClientExpired);
         }
-        if self.actor.as_deref().is_some_and(|actor| has_expired(actor, now)) {
+        if self.actor.iter().chain(&self.earlier).any(|actor| has_expired(actor, now)) {
             return Err(DenialReason::ActorExpired);
         }
         Ok(())
@@ -146,6 +158,7 @@ impl Registration {
     }
 
     /// The application that the token was issued to.
+    /// The application that the token was issued to.
     pub(crate) fn client(&self) -> &Application {
         &self.client
     }
@@ -164,6 +177,24 @@ impl Registration {
     pub(crate) fn may_ever_use(&self, scope: &str) -> bool {
         self.client.may_ever_use(scope) && self.presenter().may_ever_use(scope)
     }
+}
+
+/// The applications of earlier actors. One that is registered only as a client is
+/// found too: its registration can be taken back like any other.
+fn earlier_applications(
+    registry: &Registry,
+    actors: &dyn Actors,
+) -> Result<Vec<Arc<Application>>, DenialReason> {
+    let mut applications = Vec::new();
+    for (issuer, id) in (1..).map_while(|at| actors.actor(at)) {
+        let as_actor = registry.actor(issuer, id);
+        if as_actor.is_none() && registry.refuses_unknown_earlier_actors() {
+            return Err(DenialReason::ActorUnregistered);
+        }
+        let as_client = || registry.client(issuer, &ClientId::from(id.as_str()));
+        applications.extend(as_actor.or_else(as_client).cloned());
+    }
+    Ok(applications)
 }
 
 fn has_expired(application: &Application, now: Timestamp) -> bool {

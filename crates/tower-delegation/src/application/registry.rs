@@ -47,9 +47,18 @@ pub(super) struct Registry {
     /// Different for each state of each registry of the process.
     pub(super) generation: u64,
     environment: Option<Box<str>>,
+    unknown_earlier_actors: UnknownEarlierActors,
     applications: Vec<Arc<Application>>,
     clients: Index,
     actors: Index,
+}
+
+/// What becomes of a token whose chain names an earlier actor that is not registered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum UnknownEarlierActors {
+    #[default]
+    Recorded,
+    Refused,
 }
 
 /// By issuer, then by identifier.
@@ -82,6 +91,7 @@ impl Applications {
     pub fn builder() -> ApplicationsBuilder {
         ApplicationsBuilder {
             environment: None,
+            unknown_earlier_actors: UnknownEarlierActors::default(),
             entries: Vec::new(),
             #[cfg(feature = "toml")]
             file: None,
@@ -237,6 +247,7 @@ pub(crate) struct RegistrationSlot(ArcSwapOption<Registration>);
 #[must_use]
 pub struct ApplicationsBuilder {
     environment: Option<String>,
+    unknown_earlier_actors: UnknownEarlierActors,
     entries: Vec<ApplicationBuilder>,
     #[cfg(feature = "toml")]
     file: Option<std::path::PathBuf>,
@@ -257,7 +268,11 @@ impl ApplicationsBuilder {
     /// whole is checked by [`build`](Self::build).
     #[cfg(feature = "toml")]
     pub fn toml(mut self, text: &str) -> Result<Self, ConfigError> {
-        self.entries.extend(super::file::entries(text)?);
+        let written = super::file::read(text)?;
+        self.entries.extend(written.entries);
+        if written.unknown_earlier_actors == UnknownEarlierActors::Refused {
+            self.unknown_earlier_actors = UnknownEarlierActors::Refused;
+        }
         Ok(self)
     }
 
@@ -275,6 +290,14 @@ impl ApplicationsBuilder {
     /// applications that are registered for certain environments are refused.
     pub fn environment(mut self, environment: &str) -> Self {
         self.environment = Some(environment.to_owned());
+        self
+    }
+
+    /// Refuses tokens whose chain of actors names an earlier one that is not
+    /// registered. Default: it is recorded in the audit event. In TOML it is
+    /// `unknown_earlier_actors = "refuse"`; where either says so, it holds.
+    pub fn refuse_unknown_earlier_actors(mut self) -> Self {
+        self.unknown_earlier_actors = UnknownEarlierActors::Refused;
         self
     }
 
@@ -324,15 +347,23 @@ impl ApplicationsBuilder {
 
     fn registry(&self, text: Option<&str>) -> Result<Registry, ConfigError> {
         #[cfg(feature = "toml")]
-        let written = text.map(super::file::entries).transpose()?.unwrap_or_default();
+        let (written, in_file) = match text.map(super::file::read).transpose()? {
+            Some(written) => (written.entries, written.unknown_earlier_actors),
+            None => (Vec::new(), UnknownEarlierActors::default()),
+        };
         #[cfg(not(feature = "toml"))]
-        let written: Vec<ApplicationBuilder> = {
+        let (written, in_file): (Vec<ApplicationBuilder>, _) = {
             let _ = text;
-            Vec::new()
+            (Vec::new(), UnknownEarlierActors::default())
+        };
+        let unknown_earlier_actors = match self.unknown_earlier_actors {
+            UnknownEarlierActors::Recorded => in_file,
+            UnknownEarlierActors::Refused => UnknownEarlierActors::Refused,
         };
         let mut registry = Registry {
             generation: next_generation(),
             environment: self.environment.as_deref().map(Into::into),
+            unknown_earlier_actors,
             applications: Vec::new(),
             clients: Index::new(),
             actors: Index::new(),
@@ -383,6 +414,10 @@ impl Registry {
 
     pub(super) fn environment(&self) -> Option<&str> {
         self.environment.as_deref()
+    }
+
+    pub(super) fn refuses_unknown_earlier_actors(&self) -> bool {
+        self.unknown_earlier_actors == UnknownEarlierActors::Refused
     }
 
     /// When applications of the same name were last seen is not forgotten.

@@ -33,6 +33,7 @@ fn bot() -> ApplicationBuilder {
 struct Case {
     client: Option<&'static str>,
     actor: Option<(&'static str, &'static str)>,
+    earlier: Option<(&'static str, &'static str)>,
     kind: SubjectKind,
     tenant: Option<&'static str>,
     scopes: &'static str,
@@ -41,11 +42,20 @@ struct Case {
     sender_constrained: bool,
 }
 
+struct Chain(Vec<(IssuerUrl, SubjectId)>);
+
+impl Actors for Chain {
+    fn actor(&self, at: usize) -> Option<(&IssuerUrl, &SubjectId)> {
+        self.0.get(at).map(|(issuer, id)| (issuer, id))
+    }
+}
+
 impl Case {
     fn of_web() -> Self {
         Self {
             client: Some("web"),
             actor: None,
+            earlier: None,
             kind: SubjectKind::User,
             tenant: None,
             scopes: "read",
@@ -62,12 +72,13 @@ impl Case {
     fn judge(&self, applications: &Applications, slot: &RegistrationSlot) -> Result<Arc<Registration>, R> {
         let client = self.client.map(ClientId::from);
         let actor = self.actor.map(|(issuer, id)| (IssuerUrl::from(issuer), SubjectId::from(id)));
+        let earlier = self.earlier.map(|(issuer, id)| (IssuerUrl::from(issuer), SubjectId::from(id)));
         let tenant = self.tenant.map(TenantId::from);
         let workload = self.workload.map(|id| WorkloadIdentity::of_spiffe_id(id.parse().unwrap()));
         let presentation = Presentation {
             issuer: &IDP.into(),
             client: client.as_ref(),
-            actor: actor.as_ref().map(|(issuer, id)| (issuer, id)),
+            actors: &Chain(actor.into_iter().chain(earlier).collect()),
             subject_kind: self.kind,
             tenant: tenant.as_ref(),
             scopes: &ScopeSet::parse(self.scopes).unwrap(),
@@ -204,6 +215,58 @@ fn refused() {
         ("nobody knows for whom", Case { kind: SubjectKind::Unknown, ..Case::of_bot() }, R::ActingNotAllowed),
     ] {
         assert_eq!(case.reason(&applications), Some(reason), "{name}");
+    }
+}
+
+#[test]
+fn earlier_actors_count_as_far_as_they_are_registered() {
+    let planner = || {
+        Application::builder("planner", ApplicationKind::Agent)
+            .actor_id_at(IDP, "planner")
+            .allow_any_workload()
+    };
+    let refuse = |entries: [ApplicationBuilder; 3]| {
+        let builder = entries.into_iter().fold(Applications::builder(), ApplicationsBuilder::application);
+        builder.refuse_unknown_earlier_actors().build().unwrap()
+    };
+    let behind = |earlier| Case { earlier: Some(earlier), ..Case::of_bot() };
+    for (name, applications, earlier, expected) in [
+        ("registered", registry([web(), bot(), planner()]), (IDP, "planner"), None),
+        ("it need not act for anyone", refuse([web(), bot(), planner()]), (IDP, "planner"), None),
+        ("unknown, and recorded", registry([web(), bot()]), (IDP, "x"), None),
+        ("unknown, and refused", refuse([web(), bot(), planner()]), (IDP, "x"), Some(R::ActorUnregistered)),
+        (
+            "known at another issuer only",
+            refuse([web(), bot(), planner()]),
+            ("https://other", "planner"),
+            Some(R::ActorUnregistered),
+        ),
+        (
+            "a client's id is no actor's",
+            refuse([web(), bot(), planner()]),
+            (IDP, "web"),
+            Some(R::ActorUnregistered),
+        ),
+        (
+            "suspended",
+            registry([web(), bot(), planner().suspended()]),
+            (IDP, "planner"),
+            Some(R::ActorSuspended),
+        ),
+        (
+            "ended",
+            registry([web(), bot(), planner().expires("2001-01-01")]),
+            (IDP, "planner"),
+            Some(R::ActorExpired),
+        ),
+        (
+            "registered as a client only, and suspended",
+            registry([web(), bot(), web_like("batch").suspended()]),
+            (IDP, "batch"),
+            Some(R::ActorSuspended),
+        ),
+    ] {
+        assert_eq!(behind(earlier).reason(&applications), expected, "{name}");
     }
 }
 

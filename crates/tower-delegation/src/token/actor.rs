@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 
 use super::json::{Nested, read_object, string};
 use crate::{
+    application::Actors,
     names::{IssuerUrl, SubjectId, SubjectKind},
     reason::DenialReason,
 };
@@ -64,6 +65,12 @@ impl Actor {
     #[must_use]
     pub fn id(&self) -> &SubjectId {
         &self.id
+    }
+}
+
+impl Actors for Box<[Actor]> {
+    fn actor(&self, at: usize) -> Option<(&IssuerUrl, &SubjectId)> {
+        self.get(at).map(|actor| (actor.issuer(), actor.id()))
     }
 }
 

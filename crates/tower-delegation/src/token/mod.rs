@@ -110,7 +110,7 @@ impl Facts {
         Presentation {
             issuer: self.subject.issuer(),
             client: self.client.as_ref(),
-            actor: self.actors.first().map(|actor| (actor.issuer(), actor.id())),
+            actors: &self.actors,
             subject_kind: self.subject.kind(),
             tenant: self.tenant.as_ref(),
             scopes: &self.scopes,
