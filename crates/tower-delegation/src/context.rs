@@ -8,33 +8,36 @@
 //! decided by a [`Requirement`](crate::requirement::Requirement).
 
 mod facts;
+mod passage;
+mod record;
 mod risk;
+#[cfg(feature = "axum")]
+mod route;
 
-use std::{
-    borrow::Cow,
-    fmt,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
-#[cfg(any(feature = "axum", feature = "toml"))]
-use http::Extensions;
 use http::HeaderValue;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-pub(crate) use self::risk::{NamedSignal, RiskSignals};
+#[cfg(all(feature = "axum", feature = "toml"))]
+pub(crate) use self::route::below_nested;
+#[cfg(feature = "axum")]
+pub(crate) use self::route::matched_route;
 pub use self::{
     facts::{PathParameters, RequestFacts},
     risk::{RiskRequest, RiskSignal},
 };
+pub(crate) use self::{
+    passage::Passage,
+    record::{Anonymous, Basis, Effect, Evaluation, Evaluations, Needs, RequestRecord},
+    risk::{NamedSignal, RiskSignals},
+};
 use crate::{
     application::Registration,
     clock::Timestamp,
-    credential::{ProtectionSpace, Scheme},
     names::{Audience, ClientId, IssuerUrl, SessionId, TenantId, TokenId},
-    reason::DenialReason,
-    revocation::{Revocation, RevocationChange},
+    revocation::Revocation,
     scope::ScopeSet,
     token::VerifiedToken,
 };
@@ -364,125 +367,5 @@ pub(crate) struct Refused {
 impl fmt::Debug for DelegationContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&self.0.token, f)
-    }
-}
-
-/// The slot of one request: every requirement that was evaluated on its way.
-///
-/// The layer reads it when the response head is there, for the audit event.
-pub(crate) struct RequestRecord {
-    space: Arc<ProtectionSpace>,
-    /// How the token was presented, where there was one.
-    scheme: Option<Scheme>,
-    evaluations: Mutex<Vec<Evaluation>>,
-    /// What the request asks a sink of revocations for.
-    change: OnceLock<Box<RevocationChange>>,
-}
-
-/// One requirement, evaluated.
-#[derive(Clone, Debug)]
-pub(crate) struct Evaluation {
-    pub(crate) requirement: Cow<'static, str>,
-    /// `None`: every demand holds.
-    pub(crate) denial: Option<DenialReason>,
-    pub(crate) effect: Effect,
-    /// The scopes that the requirement demands, as its challenge names them.
-    pub(crate) scopes: Option<Arc<str>>,
-}
-
-/// What comes of a denial.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Effect {
-    /// The request is refused.
-    Enforced,
-    /// It is recorded, and the request goes on.
-    Shadowed,
-    /// An explicit exception lets the request go on, for this reason.
-    Excepted(Cow<'static, str>),
-}
-
-impl Evaluation {
-    /// The denial that ended the request.
-    pub(crate) fn refusal(&self) -> Option<DenialReason> {
-        self.denial.filter(|_| self.effect == Effect::Enforced)
-    }
-}
-
-impl RequestRecord {
-    pub(crate) fn new(space: Arc<ProtectionSpace>, scheme: Option<Scheme>) -> Self {
-        Self { space, scheme, evaluations: Mutex::default(), change: OnceLock::new() }
-    }
-
-    /// What challenges say of the service.
-    pub(crate) fn space(&self) -> &Arc<ProtectionSpace> {
-        &self.space
-    }
-
-    /// The scheme that the request's token came by.
-    pub(crate) fn scheme(&self) -> Option<Scheme> {
-        self.scheme
-    }
-
-    pub(crate) fn add(&self, evaluation: Evaluation) {
-        self.evaluations.lock().unwrap_or_else(PoisonError::into_inner).push(evaluation);
-    }
-
-    /// Records what the request asks a sink of revocations for; the first counts.
-    #[cfg(feature = "axum")]
-    pub(crate) fn set_change(&self, change: RevocationChange) {
-        // One handler sets it, once.
-        let _ = self.change.set(Box::new(change));
-    }
-
-    pub(crate) fn change(&self) -> Option<&RevocationChange> {
-        self.change.get().map(|change| &**change)
-    }
-
-    /// Records that the request went to a route for everybody, for this reason.
-    #[cfg(any(feature = "axum", feature = "toml"))]
-    pub(crate) fn add_public(&self, reason: &str) {
-        let requirement = format!("public ({reason})").into();
-        self.add(Evaluation { requirement, denial: None, effect: Effect::Enforced, scopes: None });
-    }
-
-    /// Records that no rule was found for the request.
-    #[cfg(feature = "toml")]
-    pub(crate) fn add_unruled(&self, reason: DenialReason) {
-        let requirement = "route_table".into();
-        self.add(Evaluation { requirement, denial: Some(reason), effect: Effect::Enforced, scopes: None });
-    }
-
-    /// Was anything decided, or declared public, so far?
-    pub(crate) fn has_decision(&self) -> bool {
-        !self.evaluations.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
-    }
-
-    /// The slot of the request with these extensions; `None` where no layer ran.
-    #[cfg(any(feature = "axum", feature = "toml"))]
-    pub(crate) fn in_extensions(extensions: &Extensions) -> Option<&Self> {
-        match extensions.get::<DelegationContext>() {
-            Some(delegation) => Some(delegation.record()),
-            None => extensions.get::<Anonymous>().map(Anonymous::record),
-        }
-    }
-
-    /// Takes what was evaluated so far: the request has ended.
-    pub(crate) fn take(&self) -> Vec<Evaluation> {
-        std::mem::take(&mut *self.evaluations.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-/// Stands in the extensions of a request without credentials, so that "the
-/// layer ran and found none" and "no layer ran" are two things.
-#[derive(Clone)]
-pub(crate) struct Anonymous(Arc<RequestRecord>);
-
-impl Anonymous {
-    pub(crate) fn new(space: Arc<ProtectionSpace>) -> Self {
-        Self(Arc::new(RequestRecord::new(space, None)))
-    }
-
-    pub(crate) fn record(&self) -> &RequestRecord {
-        &self.0
     }
 }

@@ -165,7 +165,7 @@ async fn what_is_malformed_is_left_out() {
 }
 
 #[tokio::test]
-async fn a_denial_that_the_handler_answers_otherwise_is_on_record() {
+async fn a_denial_that_the_handler_answers_otherwise_is_on_record_as_it_was_sent() {
     let world = World::new().await;
     let memory = Memory::default();
     let layer = world.warm([inline(&memory)]).await;
@@ -174,12 +174,35 @@ async fn a_denial_that_the_handler_answers_otherwise_is_on_record() {
         delegation.authorize(&refund, &RequestFacts::none()).map_or("not refunded", |()| "refunded")
     };
     let router = axum::Router::new().route("/", axum::routing::get(handler)).layer(layer);
-    assert_eq!(call(&router, request("/", &world.token().sign())).await, 200);
+    assert_eq!(call(&router, request("/", &world.token().sign())).await, 403);
     let event = memory.one();
-    assert_eq!((&event["decision"], &event["status"]), (&json!("deny"), &json!(200)));
+    assert_eq!((&event["decision"], &event["status"]), (&json!("deny"), &json!(403)));
     let expected =
         json!([{"name": "refund", "outcome": "deny", "reason": "scope_missing", "scopes": "orders:refund"}]);
     assert_eq!(event["requirements"], expected);
+}
+
+/// However much a request asks, its event is bounded, and says how much was left out.
+#[tokio::test]
+async fn questions_are_on_record_within_a_bound() {
+    let world = World::new().await;
+    let memory = Memory::default();
+    let layer = world.warm([inline(&memory)]).await;
+    let handler = async |delegation: DelegationContext| {
+        let item = |name: String| Requirement::named(name).scope("orders:refund");
+        for number in 0..300 {
+            assert!(!delegation.permits(&item(format!("item {number}")), &RequestFacts::none()));
+            assert!(!delegation.permits(&item("item 0".to_owned()), &RequestFacts::none()));
+        }
+    };
+    let router = axum::Router::new().route("/", axum::routing::get(handler)).layer(layer);
+    assert_eq!(call(&router, request("/", &world.token().sign())).await, 200);
+    let event = memory.one();
+    assert_eq!((&event["decision"], &event["omitted_requirements"]), (&json!("none"), &json!(44)));
+    let recorded = event["requirements"].as_array().unwrap();
+    assert_eq!(recorded.len(), 256);
+    let first = json!({"name": "item 0", "outcome": "deny (asked)", "reason": "scope_missing", "scopes": "orders:refund"});
+    assert_eq!(recorded[0], first);
 }
 
 #[tokio::test]

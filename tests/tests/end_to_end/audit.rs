@@ -81,11 +81,12 @@ async fn a_call_inside_the_handler_is_on_the_record_and_a_token_alone_is_no_deci
     let router = Router::new().route("/call", get(handler)).route("/open", get(async || "open"));
     let service = Served::start(router.layer(world.layer().build().unwrap())).await;
 
-    assert_eq!(service.get("/call", &world.token().sign()).await.body, "not refunded");
+    let answer = service.get("/call", &world.token().sign()).await;
+    assert_eq!((answer.status, answer.code().as_str()), (403, "insufficient_scope"));
     let event = audit.one();
     assert_eq!(
         (event.field("decision"), event.field("requirements"), event.field("reason"), event.field("status")),
-        ("deny", "inner: deny", "scope_missing", "200"),
+        ("deny", "inner: deny", "scope_missing", "403"),
     );
 
     assert_eq!(service.get("/open", &world.token().sign()).await.status, 200);

@@ -86,6 +86,7 @@ fn a_table_with_a_mistake_is_refused_and_the_row_named() {
         ("only shadow", row("shadow = true"), "demands nothing"),
         ("any caller and more", row("any_caller = true\nscope = \"a\""), "`any_caller` means"),
         ("any caller, not", row("any_caller = false"), "`any_caller = true`"),
+        ("any caller, and nothing on trial", row("any_caller = true\nshadow = true"), "nothing is on trial"),
         ("public without a reason", row("public = true"), "`public` is the reason why"),
         ("public with an empty one", row("public = \"  \""), "`public` is the reason why"),
         ("public and more", row("public = \"a\"\nscope = \"a\""), "so `scope` means nothing"),
@@ -308,9 +309,15 @@ async fn what_has_no_row_is_refused_before_the_handler() {
         let evaluated = event.field("requirements");
         assert_eq!(evaluated.trim_end_matches(": deny"), requirements, "{name}");
     }
+    // A row on trial decides nothing; without the last net it lets the request go on.
     let answer = served.get("/tried", reader.unwrap()).await;
-    assert_eq!(answer.status, 200, "in shadow mode");
+    assert_eq!((answer.status, answer.code().as_str()), (500, "misconfigured"), "in shadow mode");
     assert!(audit.one().field("requirements").contains("shadow"), "in shadow mode");
+    let layer = world.layer().allow_anonymous().build().unwrap();
+    let served = Served::start(router().layer(RouteTableLayer::new(&table())).layer(layer)).await;
+    let answer = served.get("/tried", reader.unwrap()).await;
+    assert_eq!(answer.status, 200, "in shadow mode, without the net");
+    assert!(audit.one().field("requirements").contains("shadow"), "in shadow mode, without the net");
 }
 
 /// A plain tower service has nobody who chose a route.

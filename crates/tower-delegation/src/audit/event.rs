@@ -13,7 +13,7 @@ use super::{
 use crate::{
     clock::Timestamp,
     context::{
-        Actor, Application, ApplicationKind, DelegationContext, Effect, Evaluation, Refused,
+        Actor, Application, ApplicationKind, Basis, DelegationContext, Effect, Evaluation, Refused,
         SenderConstraint, SubjectKind, WorkloadIdentity,
     },
     reason::DenialReason,
@@ -40,6 +40,8 @@ pub struct AuditEvent {
     /// Whose good token the layer refused; then there is no context.
     pub(crate) refused: Option<Refused>,
     pub(crate) evaluations: Vec<Evaluation>,
+    /// How many more there were.
+    pub(crate) omitted: u32,
     /// Why the layer itself refused the request.
     pub(crate) refusal: Option<DenialReason>,
     pub(crate) client_address: Option<SocketAddr>,
@@ -50,7 +52,7 @@ pub struct AuditEvent {
 /// The template of the route, shared with the router.
 #[cfg(feature = "axum")]
 pub(crate) type Route = axum::extract::MatchedPath;
-/// Nobody tells the route without axum.
+/// Without axum no one names the route.
 #[cfg(not(feature = "axum"))]
 pub(crate) type Route = std::convert::Infallible;
 
@@ -58,7 +60,8 @@ pub(crate) type Route = std::convert::Infallible;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum AuditDecision {
-    /// Every requirement that was evaluated and enforced holds.
+    /// Every requirement that was evaluated and enforced holds. What was only
+    /// [asked](AuditedRequirement::is_asked) is no decision.
     Allow,
     /// The layer or a requirement refused, also where the handler answered
     /// something else than the refusal.
@@ -101,7 +104,7 @@ impl AuditEvent {
         match self.reason() {
             Some(_) => AuditDecision::Deny,
             None if self.status.is_none() => AuditDecision::Abandoned,
-            None if self.evaluations.is_empty() => AuditDecision::None,
+            None if self.requirements().all(AuditedRequirement::is_asked) => AuditDecision::None,
             None => AuditDecision::Allow,
         }
     }
@@ -113,9 +116,18 @@ impl AuditEvent {
         self.refusal.or_else(|| self.evaluations.iter().find_map(Evaluation::refusal))
     }
 
-    /// Every requirement that was evaluated, in order.
+    /// Every requirement that was evaluated, in order: the first 256, and the one
+    /// that ended the request. A question that was asked several times with one
+    /// answer is in it once.
     pub fn requirements(&self) -> impl ExactSizeIterator<Item = AuditedRequirement<'_>> {
         self.evaluations.iter().map(AuditedRequirement)
+    }
+
+    /// How many more requirements were evaluated than [`requirements`](Self::requirements)
+    /// has.
+    #[must_use]
+    pub fn omitted_requirements(&self) -> u32 {
+        self.omitted
     }
 
     /// The status of the response, if there was one.
@@ -314,6 +326,8 @@ pub enum AuditedEffect<'a> {
     Shadowed,
     /// An explicit exception let the request go on, for this reason.
     Excepted(Text<'a>),
+    /// Code of the service asked, and acted on the answer as it saw fit.
+    Asked,
 }
 
 impl<'a> AuditedRequirement<'a> {
@@ -334,6 +348,7 @@ impl<'a> AuditedRequirement<'a> {
     pub fn effect(self) -> Option<AuditedEffect<'a>> {
         self.0.denial?;
         Some(match &self.0.effect {
+            Effect::Enforced if self.is_asked() => AuditedEffect::Asked,
             Effect::Enforced => AuditedEffect::Enforced,
             Effect::Shadowed => AuditedEffect::Shadowed,
             Effect::Excepted(why) => AuditedEffect::Excepted(Text::new(why)),
@@ -346,12 +361,21 @@ impl<'a> AuditedRequirement<'a> {
         self.0.scopes.as_deref().map(Text::new)
     }
 
-    /// `allow`, `deny`, `deny (shadow)` or `deny (exception)`: only the second
-    /// ended the request.
+    /// Whether the service only asked, by
+    /// [`permits`](DelegationContext::permits): no decision about the request.
+    #[must_use]
+    pub fn is_asked(self) -> bool {
+        self.0.basis == Basis::Question
+    }
+
+    /// `allow`, `deny`, `deny (shadow)` or `deny (exception)`, or what was asked:
+    /// `allow (asked)`, `deny (asked)`. Only `deny` ended the request.
     #[must_use]
     pub fn outcome(self) -> &'static str {
         match self.effect() {
+            None if self.is_asked() => "allow (asked)",
             None => "allow",
+            Some(AuditedEffect::Asked) => "deny (asked)",
             Some(AuditedEffect::Enforced) => "deny",
             Some(AuditedEffect::Shadowed) => "deny (shadow)",
             Some(AuditedEffect::Excepted(_)) => "deny (exception)",
@@ -456,6 +480,7 @@ mod tests {
             delegation: None,
             refused: None,
             evaluations,
+            omitted: 0,
             refusal,
             client_address: None,
             trace: None,
@@ -464,7 +489,14 @@ mod tests {
     }
 
     fn evaluation(denial: Option<DenialReason>, effect: Effect) -> Evaluation {
-        Evaluation { requirement: "order".into(), denial, effect, scopes: None }
+        Evaluation {
+            requirement: "order".into(),
+            denial,
+            effect,
+            basis: Basis::Rule,
+            scopes: None,
+            needs: None,
+        }
     }
 
     #[test]
@@ -472,6 +504,7 @@ mod tests {
         let missing = Some(DenialReason::ScopeMissing);
         let exception = || Effect::Excepted("until the\nmigration".into());
         let outcome = |denial, effect| evaluation(denial, effect);
+        let asked = |denial| Evaluation { basis: Basis::Question, ..evaluation(denial, Effect::Enforced) };
         for (name, evaluations, decision, reason, outcomes) in [
             ("none", vec![], "none", None, &[][..]),
             ("allowed", vec![outcome(None, Effect::Enforced)], "allow", None, &["allow"]),
@@ -479,6 +512,15 @@ mod tests {
             ("shadowed", vec![outcome(missing, Effect::Shadowed)], "allow", None, &["deny (shadow)"]),
             ("excepted", vec![outcome(missing, exception())], "allow", None, &["deny (exception)"]),
             ("on trial, and it holds", vec![outcome(None, Effect::Shadowed)], "allow", None, &["allow"]),
+            ("asked", vec![asked(None)], "none", None, &["allow (asked)"]),
+            ("asked, and denied", vec![asked(missing)], "none", None, &["deny (asked)"]),
+            (
+                "asked, then allowed",
+                vec![asked(missing), outcome(None, Effect::Enforced)],
+                "allow",
+                None,
+                &["deny (asked)", "allow"],
+            ),
             (
                 "shadowed, then denied",
                 vec![

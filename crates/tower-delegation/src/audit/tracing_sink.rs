@@ -81,7 +81,8 @@ fn emit(event: &AuditEvent) {
     }
 }
 
-/// The names of the requirements; those that do not hold with what came of it.
+/// The names of the requirements; those that do not hold with what came of it, and
+/// those that were only asked with the answer.
 struct Requirements<'a>(&'a AuditEvent);
 
 impl fmt::Display for Requirements<'_> {
@@ -91,7 +92,7 @@ impl fmt::Display for Requirements<'_> {
                 f.write_str(", ")?;
             }
             fmt::Display::fmt(&requirement.name(), f)?;
-            if requirement.denial().is_some() {
+            if requirement.denial().is_some() || requirement.is_asked() {
                 write!(f, ": {}", requirement.outcome())?;
             }
         }

@@ -2,7 +2,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Weak, atomic::AtomicU64},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -282,6 +285,7 @@ impl AuthenticatorBuilder {
         }
         let verifier = Verifier::new(issuers, self.clock, self.leeway, self.max_actors, self.token_cache);
         let inner = Arc::new(Inner {
+            number: next_number(),
             verifier,
             client_identity: self.client_identity,
             revocations: self.revocations,
@@ -303,4 +307,10 @@ impl AuthenticatorBuilder {
         }
         Ok(Authenticator(inner))
     }
+}
+
+/// A number that no other authenticator of the process has.
+fn next_number() -> u64 {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    LAST.fetch_add(1, Ordering::Relaxed)
 }

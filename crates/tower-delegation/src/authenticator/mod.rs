@@ -30,7 +30,7 @@ pub use self::{
 use crate::{
     application::Applications,
     clock::{Clock, Timestamp},
-    context::{Anonymous, DelegationContext, RiskSignals},
+    context::{Anonymous, DelegationContext, Passage, RiskSignals},
     credential::{
         Credential, IdentityHeaders, PeerInfo, ProtectionSpace, Scheme, TlsPeer, Vouched, WorkloadIdentity,
         WorkloadIdentitySource, WorkloadRequest, credential, mark_sensitive,
@@ -56,6 +56,8 @@ pub struct Authenticator(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
+    /// Which authenticator of the process it is.
+    number: u64,
     verifier: Verifier,
     client_identity: Option<ClientIdentity>,
     revocations: Option<Arc<dyn RevocationStore>>,
@@ -79,13 +81,16 @@ impl Authenticator {
     }
 
     /// Verifies the credentials in a request's head: `None` if there are none.
-    /// Header fields that speak for the workload are removed from the head.
+    /// Header fields that speak for the workload are removed from the head, and so
+    /// is the context that a layer further outside left in its extensions.
     ///
     /// Waits only where the issuer's keys have to be fetched first.
     ///
     /// # Errors
     /// The [`Rejection`] to answer with.
     pub async fn authenticate(&self, head: &mut Parts) -> Result<Option<DelegationContext>, Rejection> {
+        head.extensions.remove::<DelegationContext>();
+        head.extensions.remove::<Anonymous>();
         let peer = peer_info(&head.extensions).cloned();
         let mut authentication = match self.identify(&mut head.headers, peer.as_ref()) {
             Err(reason) => return Err(self.rejection(reason, None)),
@@ -369,6 +374,21 @@ impl Authenticator {
             }
             _ => rejection,
         }
+    }
+
+    /// What this authenticator has judged of a request.
+    pub(crate) fn passage(&self, head: Head<'_>) -> Passage {
+        Passage::new(self.0.number, head.method, head.client_target(), head.headers)
+    }
+
+    /// Was it this authenticator that judged?
+    pub(crate) fn is_of(&self, passage: &Passage) -> bool {
+        passage.is_of(self.0.number)
+    }
+
+    /// Has the token ended since it was judged?
+    pub(crate) fn has_ended(&self, delegation: &DelegationContext) -> bool {
+        self.clock().now() >= delegation.expires_at().saturating_add(self.0.leeway)
     }
 
     pub(crate) fn anonymous(&self) -> Anonymous {

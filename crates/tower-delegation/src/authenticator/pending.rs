@@ -5,11 +5,11 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use http::{Extensions, HeaderMap, Method, Request, Uri, request::Parts};
+use http::{Extensions, HeaderMap, Method, Request, Uri, request::Parts, uri::PathAndQuery};
 
 use super::{Authenticator, admission::Admission};
 use crate::{
-    context::DelegationContext,
+    context::{DelegationContext, Passage},
     credential::PeerInfo,
     issuer::IssuerPolicy,
     jwks::PendingKey,
@@ -43,14 +43,27 @@ impl<'a> Head<'a> {
         Self { method, uri, headers, extensions }
     }
 
-    /// The path that the client sent: routers that are nested, and layers inside
+    /// The target that the client sent: routers that are nested, and layers inside
     /// of them, see a shorter one.
-    fn client_path(self) -> &'a str {
+    fn client_uri(self) -> &'a Uri {
         #[cfg(feature = "axum")]
         if let Some(axum::extract::OriginalUri(uri)) = self.extensions.get() {
-            return uri.path();
+            return uri;
         }
-        self.uri.path()
+        self.uri
+    }
+
+    fn client_path(self) -> &'a str {
+        self.client_uri().path()
+    }
+
+    pub(super) fn client_target(self) -> Option<&'a PathAndQuery> {
+        self.client_uri().path_and_query()
+    }
+
+    /// Is this the head that was judged?
+    pub(crate) fn was_judged(self, passage: &Passage) -> bool {
+        passage.judged(self.method, self.client_target(), self.headers)
     }
 
     pub(super) fn presenting(self) -> PresentingRequest<'a> {

@@ -11,6 +11,7 @@ use crate::{
     error::ConfigError,
     layer::DelegationLayer,
     requirement::{RouteInventory, RuledRoute},
+    text::Text,
 };
 
 /// A router that takes only handlers with a rule: an attribute,
@@ -143,7 +144,9 @@ impl<S: Clone + Send + Sync + 'static> GuardedRouter<S> {
     ///
     /// Where there are public routes, the layer lets requests without
     /// credentials through to the routes, whose rules then decide. In any case it
-    /// [refuses what nothing has decided](crate::layer::DelegationLayerBuilder::refuse_undecided).
+    /// [refuses what nothing has decided](crate::layer::DelegationLayerBuilder::refuse_undecided);
+    /// a route whose rules are all in shadow mode, or have an exception, is named
+    /// in a warning here.
     ///
     /// # Errors
     /// What is wrong with a requirement: [`ConfigError::InvalidScope`],
@@ -151,6 +154,12 @@ impl<S: Clone + Send + Sync + 'static> GuardedRouter<S> {
     /// without a reason: [`ConfigError::PublicWithoutReason`].
     pub fn behind(self, delegation: DelegationLayer) -> Result<Router<S>, ConfigError> {
         let has_public = self.inventory.public().next().is_some();
+        for route in self.inventory.on_trial() {
+            tracing::warn!(
+                route = %Text::new(&route.to_string()),
+                "every rule of the route is on trial: unless something else decides, success is answered with 500"
+            );
+        }
         Ok(self.into_router()?.layer(delegation.around_rules(has_public)))
     }
 

@@ -6,7 +6,10 @@ use axum::{handler::Handler, routing::MethodRouter};
 use http::Method;
 
 use super::Ruled;
-use crate::requirement::RouteRule;
+use crate::{
+    layer::RequireLayer,
+    requirement::{Requirement, RouteRule},
+};
 
 /// The handlers of one path, by method, each with its rule. Made by [`get`],
 /// [`post`] and the like, and taken by [`GuardedRouter::route`](super::GuardedRouter::route).
@@ -100,4 +103,33 @@ where
     S: Clone + Send + Sync + 'static,
 {
     GuardedMethods { router: MethodRouter::new(), rules: Vec::new() }.any(handler)
+}
+
+/// Puts one requirement before everything that `methods` serves: every method, the
+/// handler of [`any`](axum::routing::any) and the answer to methods without a
+/// handler.
+///
+/// The handlers need no rule of their own; the requirement is in the inventory for
+/// every method of the path. A mistake in it is found by
+/// [`GuardedRouter::behind`](super::GuardedRouter::behind). A handler that is added
+/// to the result brings a rule of its own.
+///
+/// ```
+/// use axum::routing::any;
+/// use tower_delegation::{Requirement, axum::{GuardedRouter, guard}};
+///
+/// async fn orders() {}
+/// async fn list_orders() {}
+///
+/// let read = Requirement::named("orders").scope("orders:read");
+/// let router = GuardedRouter::<()>::new().route("/orders", guard(read, any(orders).get(list_orders)));
+/// assert_eq!(router.inventory().to_string(), "*  /orders  orders: scope [ \"orders:read\" ]\n");
+/// ```
+pub fn guard<S>(requirement: Requirement, methods: MethodRouter<S>) -> GuardedMethods<S>
+where
+    S: Clone + Send + Sync + 'static,
+{
+    // Not `route_layer`, which leaves out what serves the remaining methods.
+    let router = methods.layer(RequireLayer::unchecked(requirement.clone()));
+    GuardedMethods { router, rules: vec![(None, RouteRule::Requirements(vec![requirement]))] }
 }

@@ -7,7 +7,7 @@
 //!    401 or 403 with a challenge that names what `R` needs. Where `R` is in
 //!    shadow mode or has an exception, a verified token is enough.
 //! 4. Without a [`DelegationLayer`](crate::layer::DelegationLayer) each of them
-//!    answers 500: nobody has verified anything.
+//!    answers 500: nothing was verified.
 //!
 //! # Example
 //!
@@ -53,13 +53,13 @@ use http::request::Parts;
 pub use self::{
     guarded::GuardedRouter,
     metadata::resource_metadata,
-    methods::{GuardedMethods, any, connect, delete, get, head, options, patch, post, put, trace},
+    methods::{GuardedMethods, any, connect, delete, get, guard, head, options, patch, post, put, trace},
     revocations::revocation_routes,
     rule::{AnyCaller, Both, ByTable, OfPublic, OfTable, Public, Rule, Ruled, by_table, public},
 };
 
 use crate::{
-    context::{Anonymous, DelegationContext, PathParameters, RequestFacts},
+    context::{Anonymous, DelegationContext, PathParameters, RequestFacts, matched_route},
     rejection::Rejection,
     requirement::{Requirement, Requires},
 };
@@ -125,7 +125,7 @@ impl<S: Sync, R: Requires> FromRequestParts<S> for Authorized<R> {
         };
         let mut facts = RequestFacts::of_parts(parts);
         facts.path_parameters = parameters.as_ref().map(|parameters| -> &dyn PathParameters { parameters });
-        facts.route = parts.extensions.get().map(MatchedPath::as_str);
+        facts.route = matched_route(&parts.extensions).map(MatchedPath::as_str);
         delegation.authorize(requirement, &facts)?;
         Ok(Self(Permit::assertion(delegation)))
     }

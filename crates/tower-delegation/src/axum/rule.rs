@@ -12,7 +12,7 @@ use http::request::Parts;
 
 use super::Authorized;
 use crate::{
-    context::RequestRecord,
+    context::{Basis, RequestRecord},
     rejection::Rejection,
     requirement::{Requirement, Requires, RouteRule},
 };
@@ -193,14 +193,17 @@ impl<H: Handler<T, S>, T, S> Handler<OfPublic<T>, S> for Public<H> {
 
     fn call(self, request: Request, state: S) -> Self::Future {
         if let Some(record) = RequestRecord::in_extensions(request.extensions()) {
-            record.add_public(&self.reason);
+            record.add_public(&self.reason, Basis::Rule);
         }
         self.handler.call(request, state)
     }
 }
 
 /// A handler whose rule is a row of a [route table](crate::requirement).
-/// Where no row was found, because there is no table, it answers 500.
+///
+/// It is served only if a row has allowed the request, or is public. Whatever else
+/// was evaluated counts for nothing here, and so does a row in shadow mode or under
+/// an exception: then it answers 500.
 #[must_use]
 pub fn by_table<H>(handler: H) -> ByTable<H> {
     ByTable { handler }
@@ -227,7 +230,7 @@ impl<H: Handler<T, S>, T, S> Handler<OfTable<T>, S> for ByTable<H> {
 
     fn call(self, request: Request, state: S) -> Self::Future {
         let record = RequestRecord::in_extensions(request.extensions());
-        if record.is_some_and(RequestRecord::has_decision) {
+        if record.is_some_and(RequestRecord::is_allowed_by_row) {
             Either::Left(self.handler.call(request, state))
         } else {
             Either::Right(std::future::ready(Rejection::undecided().into_response()))

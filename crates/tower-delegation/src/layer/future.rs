@@ -145,13 +145,11 @@ where
                 }
                 StateProjection::Serving { future, admitted, observer } => {
                     let mut response = ready!(future.poll(cx))?;
-                    if let Some(watch) = &admitted.watch
-                        && let Some(rejection) = watch.refusal(&response)
-                    {
+                    if let Some(rejection) = admitted.watch.refusal(&response) {
                         // The body goes with the head, unpolled.
                         drop(response);
                         observer.refused(rejection.reason(), rejection.status());
-                        return Poll::Ready(Ok(watch.answer(&rejection)));
+                        return Poll::Ready(Ok(admitted.watch.answer(&rejection)));
                     }
                     if let Some(nonce) = admitted.dpop_nonce.take() {
                         hand_out(*nonce, response.headers_mut());

@@ -2,8 +2,9 @@
 //! before it is served.
 //!
 //! 1. A request with a good token is served; its
-//!    [`DelegationContext`](crate::context::DelegationContext) stands in the
-//!    request's extensions.
+//!    [`DelegationContext`](crate::context::DelegationContext) is in the
+//!    request's extensions. What an outer layer left there is removed on arrival,
+//!    before anything can refuse or wait.
 //! 2. A request with bad credentials is refused, also under
 //!    [`allow_anonymous`](DelegationLayerBuilder::allow_anonymous).
 //! 3. A request without credentials is refused, unless `allow_anonymous` is set.
@@ -13,9 +14,18 @@
 //!    A response that the service itself lets be cached carries none: the client
 //!    then gets it with a challenge.
 //!
+//! 6. A request that an enforced requirement has denied is never answered with
+//!    success: where the service does, head and body of its answer are dropped and
+//!    the refusal is sent. With gRPC it is the `grpc-status` that fits.
+//! 7. A layer of the same authenticator further inside lets the request pass, with
+//!    the context that it has: one proof is checked, and one audit event made. The
+//!    request must be the very same: method, target, `Authorization` and `DPoP` are
+//!    compared, the token must not have ended, and the outer layer must still wait
+//!    for the response. Anything else is authenticated anew.
+//!
 //! The layer authenticates. Authorization is the route's: an attribute,
 //! [`Authorized`](crate::axum::Authorized), [`RequireLayer`], or a call.
-//! What forgets to ask is caught by
+//! Handlers that never check a requirement are caught by
 //! [`refuse_undecided`](DelegationLayerBuilder::refuse_undecided).
 //!
 //! # Deployment caveat
@@ -48,6 +58,7 @@
 //! # }
 //! ```
 
+mod arrival;
 mod body;
 mod future;
 mod observer;
@@ -61,13 +72,13 @@ use std::time::Duration;
 
 #[cfg(feature = "toml")]
 pub use self::table::{RouteTableLayer, TableGuard};
-use self::undecided::UndecidedResponses;
 pub use self::{
     body::DelegationBody,
     future::ResponseFuture,
     require::{Require, RequireFuture, RequireLayer},
     service::Delegation,
 };
+use self::{service::Gate, undecided::UndecidedResponses};
 use crate::{
     application::Applications,
     audit::{Audit, AuditGuard, FlushError, TokenHashKey, Trail},
@@ -91,12 +102,20 @@ pub struct DelegationLayer {
     anonymous: AnonymousRequests,
     trail: Trail,
     undecided: UndecidedResponses,
+    inner_authenticators: InnerAuthenticators,
 }
 
 /// What happens to a request without credentials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum AnonymousRequests {
     Refused,
+    Allowed,
+}
+
+/// Whether another authenticator further inside is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum InnerAuthenticators {
+    Reported,
     Allowed,
 }
 
@@ -109,6 +128,7 @@ impl DelegationLayer {
             audits: Vec::new(),
             token_hash_key: None,
             undecided: UndecidedResponses::Sent,
+            inner_authenticators: InnerAuthenticators::Reported,
         }
     }
 
@@ -176,7 +196,14 @@ impl<S> tower_layer::Layer<S> for DelegationLayer {
     type Service = Delegation<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Delegation::new(inner, self.authenticator.clone(), self.anonymous, self.undecided, self.trail.clone())
+        let gate = Gate {
+            authenticator: self.authenticator.clone(),
+            anonymous: self.anonymous,
+            undecided: self.undecided,
+            inner_authenticators: self.inner_authenticators,
+            trail: self.trail.clone(),
+        };
+        Delegation::new(inner, gate)
     }
 }
 
@@ -190,6 +217,7 @@ pub struct DelegationLayerBuilder {
     audits: Vec<Audit>,
     token_hash_key: Option<TokenHashKey>,
     undecided: UndecidedResponses,
+    inner_authenticators: InnerAuthenticators,
 }
 
 impl DelegationLayerBuilder {
@@ -214,11 +242,18 @@ impl DelegationLayerBuilder {
         self
     }
 
-    /// Refuses what nothing has decided: where no requirement was evaluated for a
-    /// request, no route was declared public, and the service answers with
-    /// success (below 400) all the same, head and body of the answer are dropped
-    /// and a 500 `misconfigured` is sent instead, with an error event. With gRPC
-    /// it is `grpc-status: 13`. Answers of failure pass.
+    /// Refuses what nothing has decided: where no enforced requirement allowed a
+    /// request, its route is not public, and the service answers with success
+    /// (below 400) all the same, head and body of the answer are dropped and a
+    /// 500 `misconfigured` is sent instead, with an error event. With gRPC it is
+    /// `grpc-status: 13`. Answers of failure pass.
+    ///
+    /// Requirements in [shadow mode](crate::requirement::Requirement::shadow) or
+    /// under an [exception](crate::requirement::Requirement::exception) count for
+    /// nothing, and neither does what was only
+    /// [asked](crate::context::DelegationContext::permits): where a rule is on
+    /// trial, another one decides, such as
+    /// [`AnyCaller`](crate::axum::AnyCaller).
     ///
     /// This is the last net, not the first: the handler **has run** by then, and
     /// what it has written is written. What keeps an unruled route from being
@@ -229,6 +264,17 @@ impl DelegationLayerBuilder {
     /// and read the context by itself. A `GuardedRouter` turns it on.
     pub fn refuse_undecided(mut self) -> Self {
         self.undecided = UndecidedResponses::Refused;
+        self
+    }
+
+    /// Says that a layer with another authenticator further inside is meant: it
+    /// replaces what this one finds. By default the first request on which that
+    /// happens is reported with a warning, once in the life of the process.
+    ///
+    /// The inner layer's decisions are about its own context: this layer's
+    /// [`refuse_undecided`](Self::refuse_undecided) does not count them.
+    pub fn allow_inner_authenticator(mut self) -> Self {
+        self.inner_authenticators = InnerAuthenticators::Allowed;
         self
     }
 
@@ -345,7 +391,8 @@ impl DelegationLayerBuilder {
     pub fn build(self) -> Result<DelegationLayer, ConfigError> {
         let authenticator = self.authenticator.build()?;
         let trail = Trail::new(self.audits, self.token_hash_key, authenticator.clock().clone())?;
-        Ok(DelegationLayer { authenticator, anonymous: self.anonymous, undecided: self.undecided, trail })
+        let Self { anonymous, undecided, inner_authenticators, .. } = self;
+        Ok(DelegationLayer { authenticator, anonymous, undecided, inner_authenticators, trail })
     }
 
     fn map(mut self, change: impl FnOnce(AuthenticatorBuilder) -> AuthenticatorBuilder) -> Self {

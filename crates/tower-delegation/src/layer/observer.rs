@@ -9,7 +9,7 @@ use crate::{
     audit::{AuditEvent, COUNTED, PendingPlaces, Places, PresentedToken, Route, TraceContext, Trail},
     authenticator::peer_info,
     clock::Clock,
-    context::{Anonymous, DelegationContext, Refused, RequestRecord},
+    context::{Anonymous, DelegationContext, Evaluations, Refused, RequestRecord},
     credential::PeerInfo,
     reason::DenialReason,
 };
@@ -45,7 +45,7 @@ pub(super) enum Caller {
 }
 
 impl Caller {
-    /// The slot of the request.
+    /// The record of the request.
     pub(super) fn record(&self) -> Option<&RequestRecord> {
         match self {
             Self::Unknown | Self::Refused(_) => None,
@@ -56,7 +56,7 @@ impl Caller {
 }
 
 impl Observer {
-    /// Starts to observe; does nothing at all if nobody listens.
+    /// Starts to observe; does nothing at all if no sink wants events.
     pub(super) fn start<B>(gate: &Gate, request: &Request<B>) -> Self {
         let trail = &gate.trail;
         if !COUNTED && !trail.is_enabled() {
@@ -71,7 +71,7 @@ impl Observer {
             places: Places::default(),
             method: request.method().clone(),
             #[cfg(feature = "axum")]
-            route: request.extensions().get().cloned(),
+            route: crate::context::matched_route(request.extensions()).cloned(),
             #[cfg(not(feature = "axum"))]
             route: None,
             client_address: client_address(request),
@@ -80,6 +80,11 @@ impl Observer {
             caller: Caller::Unknown,
             trail: trail.clone(),
         })))
+    }
+
+    /// Observes nothing: a layer further outside does.
+    pub(super) fn silent() -> Self {
+        Self(None)
     }
 
     /// Takes a place in the queue of every sink that requests wait for, or
@@ -144,9 +149,9 @@ impl Observed {
 
     fn emit(self, refusal: Option<DenialReason>, status: Option<StatusCode>) {
         let (delegation, refused, evaluations) = match self.caller {
-            Caller::Unknown => (None, None, Vec::new()),
+            Caller::Unknown => (None, None, Evaluations::default()),
             Caller::Anonymous(anonymous) => (None, None, anonymous.record().take()),
-            Caller::Refused(refused) => (None, Some(refused), Vec::new()),
+            Caller::Refused(refused) => (None, Some(refused), Evaluations::default()),
             Caller::Known(delegation) => {
                 let evaluations = RequestRecord::take(delegation.record());
                 (Some(delegation), None, evaluations)
@@ -160,7 +165,8 @@ impl Observed {
             status,
             delegation,
             refused,
-            evaluations,
+            evaluations: evaluations.kept,
+            omitted: evaluations.omitted,
             refusal,
             client_address: self.client_address,
             trace: self.trace,

@@ -24,12 +24,21 @@ use crate::{
 /// Lets a request through only if a [`Requirement`] allows it.
 ///
 /// Goes inside of a [`DelegationLayer`](super::DelegationLayer); without one
-/// every request is answered with 500, because then nobody has verified anything.
+/// every request is answered with 500, because then nothing was verified.
 /// A request without credentials is answered with 401, also where the
 /// requirement is in [shadow mode](Requirement::shadow).
 ///
 /// Under axum it knows the parameters of the path where the path was matched
-/// before: on routes and in `route_layer`, not around the whole router.
+/// before: inside of a router, not around it.
+///
+/// # Deployment caveat
+///
+/// It guards what it wraps, and axum's `MethodRouter::route_layer` does not wrap
+/// everything: `any(h).get(h).route_layer(..)` leaves every method but `GET` open,
+/// and so does a handler that is added afterwards. For routes use
+/// [`axum::guard`](crate::axum::guard), which wraps every method and fits into a
+/// [`GuardedRouter`](crate::axum::GuardedRouter) only; for whole routers and other
+/// services `layer`.
 #[derive(Clone, Debug)]
 pub struct RequireLayer {
     requirement: Arc<Requirement>,
@@ -42,6 +51,13 @@ impl RequireLayer {
     /// Those of [`Requirement::checked`].
     pub fn new(requirement: Requirement) -> Result<Self, ConfigError> {
         Ok(Self { requirement: Arc::new(requirement.checked()?) })
+    }
+
+    /// The layer of a requirement that is checked elsewhere; with a mistake in it,
+    /// it answers every request with 500.
+    #[cfg(feature = "axum")]
+    pub(crate) fn unchecked(requirement: Requirement) -> Self {
+        Self { requirement: Arc::new(requirement) }
     }
 
     /// The layer of a type's requirement.
@@ -95,7 +111,8 @@ impl<S> Require<S> {
             facts.path_parameters = path_parameters;
             #[cfg(feature = "axum")]
             {
-                facts.route = extensions.get().map(axum::extract::MatchedPath::as_str);
+                facts.route =
+                    crate::context::matched_route(extensions).map(axum::extract::MatchedPath::as_str);
             }
             return delegation.authorize(&self.requirement, &facts);
         }

@@ -11,7 +11,8 @@ use http_body::Body;
 use tower_service::Service;
 
 use super::{
-    AnonymousRequests, DelegationBody,
+    AnonymousRequests, DelegationBody, InnerAuthenticators,
+    arrival::{Arrival, arrive},
     future::{Parked, ResponseFuture},
     observer::{Caller, Observer},
     undecided::{UndecidedResponses, Watch},
@@ -19,7 +20,7 @@ use super::{
 use crate::{
     audit::Trail,
     authenticator::{Authentication, Authenticator, Head, Pending, peer_info},
-    context::DelegationContext,
+    context::{Anonymous, DelegationContext, RequestRecord},
     reason::DenialReason,
     rejection::Rejection,
 };
@@ -34,14 +35,8 @@ pub struct Delegation<S> {
 }
 
 impl<S> Delegation<S> {
-    pub(super) fn new(
-        inner: S,
-        authenticator: Authenticator,
-        anonymous: AnonymousRequests,
-        undecided: UndecidedResponses,
-        trail: Trail,
-    ) -> Self {
-        Self { inner, gate: Gate { authenticator, anonymous, undecided, trail } }
+    pub(super) fn new(inner: S, gate: Gate) -> Self {
+        Self { inner, gate }
     }
 
     /// The service that was polled ready, to be called later: no other may be.
@@ -84,6 +79,16 @@ where
     }
 
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
+        // Before anything that can refuse or wait: what an outer layer found is not
+        // what this one will find.
+        if let Arrival::Judged(caller) = arrive(&self.gate.authenticator, &mut request) {
+            return match self.gate.pass(caller, &mut request) {
+                Ok(admitted) => {
+                    ResponseFuture::serving(self.inner.call(request), admitted, Observer::silent())
+                }
+                Err(rejection) => ResponseFuture::refused(rejection),
+            };
+        }
         let mut observer = Observer::start(&self.gate, &request);
         if let Some(places) = observer.reserve(&self.gate.trail) {
             let (service, gate) = (self.take_ready(), self.gate.clone());
@@ -104,8 +109,9 @@ where
 #[derive(Clone, Debug)]
 pub(super) struct Gate {
     pub(super) authenticator: Authenticator,
-    anonymous: AnonymousRequests,
-    undecided: UndecidedResponses,
+    pub(super) anonymous: AnonymousRequests,
+    pub(super) undecided: UndecidedResponses,
+    pub(super) inner_authenticators: InnerAuthenticators,
     pub(super) trail: Trail,
 }
 
@@ -123,7 +129,7 @@ pub(super) struct Admitted {
     /// A nonce for the response. Boxed, because it is rare and travels with the
     /// future of every request.
     pub(super) dpop_nonce: Option<Box<HeaderValue>>,
-    pub(super) watch: Option<Watch>,
+    pub(super) watch: Watch,
 }
 
 impl Gate {
@@ -154,17 +160,19 @@ impl Gate {
         let mut rejection = match (authenticated, self.anonymous) {
             (Ok(Some(delegation)), _) => {
                 observer.identify(|| Caller::Known(delegation.clone()));
+                self.mark(delegation.record(), request);
                 let dpop_nonce = delegation.dpop_nonce().cloned().map(Box::new);
-                let watch = self.watch(request, || Caller::Known(delegation.clone()));
+                let watch = self.watch(request, Caller::Known(delegation.clone()));
                 request.extensions_mut().insert(delegation);
-                return Ok(Admitted { dpop_nonce, watch });
+                return Ok(Admitted { dpop_nonce, watch: watch.to_the_end() });
             }
             (Ok(None), AnonymousRequests::Allowed) => {
                 let anonymous = self.authenticator.anonymous();
                 observer.identify(|| Caller::Anonymous(anonymous.clone()));
-                let watch = self.watch(request, || Caller::Anonymous(anonymous.clone()));
+                self.mark(anonymous.record(), request);
+                let watch = self.watch(request, Caller::Anonymous(anonymous.clone()));
                 request.extensions_mut().insert(anonymous);
-                return Ok(Admitted { dpop_nonce: None, watch });
+                return Ok(Admitted { dpop_nonce: None, watch: watch.to_the_end() });
             }
             (Ok(None), AnonymousRequests::Refused) => {
                 self.authenticator.rejection(DenialReason::CredentialsMissing, None)
@@ -184,7 +192,47 @@ impl Gate {
         rejection
     }
 
-    fn watch<B>(&self, request: &Request<B>, caller: impl FnOnce() -> Caller) -> Option<Watch> {
-        (self.undecided == UndecidedResponses::Refused).then(|| Watch::over(request, caller()))
+    /// Lets a request pass that an outer layer of the same authenticator has admitted,
+    /// with the context that it has. What this layer demands beyond that still counts.
+    fn pass<B>(&self, caller: Judged, request: &mut Request<B>) -> Result<Admitted, Rejection> {
+        let caller = match caller {
+            Judged::Known(delegation) => {
+                request.extensions_mut().insert(delegation.clone());
+                Caller::Known(delegation)
+            }
+            Judged::Anonymous(anonymous) if self.anonymous == AnonymousRequests::Refused => {
+                return Err(Rejection::missing_credentials(None, anonymous.record()));
+            }
+            Judged::Anonymous(anonymous) => {
+                request.extensions_mut().insert(anonymous.clone());
+                Caller::Anonymous(anonymous)
+            }
+        };
+        Ok(Admitted { dpop_nonce: None, watch: self.watch(request, caller) })
+    }
+
+    /// Writes down what this layer has judged, for layers further inside.
+    fn mark<B>(&self, record: &RequestRecord, request: &Request<B>) {
+        let passage = self.authenticator.passage(Head::of(request));
+        record.admit(passage.allow_inner(self.inner_authenticators == InnerAuthenticators::Allowed));
+    }
+
+    fn watch<B>(&self, request: &Request<B>, caller: Caller) -> Watch {
+        Watch::over(request, caller, self.undecided)
+    }
+}
+
+/// Who sent a request, as an outer layer of the same authenticator found.
+pub(super) enum Judged {
+    Known(DelegationContext),
+    Anonymous(Anonymous),
+}
+
+impl Judged {
+    pub(super) fn record(&self) -> &RequestRecord {
+        match self {
+            Self::Known(delegation) => delegation.record(),
+            Self::Anonymous(anonymous) => anonymous.record(),
+        }
     }
 }

@@ -9,11 +9,16 @@ use tower_service::Service;
 
 use super::{DelegationBody, RequireFuture};
 use crate::{
-    context::{DelegationContext, PathParameters, RequestFacts, RequestRecord},
+    context::{Basis, DelegationContext, PathParameters, RequestFacts, RequestRecord},
     reason::DenialReason,
     rejection::Rejection,
-    requirement::{Access, Found, Requirement, RouteTable},
+    requirement::{Access, Found, Parameters, Requirement, RouteTable},
     text::Text,
+};
+#[cfg(feature = "axum")]
+use crate::{
+    context::{below_nested, matched_route},
+    requirement::ChosenRoute,
 };
 
 /// Lets a request through only if its row in a [`RouteTable`] allows it; where
@@ -27,7 +32,11 @@ use crate::{
 /// method, and the route's template to the letter. Where no route was chosen (a
 /// plain tower service, a nested service, a fallback), the table matches the
 /// path as the client sent it, and refuses paths that could be read in two
-/// ways: encoded slashes, dot segments, double slashes, backslashes.
+/// ways: encoded slashes, dot segments, double slashes, backslashes. So it does
+/// where the `MatchedPath` that axum left is that of a router further outside: it
+/// does not begin with the `NestedPath`, or does not match the path. Where the
+/// table has a row that matches the path more closely than the chosen route, both
+/// rows must allow the request.
 ///
 /// # Example
 ///
@@ -98,35 +107,57 @@ impl<S> TableGuard<S> {
         }
         let rows = self.table.current();
         #[cfg(feature = "axum")]
-        let route = request.extensions().get::<axum::extract::MatchedPath>().cloned();
-        #[cfg(feature = "axum")]
-        let found = match &route {
-            Some(route) => rows.of_route(route.as_str(), request.method()),
-            None => rows.of_path(original_path(&request), request.method()),
-        };
-        #[cfg(not(feature = "axum"))]
-        let found = rows.of_path(request.uri().path(), request.method());
-        let found = found.map_err(|reason| unruled(reason, &request))?;
-        let Found { row, template, parameters } = found;
-        match row.access() {
-            Access::Public(reason) => {
-                if let Some(record) = RequestRecord::in_extensions(request.extensions()) {
-                    record.add_public(reason);
-                }
-            }
-            Access::Requirement(requirement) => {
-                #[cfg(feature = "axum")]
-                if route.is_some() && requirement.reads_path() {
-                    let (request, parameters) = super::require::path_parameters(request);
-                    let parameters = parameters.as_ref().map(|found| -> &dyn PathParameters { found });
-                    authorize(requirement, &request, template, parameters)?;
-                    return Ok(request);
-                }
-                authorize(requirement, &request, template, Some(&parameters))?;
-            }
+        let (found, closer) = match ChosenRoute::of(&request) {
+            Some(route) => rows.of_route(&route, original_path(&request), request.method()),
+            None => rows.of_path(original_path(&request), request.method()).map(|found| (found, None)),
         }
-        Ok(request)
+        .map_err(|reason| unruled(reason, &request))?;
+        #[cfg(not(feature = "axum"))]
+        let (found, closer) = match rows.of_path(request.uri().path(), request.method()) {
+            Ok(found) => (found, None),
+            Err(reason) => return Err(unruled(reason, &request)),
+        };
+        let request = meet(&found, request)?;
+        match closer {
+            Some(closer) => meet(&closer, request),
+            None => Ok(request),
+        }
     }
+}
+
+#[cfg(feature = "axum")]
+impl<'r> ChosenRoute<'r> {
+    fn of<B>(request: &'r Request<B>) -> Option<Self> {
+        let template = matched_route(request.extensions())?.as_str();
+        let below_nested = below_nested(request.extensions(), template)?;
+        Some(Self { template, below_nested, path: request.uri().path() })
+    }
+}
+
+/// Holds a request against a row.
+fn meet<B>(found: &Found<'_>, request: Request<B>) -> Result<Request<B>, Rejection> {
+    let requirements = match found.row.access() {
+        Access::Public(reason) => {
+            if let Some(record) = RequestRecord::in_extensions(request.extensions()) {
+                record.add_public(reason, Basis::Row);
+            }
+            return Ok(request);
+        }
+        Access::Requirements(requirements) => requirements,
+    };
+    #[cfg(feature = "axum")]
+    if matches!(found.parameters, Parameters::OfRoute) && requirements.iter().any(Requirement::reads_path) {
+        let (request, parameters) = super::require::path_parameters(request);
+        let parameters = parameters.as_ref().map(|found| -> &dyn PathParameters { found });
+        authorize(requirements, &request, found.template, parameters)?;
+        return Ok(request);
+    }
+    let parameters = match &found.parameters {
+        Parameters::OfRoute => None,
+        Parameters::OfTable(parameters) => Some(parameters as &dyn PathParameters),
+    };
+    authorize(requirements, &request, found.template, parameters)?;
+    Ok(request)
 }
 
 /// The path as the client sent it, also where a router has cut off a prefix.
@@ -146,7 +177,7 @@ fn unruled<B>(reason: DenialReason, request: &Request<B>) -> Rejection {
 }
 
 fn authorize<B>(
-    requirement: &Requirement,
+    requirements: &[Requirement],
     request: &Request<B>,
     template: &str,
     parameters: Option<&dyn PathParameters>,
@@ -156,10 +187,12 @@ fn authorize<B>(
         let mut facts = RequestFacts::of(request);
         facts.route = Some(template);
         facts.path_parameters = parameters;
-        return delegation.authorize(requirement, &facts);
+        return requirements
+            .iter()
+            .try_for_each(|requirement| delegation.decide(requirement, &facts, Basis::Row));
     }
     match RequestRecord::in_extensions(extensions) {
-        Some(record) => Err(Rejection::missing_credentials(Some(requirement), record)),
+        Some(record) => Err(Rejection::missing_credentials(requirements.first(), record)),
         None => Err(Rejection::layer_missing()),
     }
 }

@@ -1,10 +1,10 @@
-//! The last net: a response of success to a request about which nothing was
-//! decided is not sent.
+//! The last net: a response of success is not sent where the request was denied,
+//! or where nothing was decided about it.
 
 use http::{HeaderMap, HeaderValue, Request, Response, header::CONTENT_TYPE};
 
 use super::{DelegationBody, observer::Caller};
-use crate::rejection::Rejection;
+use crate::{reason::RejectionKind, rejection::Rejection};
 
 const GRPC_STATUS: &str = "grpc-status";
 
@@ -15,15 +15,24 @@ pub(super) enum UndecidedResponses {
     Refused,
 }
 
-/// Watches one request for a decision.
+/// Watches over the response to one request.
 pub(super) struct Watch {
     caller: Caller,
+    undecided: UndecidedResponses,
     is_grpc: bool,
+    /// Does the request end with this response?
+    is_outermost: bool,
 }
 
 impl Watch {
-    pub(super) fn over<B>(request: &Request<B>, caller: Caller) -> Self {
-        Self { caller, is_grpc: is_grpc(request.headers()) }
+    pub(super) fn over<B>(request: &Request<B>, caller: Caller, undecided: UndecidedResponses) -> Self {
+        Self { caller, undecided, is_grpc: is_grpc(request.headers()), is_outermost: false }
+    }
+
+    /// The same for the layer that has authenticated the request.
+    pub(super) fn to_the_end(mut self) -> Self {
+        self.is_outermost = true;
+        self
     }
 
     /// The refusal to send instead of this response.
@@ -32,13 +41,14 @@ impl Watch {
     /// 429), and they carry nothing that a decision would have kept back. With
     /// gRPC a failure has status 200 and says so in `grpc-status`.
     pub(super) fn refusal<B>(&self, response: &Response<B>) -> Option<Rejection> {
-        if self.caller.record().is_some_and(|record| record.has_decision()) {
+        let record = self.caller.record();
+        let passes = self.is_failure(response);
+        if !passes && let Some(denied) = record.and_then(Rejection::of_ignored_denial) {
+            return Some(denied);
+        }
+        if self.undecided == UndecidedResponses::Sent || record.is_some_and(|record| record.has_decision()) {
             return None;
         }
-        let status = response.status();
-        let failed_grpc = || response.headers().get(GRPC_STATUS).is_some_and(|status| status != "0");
-        let is_failure = status.is_client_error() || status.is_server_error();
-        let passes = is_failure || (self.is_grpc && failed_grpc());
         #[cfg(feature = "metrics")]
         metrics::counter!(
             "tower_delegation_undecided_responses_total",
@@ -48,19 +58,57 @@ impl Watch {
         (!passes).then(Rejection::undecided)
     }
 
+    fn is_failure<B>(&self, response: &Response<B>) -> bool {
+        let status = response.status();
+        let failed_grpc = || response.headers().get(GRPC_STATUS).is_some_and(|status| status != "0");
+        status.is_client_error() || status.is_server_error() || (self.is_grpc && failed_grpc())
+    }
+
     /// The refusal as the client understands it.
     pub(super) fn answer<B>(&self, rejection: &Rejection) -> Response<DelegationBody<B>> {
         if !self.is_grpc {
             return DelegationBody::refusal(rejection);
         }
+        let (status, message) = grpc_status(rejection.kind());
         // Trailers-only: status 200, the outcome in the head, no body.
         let mut response = Response::new(DelegationBody::empty());
         response.extensions_mut().insert(rejection.clone());
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-        headers.insert(GRPC_STATUS, HeaderValue::from_static("13"));
-        headers.insert("grpc-message", HeaderValue::from_static("the service is not configured correctly"));
+        headers.insert(GRPC_STATUS, HeaderValue::from_static(status));
+        headers.insert("grpc-message", HeaderValue::from_static(message));
         response
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if self.is_outermost
+            && let Some(record) = self.caller.record()
+        {
+            record.end();
+        }
+    }
+}
+
+/// The code and the message of a refusal in gRPC.
+fn grpc_status(kind: RejectionKind) -> (&'static str, &'static str) {
+    match kind {
+        RejectionKind::MissingCredentials
+        | RejectionKind::InvalidToken
+        | RejectionKind::InvalidDpopProof
+        | RejectionKind::UseDpopNonce
+        | RejectionKind::InsufficientUserAuthentication => ("16", "the request must be authenticated"),
+        RejectionKind::InsufficientScope
+        | RejectionKind::Forbidden
+        | RejectionKind::CertificateRefused
+        | RejectionKind::JwtSvidRefused => ("7", "the request is not allowed"),
+        RejectionKind::InvalidRequest
+        | RejectionKind::InvalidIdentityHeader
+        | RejectionKind::HeaderFieldsTooLarge => ("3", "the request is not valid"),
+        RejectionKind::TooManyRequests => ("8", "too many requests"),
+        RejectionKind::Unavailable => ("14", "the request cannot be authorized right now"),
+        RejectionKind::Misconfigured => ("13", "the service is not configured correctly"),
     }
 }
 

@@ -42,12 +42,12 @@ pub use self::challenge::Challenge;
 pub(crate) use self::challenge::is_quotable;
 pub use crate::reason::RejectionKind;
 use crate::{
-    context::{DelegationContext, Effect, Evaluation, Refused, RequestFacts, RequestRecord},
+    context::{Basis, DelegationContext, Effect, Evaluation, Needs, Refused, RequestFacts, RequestRecord},
     credential::{ProtectionSpace, Scheme},
     issuer::log_unknown_kind,
     names::SubjectKind,
     reason::DenialReason,
-    requirement::{Decision, Evidence, Needs, Requirement},
+    requirement::{Decision, Evidence, Requirement},
     text::Text,
 };
 
@@ -241,11 +241,23 @@ impl Rejection {
     /// A handler answered, or was about to, and nothing had decided whether it may.
     pub(crate) fn undecided() -> Self {
         tracing::error!(
-            "a request was served and no requirement was evaluated for it: \
-             give its route a rule, or declare it public with a reason"
+            "a request was served and no enforced requirement allowed it: \
+             give its route a rule that is not on trial, or declare it public with a reason"
         );
         let reason = DenialReason::Undecided;
         Self { reason, space: None, scheme: None, needs: None, dpop_nonce: None, refused: None }
+    }
+
+    /// The first enforced denial of a request that was answered with success all
+    /// the same.
+    pub(crate) fn of_ignored_denial(record: &RequestRecord) -> Option<Self> {
+        let (reason, needs) = record.refusal()?;
+        tracing::warn!(
+            %reason,
+            "a request was denied and answered with success: the refusal is sent instead; \
+             code that only asks calls `permits`"
+        );
+        Some(Self { needs, ..Self::new(reason, record.space().clone(), record.scheme()) })
     }
 
     /// No rule was found for the request, for this reason.
@@ -264,7 +276,9 @@ impl Rejection {
             requirement: name.into(),
             denial: Some(reason),
             effect: Effect::Enforced,
+            basis: Basis::Rule,
             scopes: requirement.and_then(Requirement::demanded_scopes).cloned(),
+            needs: needs.clone(),
         });
         Self { needs, ..Self::new(reason, record.space().clone(), None) }
     }
@@ -374,9 +388,14 @@ impl fmt::Display for Rejection {
 impl std::error::Error for Rejection {}
 
 impl DelegationContext {
-    /// Evaluates `requirement` here and now: inside a resolver, a job, a tool.
+    /// Evaluates `requirement` here and now, as a decision about this request.
     /// Goes through the same evaluation as the attribute, the extractor and the
     /// layer, and leaves the same record.
+    ///
+    /// An enforced denial is final: behind a
+    /// [`DelegationLayer`](crate::layer::DelegationLayer) the client gets the
+    /// refusal, also where the handler ignores the error and answers with success.
+    /// Code that only asks calls [`permits`](Self::permits).
     ///
     /// # Errors
     /// The [`Rejection`] to answer with, if a demand does not hold and the
@@ -392,37 +411,68 @@ impl DelegationContext {
     /// }
     /// ```
     pub fn authorize(&self, requirement: &Requirement, facts: &RequestFacts<'_>) -> Result<(), Rejection> {
-        let Decision::Deny(denial) = requirement.evaluate(self, facts) else {
-            self.record_evaluation(requirement, None, Effect::Enforced);
-            return Ok(());
-        };
-        let reason = denial.reason();
-        let effect = requirement.effect(reason, self.authenticated_at());
-        let is_enforced = effect == Effect::Enforced;
-        if reason == DenialReason::NotOnBehalfOfUser && self.subject().kind() == SubjectKind::Unknown {
-            log_unknown_kind(self.issuer());
-        }
-        self.record_evaluation(requirement, Some(reason), effect);
-        if !is_enforced {
-            return Ok(());
-        }
-        if reason.kind() == RejectionKind::Misconfigured {
-            tracing::error!(requirement = %Text::new(requirement.name()), %reason, "the requirement cannot be judged");
-        }
-        let record = self.record();
-        Err(Rejection {
-            needs: requirement.needs_of(reason, Evidence::new(self, facts)),
-            ..Rejection::new(reason, record.space().clone(), record.scheme())
-        })
+        self.decide(requirement, facts, Basis::Rule)
     }
 
-    fn record_evaluation(&self, requirement: &Requirement, denial: Option<DenialReason>, effect: Effect) {
+    /// Whether [`authorize`](Self::authorize) would let the request go on, without
+    /// deciding about it: for a menu, an item of a list, a field of a GraphQL
+    /// answer, a call in a batch.
+    ///
+    /// The audit event shows the evaluation as asked; the same question with the
+    /// same answer is recorded once. It is no decision: it refuses nothing, and
+    /// [`refuse_undecided`](crate::layer::DelegationLayerBuilder::refuse_undecided)
+    /// does not count it.
+    ///
+    /// ```
+    /// use tower_delegation::{DelegationContext, RequestFacts, Requirement};
+    ///
+    /// fn menu(delegation: &DelegationContext) -> Vec<&'static str> {
+    ///     let refund = Requirement::named("refund").scope("orders:refund");
+    ///     let mut entries = vec!["orders"];
+    ///     if delegation.permits(&refund, &RequestFacts::none()) {
+    ///         entries.push("refunds");
+    ///     }
+    ///     entries
+    /// }
+    /// ```
+    #[must_use]
+    pub fn permits(&self, requirement: &Requirement, facts: &RequestFacts<'_>) -> bool {
+        self.decide(requirement, facts, Basis::Question).is_ok()
+    }
+
+    /// Evaluates, records, and refuses where an enforced demand does not hold.
+    pub(crate) fn decide(
+        &self,
+        requirement: &Requirement,
+        facts: &RequestFacts<'_>,
+        basis: Basis,
+    ) -> Result<(), Rejection> {
+        let denial = match requirement.evaluate(self, facts) {
+            Decision::Allow => None,
+            Decision::Deny(denial) => Some(denial.reason()),
+        };
+        if denial == Some(DenialReason::NotOnBehalfOfUser) && self.subject().kind() == SubjectKind::Unknown {
+            log_unknown_kind(self.issuer());
+        }
+        let effect = requirement.effect(denial, self.authenticated_at());
+        let refusal = denial.filter(|_| effect == Effect::Enforced);
+        let needs = refusal
+            .filter(|_| basis != Basis::Question)
+            .and_then(|reason| requirement.needs_of(reason, Evidence::new(self, facts)));
         self.record().add(Evaluation {
             requirement: requirement.shared_name(),
             denial,
             effect,
+            basis,
             scopes: requirement.demanded_scopes().cloned(),
+            needs: needs.clone(),
         });
+        let Some(reason) = refusal else { return Ok(()) };
+        if reason.kind() == RejectionKind::Misconfigured {
+            tracing::error!(requirement = %Text::new(requirement.name()), %reason, "the requirement cannot be judged");
+        }
+        let record = self.record();
+        Err(Rejection { needs, ..Rejection::new(reason, record.space().clone(), record.scheme()) })
     }
 }
 

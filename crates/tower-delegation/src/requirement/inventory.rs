@@ -156,6 +156,15 @@ impl RouteInventory {
         self.routes.push(route);
     }
 
+    /// The routes whose every requirement is in shadow mode or has an exception.
+    #[cfg(feature = "axum")]
+    pub(crate) fn on_trial(&self) -> impl Iterator<Item = &RuledRoute> {
+        self.routes.iter().filter(|route| match &route.rule {
+            RouteRule::Requirements(requirements) => requirements.iter().all(Requirement::is_lenient),
+            RouteRule::Public(_) | RouteRule::Table => false,
+        })
+    }
+
     /// The routes, each with its path rewritten.
     #[cfg(feature = "axum")]
     pub(crate) fn into_routes(self, path: impl Fn(&str) -> String) -> impl Iterator<Item = RuledRoute> {

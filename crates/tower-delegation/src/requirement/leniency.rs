@@ -16,8 +16,12 @@ pub(super) enum Leniency {
 }
 
 impl Requirement {
-    /// Decides and records, and refuses nobody: to try a requirement out before
+    /// Evaluates and records, and refuses no one: to try a requirement out before
     /// it is enforced. The audit event names each denial.
+    ///
+    /// What it would allow decides as little as what it would deny: behind
+    /// [`refuse_undecided`](crate::layer::DelegationLayerBuilder::refuse_undecided)
+    /// an enforced requirement must allow the request too.
     ///
     /// Two things stay as they are. A request without credentials has no
     /// context and is refused: that a token was verified is not what is tried
@@ -33,8 +37,9 @@ impl Requirement {
     }
 
     /// Lets requests through that this requirement denies, until `until`, for
-    /// this reason, which stands in the audit event of each of them. From then
-    /// on the requirement is enforced, without a change to the service.
+    /// this reason, which is in the audit event of each of them. From then on the
+    /// requirement is enforced, without a change to the service. Until then it
+    /// decides nothing, as in [`shadow`](Self::shadow).
     ///
     /// Requests without credentials and requirements that cannot be judged are
     /// refused all the same, as in [`shadow`](Self::shadow).
@@ -60,9 +65,12 @@ impl Requirement {
         self.leniency.is_some() || self.composition.parts().any(Self::is_lenient)
     }
 
-    /// What comes of a denial at this time.
-    pub(crate) fn effect(&self, denial: DenialReason, now: Timestamp) -> Effect {
-        let is_ours = matches!(denial.kind(), RejectionKind::Misconfigured | RejectionKind::Unavailable);
+    /// What an outcome does at this time. An allow on trial, or under an exception,
+    /// decides as little as a denial.
+    pub(crate) fn effect(&self, denial: Option<DenialReason>, now: Timestamp) -> Effect {
+        let is_ours = denial.is_some_and(|denial| {
+            matches!(denial.kind(), RejectionKind::Misconfigured | RejectionKind::Unavailable)
+        });
         match &self.leniency {
             Some(Leniency::Shadow) if !is_ours => Effect::Shadowed,
             Some(Leniency::Exception { reason, until }) if !is_ours && now < *until => {

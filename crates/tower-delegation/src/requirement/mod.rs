@@ -86,8 +86,11 @@ pub mod scenarios {}
 
 use std::{borrow::Cow, sync::Arc};
 
+pub(crate) use self::evaluate::Evidence;
+#[cfg(all(feature = "toml", feature = "axum"))]
+pub(crate) use self::table::ChosenRoute;
 #[cfg(feature = "toml")]
-pub(crate) use self::table::{Access, Found};
+pub(crate) use self::table::{Access, Found, Parameters};
 #[cfg(feature = "toml")]
 pub use self::table::{RouteTable, TableRow};
 use self::{
@@ -102,7 +105,6 @@ pub use self::{
     inventory::{RouteInventory, RouteRule, RuledRoute},
     window::{TimeWindow, Weekday},
 };
-pub(crate) use self::{evaluate::Evidence, needs::Needs};
 use crate::{error::ConfigError, scope::Scope, spiffe::SpiffePattern};
 
 /// A type that stands for a requirement: the `R` of `Authorized<R>`.

@@ -1,19 +1,10 @@
-//! [`Needs`]: what a client is told that would help it.
-
-use std::time::Duration;
+//! [`Needs`]: what would help a client, for the challenge.
 
 use super::{Requirement, evaluate::Evidence};
-use crate::reason::{DenialReason, RejectionKind};
-
-/// What a client may ask its authorization server for, to be let in.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Needs {
-    /// Space-delimited (RFC 6750 section 3).
-    pub(crate) scope: String,
-    /// Space-delimited, in order of preference (RFC 9470 section 3).
-    pub(crate) acr_values: String,
-    pub(crate) max_age: Option<Duration>,
-}
+use crate::{
+    context::Needs,
+    reason::{DenialReason, RejectionKind},
+};
 
 impl Requirement {
     /// What the challenge to a request without credentials names: scopes. Not
@@ -21,7 +12,7 @@ impl Requirement {
     pub(crate) fn needs(&self) -> Option<Box<Needs>> {
         let mut needs = Needs::default();
         self.add_scopes(None, &mut needs.scope);
-        needs.boxed()
+        boxed(needs)
     }
 
     /// What the challenge to a denied request names. Where the user's
@@ -39,7 +30,7 @@ impl Requirement {
             }
             _ => {}
         }
-        needs.boxed()
+        boxed(needs)
     }
 
     fn add_scopes(&self, evidence: Option<Evidence<'_>>, list: &mut String) {
@@ -70,10 +61,9 @@ impl Requirement {
     }
 }
 
-impl Needs {
-    fn boxed(self) -> Option<Box<Self>> {
-        (self != Self::default()).then(|| Box::new(self))
-    }
+/// The needs, if there are any.
+fn boxed(needs: Needs) -> Option<Box<Needs>> {
+    (needs != Needs::default()).then(|| Box::new(needs))
 }
 
 /// Adds a word to a space-delimited list, once.

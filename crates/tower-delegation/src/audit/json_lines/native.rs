@@ -42,6 +42,8 @@ pub(super) struct Details<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     requirements: Vec<AuditedRequirement<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    omitted_requirements: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     issuer: Option<Text<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     subject: Option<Text<'a>>,
@@ -106,6 +108,7 @@ impl<'a> Details<'a> {
             method: event.method(),
             route: event.route(),
             requirements: event.requirements().collect(),
+            omitted_requirements: Some(event.omitted_requirements()).filter(|omitted| *omitted > 0),
             issuer: event.issuer(),
             subject: event.subject(),
             subject_kind: event.subject_kind().map(SubjectKind::as_str),

@@ -56,30 +56,42 @@ fn row(mut row: Table, place: usize) -> Result<TableRow, ConfigError> {
                 r#"`public` is the reason why: write `public = "probe of the load balancer"`"#.to_owned(),
             ));
         }
-        None => Access::Requirement(Box::new(requirement(name, row).map_err(wrong)?)),
+        None => Access::Requirements(requirements(name, row).map_err(wrong)?),
     };
     Ok(TableRow { methods, path, access })
 }
 
-/// What remains of a row: demands, or the word that there are none.
-fn requirement(name: String, mut row: Table) -> Result<Requirement, String> {
+/// What remains of a row: demands, or the word that there are none; or both, where
+/// the demands are on trial.
+fn requirements(name: String, mut row: Table) -> Result<Vec<Requirement>, String> {
     let any_caller = match row.remove("any_caller") {
         None => false,
         Some(Value::Boolean(true)) => true,
         Some(_) => return Err("write `any_caller = true`, or leave it out".to_owned()),
     };
-    let demands = row.keys().filter(|key| *key != "shadow" && *key != "exception").count();
+    let is_mode = |key: &str| key == "shadow" || key == "exception";
+    let demands = row.keys().filter(|key| !is_mode(key)).count();
+    let is_lenient = demands < row.len();
     match (any_caller, demands) {
         (false, 0) => {
             return Err(r#"it demands nothing: name a demand, or say `any_caller = true` for every verified token, or `public = "why"`"#.to_owned());
         }
-        (true, 1..) => {
+        (true, 0) if is_lenient => {
+            return Err("nothing is on trial: name the demands beside `any_caller`".to_owned());
+        }
+        (true, 1..) if !is_lenient => {
             return Err("`any_caller` means that there are no demands, and there are: remove one of the two"
                 .to_owned());
         }
-        (false, _) | (true, 0) => {}
+        (false, _) | (true, _) => {}
     }
-    demands::read(Requirement::named(name), &row)?.checked().map_err(|error| error.to_string())
+    let mut requirements = Vec::new();
+    if any_caller && is_lenient {
+        requirements.push(Requirement::named(name.clone()));
+    }
+    let read = demands::read(Requirement::named(name), &row)?;
+    requirements.push(read.checked().map_err(|error| error.to_string())?);
+    Ok(requirements)
 }
 
 fn methods(value: Option<&Value>) -> Result<Vec<Method>, String> {

@@ -139,8 +139,8 @@ pub struct TableRow {
 /// What a row allows.
 #[derive(Clone, Debug)]
 pub(crate) enum Access {
-    /// What the requirement allows.
-    Requirement(Box<Requirement>),
+    /// What each of the requirements allows.
+    Requirements(Vec<Requirement>),
     /// Everything, for this reason.
     Public(Arc<str>),
 }
@@ -158,7 +158,7 @@ impl TableRow {
 
     fn rule(&self) -> RouteRule {
         match &self.access {
-            Access::Requirement(requirement) => RouteRule::Requirements(vec![(**requirement).clone()]),
+            Access::Requirements(requirements) => RouteRule::Requirements(requirements.clone()),
             Access::Public(reason) => RouteRule::Public(reason.to_string().into()),
         }
     }
@@ -183,12 +183,31 @@ struct Methods {
     every: Option<usize>,
 }
 
-/// A row that was found, and the parameters of the path where the table has
-/// matched it itself.
+/// A row that was found.
 pub(crate) struct Found<'t> {
     pub(crate) row: &'t TableRow,
     pub(crate) template: &'t str,
-    pub(crate) parameters: Vec<(String, String)>,
+    pub(crate) parameters: Parameters,
+}
+
+/// The parameters of the path.
+pub(crate) enum Parameters {
+    /// Those that axum has found.
+    #[cfg_attr(not(feature = "axum"), expect(dead_code, reason = "axum finds them"))]
+    OfRoute,
+    /// Those that the table has found itself.
+    OfTable(Vec<(String, String)>),
+}
+
+/// A route as axum has chosen it, seen from where the request is now.
+#[cfg(feature = "axum")]
+pub(crate) struct ChosenRoute<'r> {
+    /// The whole template.
+    pub(crate) template: &'r str,
+    /// What of it lies below the prefix of the nested routers that were passed.
+    pub(crate) below_nested: &'r str,
+    /// The path below that prefix.
+    pub(crate) path: &'r str,
 }
 
 impl Rows {
@@ -220,37 +239,85 @@ impl Rows {
         Ok(Self { rows, templates, by_text, by_path })
     }
 
-    /// The row for the route that axum has chosen.
+    /// The rows for the route that axum has chosen: usually one.
+    ///
+    /// A template that does not match the path comes from routers that are services
+    /// of routes: then no route was chosen, and the table matches the path as the
+    /// client sent it. Where the template matches, but the table has a row that
+    /// matches the path more closely, both are demanded: the template may be that
+    /// of a router further outside, which has not chosen the handler.
     #[cfg(feature = "axum")]
-    pub(crate) fn of_route(&self, template: &str, method: &Method) -> Result<Found<'_>, DenialReason> {
-        let at = self.by_text.get(template).ok_or(DenialReason::RouteUnlisted)?;
-        self.found(*at, method)
+    pub(crate) fn of_route(
+        &self,
+        route: &ChosenRoute<'_>,
+        original_path: &str,
+        method: &Method,
+    ) -> Result<(Found<'_>, Option<Found<'_>>), DenialReason> {
+        let by_template = self.by_text.get(route.template).copied();
+        let by_path = self.by_path.at(original_path).ok();
+        if let (Some(at), Some(matched)) = (by_template, &by_path)
+            && at == *matched.value
+        {
+            return Ok((self.found(at, method)?, None));
+        }
+        if !route.matches() {
+            return Ok((self.of_path(original_path, method)?, None));
+        }
+        let found = self.found(by_template.ok_or(DenialReason::RouteUnlisted)?, method)?;
+        let closer = by_path.map(|matched| self.matched(&matched, method)).transpose()?;
+        Ok((found, closer))
     }
 
-    /// The row for a path that nobody has matched.
+    /// The row for a path that no router has matched.
     pub(crate) fn of_path(&self, path: &str, method: &Method) -> Result<Found<'_>, DenialReason> {
         if !path::is_unambiguous(path) {
             return Err(DenialReason::PathAmbiguous);
         }
         let matched = self.by_path.at(path).map_err(|_| DenialReason::RouteUnlisted)?;
-        let mut found = self.found(*matched.value, method)?;
-        if matches!(&found.row.access, Access::Requirement(requirement) if requirement.reads_path()) {
-            found.parameters = decoded(&matched.params);
-        }
-        Ok(found)
+        self.matched(&matched, method)
     }
 
+    fn matched(
+        &self,
+        matched: &matchit::Match<'_, '_, &usize>,
+        method: &Method,
+    ) -> Result<Found<'_>, DenialReason> {
+        let (row, template) = self.row(*matched.value, method)?;
+        let reads_path = match &row.access {
+            Access::Requirements(requirements) => requirements.iter().any(Requirement::reads_path),
+            Access::Public(_) => false,
+        };
+        let parameters = if reads_path { decoded(&matched.params) } else { Vec::new() };
+        Ok(Found { row, template, parameters: Parameters::OfTable(parameters) })
+    }
+
+    #[cfg(feature = "axum")]
     fn found(&self, at: usize, method: &Method) -> Result<Found<'_>, DenialReason> {
-        let (template, methods) = self.templates.get(at).ok_or(DenialReason::RouteUnlisted)?;
-        Ok(Found { row: self.row(methods, method)?, template, parameters: Vec::new() })
+        let (row, template) = self.row(at, method)?;
+        Ok(Found { row, template, parameters: Parameters::OfRoute })
     }
 
-    /// `GET` covers `HEAD`, which tells no more than it (RFC 9110 section 9.3.2).
-    fn row(&self, methods: &Methods, method: &Method) -> Result<&TableRow, DenialReason> {
+    /// The row of a template for a method. `GET` covers `HEAD`, which tells no more
+    /// than it (RFC 9110 section 9.3.2).
+    fn row(&self, at: usize, method: &Method) -> Result<(&TableRow, &str), DenialReason> {
+        let (template, methods) = self.templates.get(at).ok_or(DenialReason::RouteUnlisted)?;
         let of = |wanted: &Method| methods.by_method.iter().find(|(known, _)| known == wanted);
         let exact = of(method).or_else(|| of(&Method::GET).filter(|_| *method == Method::HEAD));
         let place = exact.map(|(_, place)| *place).or(methods.every);
-        place.and_then(|place| self.rows.get(place)).ok_or(DenialReason::RouteUnlisted)
+        let row = place.and_then(|place| self.rows.get(place)).ok_or(DenialReason::RouteUnlisted)?;
+        Ok((row, template))
+    }
+}
+
+#[cfg(feature = "axum")]
+impl ChosenRoute<'_> {
+    /// Does the template match the path?
+    fn matches(&self) -> bool {
+        if self.below_nested.is_empty() {
+            return matches!(self.path, "" | "/");
+        }
+        let mut router = matchit::Router::new();
+        router.insert(self.below_nested, ()).is_ok() && router.at(self.path).is_ok()
     }
 }
 

@@ -1,0 +1,346 @@
+//! [`RequestRecord`]: what was evaluated and decided about one request.
+
+use std::{
+    borrow::Cow,
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicU8, Ordering},
+    },
+    time::Duration,
+};
+
+#[cfg(any(feature = "axum", feature = "toml"))]
+use http::Extensions;
+
+#[cfg(any(feature = "axum", feature = "toml"))]
+use super::DelegationContext;
+use super::Passage;
+use crate::{
+    credential::{ProtectionSpace, Scheme},
+    reason::DenialReason,
+    revocation::RevocationChange,
+};
+
+/// The most evaluations that are kept of one request. What is decided counts all
+/// the same.
+const MAX_EVALUATIONS: usize = 256;
+
+/// An enforced requirement allowed the request, or its route is public.
+const DECIDED: u8 = 1;
+/// A row of a route table did.
+const DECIDED_BY_ROW: u8 = 1 << 1;
+/// An enforced requirement denied the request.
+const DENIED: u8 = 1 << 2;
+/// The response is there, or no longer awaited.
+const ENDED: u8 = 1 << 3;
+
+/// The record of one request: every requirement that was evaluated on its way.
+///
+/// The layer reads it when the response head is there, for its last net and for
+/// the audit event.
+pub(crate) struct RequestRecord {
+    space: Arc<ProtectionSpace>,
+    /// How the token was presented, where there was one.
+    scheme: Option<Scheme>,
+    standing: AtomicU8,
+    evaluations: Mutex<Evaluations>,
+    passage: OnceLock<Passage>,
+    /// What the request asks a sink of revocations for.
+    change: OnceLock<Box<RevocationChange>>,
+}
+
+/// The evaluations of one request, in order.
+#[derive(Debug, Default)]
+pub(crate) struct Evaluations {
+    pub(crate) kept: Vec<Evaluation>,
+    /// How many were not kept, because there were too many.
+    pub(crate) omitted: u32,
+}
+
+/// One requirement, evaluated.
+#[derive(Clone, Debug)]
+pub(crate) struct Evaluation {
+    pub(crate) requirement: Cow<'static, str>,
+    /// `None`: every demand holds.
+    pub(crate) denial: Option<DenialReason>,
+    pub(crate) effect: Effect,
+    pub(crate) basis: Basis,
+    /// The scopes that the requirement demands, as its challenge names them.
+    pub(crate) scopes: Option<Arc<str>>,
+    /// What would help the client against an enforced denial.
+    pub(crate) needs: Option<Box<Needs>>,
+}
+
+/// What the outcome of an evaluation does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Effect {
+    /// It decides about the request.
+    Enforced,
+    /// It is recorded, and the request goes on.
+    Shadowed,
+    /// An explicit exception lets the request go on, for this reason.
+    Excepted(Cow<'static, str>),
+}
+
+/// Why a requirement was evaluated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Basis {
+    /// To decide: by an attribute, an extractor, a layer, a call.
+    Rule,
+    /// To decide, as the row of a route table.
+    #[cfg_attr(not(feature = "toml"), expect(dead_code, reason = "route tables are read from TOML"))]
+    Row,
+    /// Only to know what would be allowed.
+    Question,
+}
+
+/// What a client may ask its authorization server for, to be let in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Needs {
+    /// Space-delimited (RFC 6750 section 3).
+    pub(crate) scope: String,
+    /// Space-delimited, in order of preference (RFC 9470 section 3).
+    pub(crate) acr_values: String,
+    pub(crate) max_age: Option<Duration>,
+}
+
+impl Evaluation {
+    /// The denial that ended the request.
+    pub(crate) fn refusal(&self) -> Option<DenialReason> {
+        self.denial.filter(|_| self.decides())
+    }
+
+    /// Is it a decision about the request? Not what is on trial, what an exception
+    /// overrides, and what was only asked.
+    fn decides(&self) -> bool {
+        self.effect == Effect::Enforced && self.basis != Basis::Question
+    }
+
+    fn standing(&self) -> u8 {
+        match (self.decides(), self.denial, self.basis) {
+            (false, ..) => 0,
+            (true, Some(_), _) => DENIED,
+            (true, None, Basis::Row) => DECIDED | DECIDED_BY_ROW,
+            (true, None, Basis::Rule | Basis::Question) => DECIDED,
+        }
+    }
+
+    /// Is it the answer to the same question?
+    fn repeats(&self, known: &Self) -> bool {
+        self.basis == Basis::Question
+            && known.basis == Basis::Question
+            && (&self.requirement, self.denial, &self.effect)
+                == (&known.requirement, known.denial, &known.effect)
+    }
+}
+
+impl RequestRecord {
+    pub(crate) fn new(space: Arc<ProtectionSpace>, scheme: Option<Scheme>) -> Self {
+        Self {
+            space,
+            scheme,
+            standing: AtomicU8::new(0),
+            evaluations: Mutex::default(),
+            passage: OnceLock::new(),
+            change: OnceLock::new(),
+        }
+    }
+
+    /// What challenges say of the service.
+    pub(crate) fn space(&self) -> &Arc<ProtectionSpace> {
+        &self.space
+    }
+
+    /// The scheme that the request's token came by.
+    pub(crate) fn scheme(&self) -> Option<Scheme> {
+        self.scheme
+    }
+
+    pub(crate) fn add(&self, evaluation: Evaluation) {
+        let mut evaluations = self.evaluations();
+        let standing = evaluation.standing();
+        let is_first_denial = standing == DENIED && !self.has(DENIED);
+        self.standing.fetch_or(standing, Ordering::Release);
+        if evaluations.kept.iter().any(|known| evaluation.repeats(known)) {
+            return;
+        }
+        if evaluations.kept.len() < MAX_EVALUATIONS || is_first_denial {
+            evaluations.kept.push(evaluation);
+        } else {
+            evaluations.omitted = evaluations.omitted.saturating_add(1);
+        }
+    }
+
+    /// Records what the request asks a sink of revocations for; the first counts.
+    #[cfg(feature = "axum")]
+    pub(crate) fn set_change(&self, change: RevocationChange) {
+        // One handler sets it, once.
+        let _ = self.change.set(Box::new(change));
+    }
+
+    pub(crate) fn change(&self) -> Option<&RevocationChange> {
+        self.change.get().map(|change| &**change)
+    }
+
+    /// Records that the request went to a public route, for this reason.
+    #[cfg(any(feature = "axum", feature = "toml"))]
+    pub(crate) fn add_public(&self, reason: &str, basis: Basis) {
+        self.add(Evaluation {
+            requirement: format!("public ({reason})").into(),
+            denial: None,
+            effect: Effect::Enforced,
+            basis,
+            scopes: None,
+            needs: None,
+        });
+    }
+
+    /// Records that no rule was found for the request.
+    #[cfg(feature = "toml")]
+    pub(crate) fn add_unruled(&self, reason: DenialReason) {
+        self.add(Evaluation {
+            requirement: "route_table".into(),
+            denial: Some(reason),
+            effect: Effect::Enforced,
+            basis: Basis::Row,
+            scopes: None,
+            needs: None,
+        });
+    }
+
+    /// Has an enforced requirement allowed the request so far, or is its route public?
+    pub(crate) fn has_decision(&self) -> bool {
+        self.has(DECIDED)
+    }
+
+    /// Has a row of a route table allowed the request so far, and nothing denied it?
+    #[cfg(feature = "axum")]
+    pub(crate) fn is_allowed_by_row(&self) -> bool {
+        self.has(DECIDED_BY_ROW) && !self.has(DENIED)
+    }
+
+    /// The first enforced denial so far, and what would help the client.
+    pub(crate) fn refusal(&self) -> Option<(DenialReason, Option<Box<Needs>>)> {
+        if !self.has(DENIED) {
+            return None;
+        }
+        let evaluations = self.evaluations();
+        evaluations.kept.iter().find_map(|one| Some((one.refusal()?, one.needs.clone())))
+    }
+
+    /// The layer that admitted the request, and what it judged. `None` where no
+    /// layer did: the context was made for code that called the authenticator.
+    pub(crate) fn passage(&self) -> Option<&Passage> {
+        self.passage.get()
+    }
+
+    /// A layer admits the request.
+    pub(crate) fn admit(&self, passage: Passage) {
+        // The record was made for this request: nothing has admitted it before.
+        let _ = self.passage.set(passage);
+    }
+
+    /// The layer that admitted the request has its response, or was given up.
+    pub(crate) fn end(&self) {
+        self.standing.fetch_or(ENDED, Ordering::Release);
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.has(ENDED)
+    }
+
+    fn has(&self, standing: u8) -> bool {
+        self.standing.load(Ordering::Acquire) & standing == standing
+    }
+
+    fn evaluations(&self) -> MutexGuard<'_, Evaluations> {
+        self.evaluations.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The record of the request with these extensions; `None` where no layer ran.
+    #[cfg(any(feature = "axum", feature = "toml"))]
+    pub(crate) fn in_extensions(extensions: &Extensions) -> Option<&Self> {
+        match extensions.get::<DelegationContext>() {
+            Some(delegation) => Some(delegation.record()),
+            None => extensions.get::<Anonymous>().map(Anonymous::record),
+        }
+    }
+
+    /// Takes what was evaluated so far: the request has ended.
+    pub(crate) fn take(&self) -> Evaluations {
+        std::mem::take(&mut *self.evaluations())
+    }
+}
+
+/// Marks a request without credentials, so that "the layer ran and found none" and
+/// "no layer ran" are two things.
+#[derive(Clone)]
+pub(crate) struct Anonymous(Arc<RequestRecord>);
+
+impl Anonymous {
+    pub(crate) fn new(space: Arc<ProtectionSpace>) -> Self {
+        Self(Arc::new(RequestRecord::new(space, None)))
+    }
+
+    pub(crate) fn record(&self) -> &RequestRecord {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record() -> RequestRecord {
+        RequestRecord::new(Arc::new(ProtectionSpace::new("api", None)), None)
+    }
+
+    fn evaluation(name: &str, denial: Option<DenialReason>, effect: Effect, basis: Basis) -> Evaluation {
+        Evaluation { requirement: name.to_owned().into(), denial, effect, basis, scopes: None, needs: None }
+    }
+
+    #[test]
+    fn only_what_is_enforced_decides() {
+        use Basis::{Question, Row, Rule};
+        let denial = Some(DenialReason::ScopeMissing);
+        let excepted = || Effect::Excepted("late".into());
+        for (name, denial, effect, basis, [decided, by_row, denied]) in [
+            ("a shadowed allow", None, Effect::Shadowed, Rule, [false; 3]),
+            ("a shadowed denial", denial, Effect::Shadowed, Rule, [false; 3]),
+            ("a shadowed row", None, Effect::Shadowed, Row, [false; 3]),
+            ("an excepted allow", None, excepted(), Rule, [false; 3]),
+            ("an excepted row", denial, excepted(), Row, [false; 3]),
+            ("asked, and it holds", None, Effect::Enforced, Question, [false; 3]),
+            ("asked, and it does not", denial, Effect::Enforced, Question, [false; 3]),
+            ("a denial", denial, Effect::Enforced, Rule, [false, false, true]),
+            ("a row's denial", denial, Effect::Enforced, Row, [false, false, true]),
+            ("an allow", None, Effect::Enforced, Rule, [true, false, false]),
+            ("a row's allow", None, Effect::Enforced, Row, [true, true, false]),
+        ] {
+            let record = record();
+            record.add(evaluation("r", denial, effect, basis));
+            assert_eq!(record.has_decision(), decided, "{name}");
+            assert_eq!(record.has(DECIDED_BY_ROW), by_row, "{name}");
+            assert_eq!(record.refusal().is_some(), denied, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_record_is_bounded_and_loses_no_decision() {
+        let record = record();
+        for at in 0..2 * MAX_EVALUATIONS {
+            record.add(evaluation("item", None, Effect::Enforced, Basis::Question));
+            record.add(evaluation(&format!("item {at}"), None, Effect::Enforced, Basis::Question));
+        }
+        assert!(!record.has_decision());
+        let denial = Some(DenialReason::ScopeMissing);
+        record.add(evaluation("late", denial, Effect::Enforced, Basis::Rule));
+        record.add(evaluation("later", denial, Effect::Enforced, Basis::Rule));
+        assert_eq!(record.refusal().unwrap().0, DenialReason::ScopeMissing);
+        let evaluations = record.take();
+        assert_eq!(evaluations.kept.len(), MAX_EVALUATIONS + 1);
+        // One question was asked each time, and is kept once.
+        assert_eq!(evaluations.kept.iter().filter(|one| one.requirement == "item").count(), 1);
+        assert_eq!(evaluations.omitted as usize, MAX_EVALUATIONS + 2);
+    }
+}

@@ -1,0 +1,51 @@
+//! The route that axum has chosen for a request.
+
+use axum::extract::{MatchedPath, NestedPath};
+use http::Extensions;
+
+/// The template of the route that axum has chosen; `None` where no router has
+/// chosen one for the place where the request is now.
+///
+/// A `MatchedPath` that does not begin with the `NestedPath` is left over from a
+/// router further outside: `nest_service` inside of a route adds to the one and
+/// keeps the other.
+pub(crate) fn matched_route(extensions: &Extensions) -> Option<&MatchedPath> {
+    let matched = extensions.get::<MatchedPath>()?;
+    below_nested(extensions, matched.as_str()).map(|_| matched)
+}
+
+/// What of a template lies below the prefix of the nested routers that the request
+/// has passed; `None` where the template does not begin with it.
+pub(crate) fn below_nested<'t>(extensions: &Extensions, template: &'t str) -> Option<&'t str> {
+    match extensions.get::<NestedPath>() {
+        Some(nested) => below(nested.as_str(), template),
+        None => Some(template),
+    }
+}
+
+/// What follows the prefix of a nested router in a template, by whole segments.
+fn below<'t>(prefix: &str, template: &'t str) -> Option<&'t str> {
+    let rest = template.strip_prefix(prefix.trim_end_matches('/'))?;
+    (rest.is_empty() || rest.starts_with('/')).then_some(rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_ends_where_a_segment_does() {
+        for (prefix, template, expected) in [
+            ("/api", "/api/orders", Some("/orders")),
+            ("/api", "/api", Some("")),
+            ("/api", "/api/", Some("/")),
+            ("/api/", "/api/orders", Some("/orders")),
+            ("/{tenant}", "/{tenant}/orders", Some("/orders")),
+            ("/api", "/apis", None),
+            ("/api", "/{*rest}", None),
+            ("/api/v1", "/api/{*rest}", None),
+        ] {
+            assert_eq!(below(prefix, template), expected, "{prefix} {template}");
+        }
+    }
+}

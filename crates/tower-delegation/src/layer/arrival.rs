@@ -1,0 +1,70 @@
+//! What a request brings along from layers further outside.
+
+use std::sync::Once;
+
+use http::Request;
+
+use super::service::Judged;
+use crate::{
+    authenticator::{Authenticator, Head},
+    context::{Anonymous, DelegationContext},
+};
+
+/// What an outer layer left in a request.
+pub(super) enum Arrival {
+    /// Nothing that counts here: the request is to be authenticated.
+    Unjudged,
+    /// What this very authenticator found, about this very request.
+    Judged(Judged),
+}
+
+/// Takes whatever outer layers left out of the request's extensions, and says
+/// whether it counts here. It does only if
+///
+/// 1. a layer of the same authenticator left it, whose response is still awaited;
+/// 2. the parts of the head that authentication goes by are what they were; and
+/// 3. the token has not ended since.
+///
+/// Otherwise the request is authenticated as it is now: a context that was carried
+/// over from another request opens nothing.
+pub(super) fn arrive<B>(authenticator: &Authenticator, request: &mut Request<B>) -> Arrival {
+    let extensions = request.extensions_mut();
+    let judged = match (extensions.remove::<DelegationContext>(), extensions.remove::<Anonymous>()) {
+        (None, None) => return Arrival::Unjudged,
+        (Some(delegation), None) => Judged::Known(delegation),
+        (None, Some(anonymous)) => Judged::Anonymous(anonymous),
+        // No layer leaves both.
+        (Some(_), Some(_)) => return Arrival::Unjudged,
+    };
+    let record = judged.record();
+    let Some(passage) = record.passage() else {
+        warn_of_another();
+        return Arrival::Unjudged;
+    };
+    if !authenticator.is_of(passage) {
+        if !passage.allows_inner() {
+            warn_of_another();
+        }
+        return Arrival::Unjudged;
+    }
+    let is_over = match &judged {
+        Judged::Known(delegation) => authenticator.has_ended(delegation),
+        Judged::Anonymous(_) => false,
+    };
+    if record.has_ended() || is_over || !Head::of(request).was_judged(passage) {
+        tracing::debug!("the request is not the one that an outer layer has judged: it is judged again");
+        return Arrival::Unjudged;
+    }
+    Arrival::Judged(judged)
+}
+
+/// Says once in the life of the process that a layer replaces what another found.
+fn warn_of_another() {
+    static WARNED: Once = Once::new();
+    WARNED.call_once(|| {
+        tracing::warn!(
+            "a DelegationLayer inside of another one, with another authenticator: what the outer one found \
+             is replaced. If that is meant, build the outer one with `.allow_inner_authenticator()`"
+        );
+    });
+}
