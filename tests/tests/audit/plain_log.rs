@@ -238,14 +238,14 @@ fn logging_calls(source: &str) -> Vec<String> {
     let code = code.join(" ");
     let macros =
         ["trace", "debug", "info", "warn", "error", "event"].map(|level| format!("tracing::{level}!("));
-    let starts =
-        macros.iter().flat_map(|start| code.match_indices(start).map(|(at, found)| at + found.len()));
-    starts.map(|start| code[start..start + end_of_call(&code[start..])].to_owned()).collect()
+    let calls = macros.iter().flat_map(|start| code.split(start.as_str()).skip(1));
+    calls.map(|rest| arguments(rest).to_owned()).collect()
 }
 
-fn end_of_call(arguments: &str) -> usize {
+/// The text up to the end of the call that it begins in.
+fn arguments(rest: &str) -> &str {
     let (mut depth, mut is_quoted, mut is_escaped) = (1, false, false);
-    for (at, character) in arguments.char_indices() {
+    let end = rest.find(|character| {
         match character {
             _ if is_escaped => is_escaped = false,
             '\\' => is_escaped = true,
@@ -254,11 +254,9 @@ fn end_of_call(arguments: &str) -> usize {
             ')' if !is_quoted => depth -= 1,
             _ => {}
         }
-        if depth == 0 {
-            return at;
-        }
-    }
-    panic!("a call without an end: {arguments}");
+        depth == 0
+    });
+    rest.split_at(end.unwrap_or(rest.len())).0
 }
 
 /// The arguments, each by itself.

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use axum::{Router, http::HeaderMap, routing::get};
-use http::{Method, header::AUTHORIZATION};
+use http::{Method, Request, header::AUTHORIZATION};
 use integration_tests::{AUDIENCE, Answer, AuditLog, PlainLog, Served, World, whoami};
 use tower_delegation::{
     ConfigError, DelegationLayer, Dpop, TrustedIssuer, issuer::TenantIssuers, layer::DelegationLayerBuilder,
@@ -56,6 +56,31 @@ async fn credentials_are_not_printed_behind_the_layer() {
         for (field, value) in &fields {
             assert_eq!(answer.body.contains(value), *field == "x-other", "{name}: {}", answer.body);
         }
+    }
+}
+
+/// Also where the head comes by another way than the layer, whatever the outcome.
+#[tokio::test]
+async fn the_authenticator_marks_what_it_looks_at() {
+    let world = World::new().await;
+    let layer = world.layer().build().unwrap();
+    for (name, fields, is_good) in [
+        ("a good token", vec![("authorization", format!("Bearer {}", world.token().sign()))], true),
+        ("a bad token", vec![("authorization", "Bearer abc".into())], false),
+        (
+            "two tokens",
+            vec![("authorization", "Bearer a".into()), ("authorization", "Bearer b".into())],
+            false,
+        ),
+        ("a proof in two fields", vec![("dpop", "a".into()), ("dpop", "b".into())], true),
+    ] {
+        let mut head = Request::new(()).into_parts().0;
+        for (field, value) in &fields {
+            head.headers.append(*field, value.parse().unwrap());
+        }
+        assert_eq!(layer.authenticator().authenticate(&mut head).await.is_ok(), is_good, "{name}");
+        assert!(head.headers.values().all(http::HeaderValue::is_sensitive), "{name}");
+        assert_eq!(head.headers.len(), fields.len(), "{name}");
     }
 }
 

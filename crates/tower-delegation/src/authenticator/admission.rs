@@ -108,7 +108,7 @@ impl Authenticator {
             Ok(Sighting::Again) => DenialReason::DpopProofReplayed,
             // A client can cause this by itself.
             Err(error) if error.kind() == ReplayStoreErrorKind::ShareExhausted => {
-                tracing::debug!(%error, "a DPoP proof is not remembered");
+                tracing::debug!(error = %Text::account(&error.to_string()), "a DPoP proof is not remembered");
                 DenialReason::ReplayShareExhausted
             }
             Err(error) => {

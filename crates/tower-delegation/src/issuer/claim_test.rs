@@ -1,7 +1,7 @@
 //! What tells a subject's kind.
 
 use super::ClaimPath;
-use crate::names::IssuerUrl;
+use crate::{names::IssuerUrl, text::Text};
 
 /// What can be asked of a token's claims to tell a subject's kind.
 ///
@@ -28,14 +28,14 @@ pub(crate) enum Test {
     NamesClient { path: ClaimPath, prefix: Box<str>, suffix: Box<str> },
     SubjectIsClient,
     SubjectIsNotClient,
-    All(Box<[Test]>),
+    All(Box<[Self]>),
 }
 
 /// Tells the operator why no user was found. What a stranger can trigger is
 /// logged at `DEBUG`.
 pub(crate) fn log_unknown_kind(issuer: &IssuerUrl) {
     tracing::debug!(
-        %issuer,
+        issuer = %Text::new(issuer.as_str()),
         "the kind of the subject is unknown, so it is not taken for a user: name the claim that only users' \
          tokens have by `TrustedIssuer::add_user_claim`, or call `TrustedIssuer::assume_user_unless_client` \
          if every token of a machine has its client as `sub`"

@@ -25,7 +25,7 @@ const CLAIMS_OF_OTHER_KINDS: [&str; 4] = ["nonce", "at_hash", "c_hash", "events"
 
 /// Claims by which providers tell their kinds of tokens apart, whatever the
 /// header's `typ` says: Keycloak (`typ`), Cognito (`token_use`), Curity
-/// (`purpose`), Django and Flask (`token_type`, `type`), FusionAuth (`tty`).
+/// (`purpose`), Django and Flask (`token_type`, `type`), `FusionAuth` (`tty`).
 const CLAIMS_OF_KINDS: [&str; 6] = ["typ", "token_use", "token_type", "type", "purpose", "tty"];
 
 /// Their values, in small letters, for tokens that open no resource.

@@ -199,8 +199,9 @@ impl TrustedIssuer {
         self
     }
 
-    /// Refuses tokens that were issued to live longer (`exp` minus `iat`).
-    /// Default: no limit.
+    /// Refuses tokens that were issued to live longer (`exp` minus `iat`). Default: the
+    /// [limit of the layer](crate::layer::DelegationLayerBuilder::max_token_lifetime),
+    /// which can only shorten this one, or none.
     pub fn max_token_lifetime(mut self, lifetime: Duration) -> Self {
         self.max_token_lifetime = Some(lifetime);
         self
