@@ -13,7 +13,7 @@ use tower_delegation::{
 
 const ISSUER: &str = "https://idp.example.com";
 
-/// The keys of a delegated token: itself, subject, log-in, client, one actor.
+/// The keys of a delegated token: itself, subject, session, client, one actor.
 fn keys(user: usize) -> Vec<RevocationKey> {
     let issuer = || ISSUER.into();
     [

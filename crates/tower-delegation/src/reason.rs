@@ -202,7 +202,7 @@ reasons! {
     TokenRevoked = "token_revoked" => InvalidToken,
     /// The tokens of the subject were revoked.
     SubjectRevoked = "subject_revoked" => InvalidToken,
-    /// The log-in that the token comes from was revoked.
+    /// The session that the token comes from was revoked.
     SessionRevoked = "session_revoked" => InvalidToken,
     /// The tokens of the client were revoked.
     ClientRevoked = "client_revoked" => InvalidToken,

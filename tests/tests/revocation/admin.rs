@@ -7,7 +7,7 @@ use integration_tests::{Answer, AuditLog, Served};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tower_delegation::{
-    ClientIdentity, Requirement,
+    ClientIdentity, Requirement, RouteTable, RouteTableLayer,
     axum::{AnyCaller, Authorized, GuardedRouter, get, revocation_routes},
     clock::{Clock, Timestamp},
     credential::PeerInfo,
@@ -409,6 +409,57 @@ async fn the_audit_event_says_what_by_whom_why_and_until_when() {
     assert_eq!(event.field("status"), "400");
     assert_eq!(site.status(&site.world.token().sign()).await, 200);
     assert_eq!(log.one().field("revocation"), "", "other requests say nothing of it");
+}
+
+/// A row of a table can only demand more.
+#[tokio::test]
+async fn a_table_has_rows_for_the_routes_and_opens_none() {
+    let table = r#"
+        [[route]]
+        methods = ["POST"]
+        path = "/revocations"
+        name = "on trial"
+        client = "console"
+        shadow = true
+        [[route]]
+        methods = ["GET"]
+        path = "/revocations"
+        client = "auditors"
+    "#;
+    let world = World::new().await;
+    let layer = world.layer().revocations(world.revocations.clone()).build().unwrap();
+    layer.warm_up().await.unwrap();
+    let operators = Requirement::named("operators").scope("revocations:write");
+    let routes = revocation_routes(world.revocations.clone(), operators).unwrap();
+    let routes = GuardedRouter::new().nest("/revocations", routes);
+    let table = RouteTable::from_toml(table).unwrap();
+    let unlisted: Vec<_> = table.unlisted(routes.inventory()).iter().map(ToString::to_string).collect();
+    assert_eq!(unlisted, ["POST /revocations/lift"]);
+    let router = routes.layer(RouteTableLayer::new(&table)).behind(layer).unwrap();
+    let service = Served::start(router).await;
+    let token =
+        |client: &str, scope: &str| world.idp.token().subject("olga").client(client).scopes([scope]).sign();
+    let order = json!({"target": "subject", "issuer": world.issuer(), "id": "alice"});
+    for (name, method, path, token, status) in [
+        ("lenient row, no scope", Method::POST, "/revocations", token("console", "orders:read"), 403),
+        ("lenient row, other client", Method::POST, "/revocations", token("other", "orders:read"), 403),
+        ("strict row", Method::GET, "/revocations", token("console", "revocations:write"), 403),
+        ("no row", Method::POST, "/revocations/lift", token("console", "revocations:write"), 403),
+        ("no scope", Method::GET, "/revocations", token("auditors", "orders:read"), 403),
+        ("both allow", Method::GET, "/revocations", token("auditors", "revocations:write"), 200),
+        (
+            "lenient row, and the scope",
+            Method::POST,
+            "/revocations",
+            token("other", "revocations:write"),
+            204,
+        ),
+    ] {
+        let request = service.request(method, path).bearer_auth(token).json(&order);
+        let answer = Answer::of(request).await;
+        assert_eq!(answer.status, status, "{name}: {}", answer.body);
+    }
+    assert_eq!(world.revocations.len(), 1);
 }
 
 /// A sink in another place, which can be reached or not.

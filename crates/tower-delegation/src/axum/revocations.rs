@@ -104,7 +104,8 @@ where
         });
     }
     let guard = RequireLayer::new(requirement.clone())?;
-    let rule = |method| (Some(method), RouteRule::Requirements(vec![requirement.clone()]));
+    let rule = RouteRule::Requirements(vec![requirement]);
+    let rule = |method| (Some(method), rule.clone());
     let sink: Sink = Arc::new(sink);
     let guarded = |methods: routing::MethodRouter<Sink>, rules| {
         let methods = methods.layer(DefaultBodyLimit::max(MAX_ORDER)).route_layer(guard.clone());

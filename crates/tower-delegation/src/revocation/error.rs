@@ -140,6 +140,7 @@ impl RevocationErrors {
     }
 
     /// Each error with the position of its revocation among those given. At least one.
+    #[must_use]
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (usize, &RevocationError)> {
         self.0.iter().map(|(position, error)| (*position, error))
     }

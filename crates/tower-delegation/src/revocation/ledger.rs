@@ -12,7 +12,8 @@ use crate::{clock::Timestamp, names::IssuerUrl};
 /// The revocations by the order in which they came.
 #[derive(Default)]
 pub(super) struct Ledger {
-    records: BTreeMap<u64, Revocation>,
+    /// In boxes: a tree that grows at one end is half full, of pointers then.
+    records: BTreeMap<u64, Box<Revocation>>,
     /// The number of the next one.
     next: u64,
 }
@@ -28,14 +29,14 @@ impl Ledger {
         self.next = number.saturating_add(1);
         // Most revocations are of one issuer, whose name they can share.
         let last = self.records.last_key_value().and_then(|(_, last)| last.target().issuer().cloned());
-        self.records.insert(number, revocation.sharing(last.as_ref()));
+        self.records.insert(number, Box::new(revocation.sharing(last.as_ref())));
         number
     }
 
     /// Joins one with that of the same target.
     pub(super) fn join(&mut self, number: u64, revocation: Revocation) {
-        if let Some(held) = self.records.remove(&number) {
-            self.records.insert(number, held.and(revocation));
+        if let Some(held) = self.records.get_mut(&number) {
+            **held = (**held).clone().and(revocation);
         }
     }
 
@@ -49,7 +50,7 @@ impl Ledger {
 
     /// Those that were added from this number on.
     pub(super) fn since(&self, number: u64) -> impl Iterator<Item = &Revocation> {
-        self.records.range(number..).map(|(_, revocation)| revocation)
+        self.records.range(number..).map(|(_, revocation)| &**revocation)
     }
 
     /// The number that the next one gets.
@@ -58,7 +59,7 @@ impl Ledger {
     }
 
     pub(super) fn in_force(&self, now: Timestamp) -> impl Iterator<Item = &Revocation> {
-        self.records.values().filter(move |revocation| !revocation.reach().has_ended(now))
+        self.records.values().map(|revocation| &**revocation).filter(move |one| !one.reach().has_ended(now))
     }
 
     pub(super) fn page(
@@ -73,7 +74,7 @@ impl Ledger {
         let rest = self.records.range(from..);
         let mut rest = rest.filter(|(_, revocation)| !revocation.reach().has_ended(now));
         let limit = RevocationPage::first(page.limit).limit;
-        let revocations = rest.by_ref().take(limit).map(|(_, revocation)| revocation.clone()).collect();
+        let revocations = rest.by_ref().take(limit).map(|(_, revocation)| (**revocation).clone()).collect();
         Ok(RevocationList::new(revocations, rest.next().map(|(number, _)| number.to_string())))
     }
 }

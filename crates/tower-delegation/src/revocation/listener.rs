@@ -12,7 +12,8 @@ pub trait RevocationListener: Send + Sync {
     fn revoked(&self);
 
     /// Why no request that this layer lets in can be about `target`; `None` if one
-    /// may be. A store refuses what is a mismatch for every layer that it serves.
+    /// may be. A store refuses what is a mismatch for every layer that it serves. It
+    /// may ask with a lock held: the answer must not call the store.
     fn mismatch(&self, target: &RevocationTarget) -> Option<TargetMismatch> {
         let _ = target;
         None
