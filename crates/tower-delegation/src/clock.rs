@@ -106,6 +106,33 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
     }
 }
 
+/// One moment on both clocks.
+///
+/// The wall clock goes on while the machine sleeps, the monotonic one may not;
+/// the wall clock may be set back, the monotonic one not. Ages that matter for
+/// security are the larger of the two.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moment {
+    pub(crate) wall: Timestamp,
+    pub(crate) monotonic: Duration,
+}
+
+impl Moment {
+    pub(crate) fn of(clock: &dyn Clock) -> Self {
+        Self { wall: clock.now(), monotonic: clock.monotonic() }
+    }
+
+    /// The time from this moment to `now`, by the clock that counted more.
+    pub(crate) fn elapsed(self, now: Self) -> Duration {
+        now.wall.saturating_since(self.wall).max(now.monotonic.saturating_sub(self.monotonic))
+    }
+
+    /// This moment moved ahead by `duration`.
+    pub(crate) fn saturating_add(self, duration: Duration) -> Self {
+        Self { wall: self.wall.saturating_add(duration), monotonic: self.monotonic.saturating_add(duration) }
+    }
+}
+
 /// The identity of a [`Clock`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ClockId(u64);

@@ -5,8 +5,10 @@
 //! 2. No redirects: a redirect is an error, since it would let whoever controls
 //!    the answer choose where the next request goes (RFC 8725 section 3.10).
 //! 3. Five seconds for the whole exchange by default, so that a silent server
-//!    holds nobody up.
-//! 4. At most 512 KiB of body, counted as it arrives (and after decompression).
+//!    does not hold requests up.
+//! 4. At most 512 KiB of body, counted as it arrives. Requests ask for it
+//!    unencoded; an answer with a `Content-Encoding` all the same is an error of
+//!    its own.
 //! 5. No proxy from the environment: where keys come from is decided by the
 //!    configuration and not by whoever sets `HTTPS_PROXY`.
 //! 6. No cookies, no credentials, no query of ours.
@@ -18,7 +20,7 @@
 use std::{error::Error, fmt, time::Duration};
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use reqwest::{Certificate, Client, ClientBuilder, Response, redirect};
 use url::{Host, Url};
 
@@ -57,18 +59,18 @@ impl HttpClient {
         HttpClientBuilder { timeout: DEFAULT_TIMEOUT, root_certificates: Vec::new() }
     }
 
-    /// Fetches `url`. Only 200 is a document, only in a media type of `accepted`
-    /// (compared without parameters); 304 only if `etag` was sent.
-    pub(crate) async fn get_json(
+    /// Fetches `url`. Only 200 is a document, only in a media type that `kind`
+    /// may have; 304 only if `etag` was sent.
+    pub(crate) async fn get(
         &self,
         url: &Url,
-        accepted: &'static [&'static str],
+        kind: DocumentKind,
         etag: Option<&str>,
     ) -> Result<Fetched, FetchError> {
         if let Err(problem) = check_transport(url) {
             return Err(FetchError::new(FetchErrorKind::InsecureUrl, problem));
         }
-        let mut request = self.client.get(url.clone()).header(header::ACCEPT, accepted.join(", "));
+        let mut request = self.client.get(url.clone()).header(header::ACCEPT, kind.accept());
         if let Some(etag) = etag {
             request = request.header(header::IF_NONE_MATCH, etag);
         }
@@ -84,14 +86,49 @@ impl HttpClient {
         if status != StatusCode::OK {
             return Err(FetchErrorKind::Status(status.as_u16()).into());
         }
-        if !media_type(response.headers())
-            .is_some_and(|found| accepted.iter().any(|one| found.eq_ignore_ascii_case(one)))
-        {
+        // Before the type: an encoded document is not what its type says.
+        if is_encoded(response.headers()) {
+            return Err(FetchErrorKind::ContentEncoding.into());
+        }
+        if !kind.may_have(media_type(response.headers())) {
             return Err(FetchErrorKind::ContentType.into());
         }
         let body = read_body(response).await?;
         Ok(Fetched::Document { body, freshness })
     }
+}
+
+/// What is fetched, as far as its media type goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DocumentKind {
+    /// At a well-known place, where anything may stand: JSON only.
+    Metadata,
+    /// At a place that the configuration or the metadata names: of any type, as
+    /// object stores and static hosts serve what they do not know.
+    KeySet,
+}
+
+impl DocumentKind {
+    const fn accept(self) -> &'static str {
+        match self {
+            Self::Metadata => "application/json",
+            Self::KeySet => "application/jwk-set+json, application/json, */*;q=0.1",
+        }
+    }
+
+    fn may_have(self, media_type: Option<&str>) -> bool {
+        match self {
+            Self::Metadata => media_type.is_some_and(is_json),
+            Self::KeySet => true,
+        }
+    }
+}
+
+/// `application/json` or a type that is built on it (RFC 6839 section 3.1).
+fn is_json(media_type: &str) -> bool {
+    let Some((kind, subtype)) = media_type.split_once('/') else { return false };
+    let suffix = subtype.rsplit_once('+').map_or(subtype, |(_, suffix)| suffix);
+    kind.eq_ignore_ascii_case("application") && suffix.eq_ignore_ascii_case("json")
 }
 
 impl fmt::Debug for HttpClient {
@@ -116,7 +153,7 @@ impl HttpClientBuilder {
         self
     }
 
-    /// Trusts the certificates of `pem` (one or more) beside the platform's.
+    /// Trusts the certificates of `pem` (one or more) in addition to the platform's.
     pub fn add_root_certificate_pem(mut self, pem: impl AsRef<[u8]>) -> Self {
         self.root_certificates.push(pem.as_ref().to_vec());
         self
@@ -155,6 +192,10 @@ impl HttpClientBuilder {
             .no_deflate()
             .referer(false)
             .tls_certs_merge(roots)
+            .default_headers(HeaderMap::from_iter([(
+                header::ACCEPT_ENCODING,
+                HeaderValue::from_static("identity"),
+            )]))
             .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(setup_error)?;
@@ -267,6 +308,16 @@ fn media_type(headers: &HeaderMap) -> Option<&str> {
     text(headers, &header::CONTENT_TYPE)?.split(';').next().map(str::trim)
 }
 
+/// Whether the body is in another coding than the one asked for (RFC 9110
+/// section 8.4).
+fn is_encoded(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(header::CONTENT_ENCODING).iter();
+    let mut codings = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    !codings.all(|coding| {
+        matches!(coding.trim_ascii(), b"") || coding.trim_ascii().eq_ignore_ascii_case(b"identity")
+    })
+}
+
 async fn read_body(mut response: Response) -> Result<Bytes, FetchError> {
     let mut body = BytesMut::new();
     while let Some(chunk) = response.chunk().await? {
@@ -300,6 +351,8 @@ pub(crate) enum FetchErrorKind {
     Status(u16),
     #[error("the answer is not of a JSON media type")]
     ContentType,
+    #[error("the answer has a content coding that was not asked for")]
+    ContentEncoding,
     #[error("the answer is longer than 512 KiB")]
     TooLarge,
 }
@@ -412,7 +465,7 @@ mod tests {
     async fn the_client_itself_refuses_plain_http() {
         let client = HttpClient::builder().build().unwrap();
         let url = Url::parse("http://idp.example.com/jwks").unwrap();
-        let error = client.get_json(&url, &["application/json"], None).await.unwrap_err();
+        let error = client.get(&url, DocumentKind::KeySet, None).await.unwrap_err();
         assert_eq!(error.kind(), FetchErrorKind::InsecureUrl);
     }
 
@@ -436,8 +489,6 @@ mod tests {
         (url, server)
     }
 
-    const JSON: &[&str] = &["application/jwk-set+json", "application/json"];
-
     fn answer(status: &str, fields: &str, body: &str) -> String {
         format!("HTTP/1.1 {status}\r\nconnection: close\r\n{fields}\r\n{body}")
     }
@@ -448,16 +499,23 @@ mod tests {
         let (url, server) =
             serve(vec![answer("200 OK", fields, "{}"), answer("304 Not Modified", "etag: \"v1\"\r\n", "")]);
         let client = HttpClient::builder().build().unwrap();
-        let Fetched::Document { body, freshness } = client.get_json(&url, JSON, None).await.unwrap() else {
+        let Fetched::Document { body, freshness } =
+            client.get(&url, DocumentKind::Metadata, None).await.unwrap()
+        else {
             panic!("not modified")
         };
         assert_eq!(body, "{}");
         assert_eq!(freshness.max_age, Some(Duration::from_secs(90)));
         let etag = freshness.etag.unwrap();
-        let again = client.get_json(&url, JSON, Some(&etag)).await.unwrap();
+        let again = client.get(&url, DocumentKind::KeySet, Some(&etag)).await.unwrap();
         assert!(matches!(again, Fetched::NotModified(_)), "{again:?}");
         let heads = server.join().unwrap();
-        assert!(heads[0].contains("accept: application/jwk-set+json, application/json"), "{}", heads[0]);
+        assert!(heads[0].contains("accept: application/json"), "{}", heads[0]);
+        assert!(heads[1].contains("accept: application/jwk-set+json, application/json, */*"), "{}", heads[1]);
+        for head in &heads {
+            assert_eq!(head.matches("accept-encoding: identity").count(), 1, "{head}");
+            assert_eq!(head.matches("accept-encoding").count(), 1, "{head}");
+        }
         assert!(heads[1].contains("if-none-match: \"v1\""), "{}", heads[1]);
     }
 
@@ -477,6 +535,16 @@ mod tests {
             ("503", answer("503 Service Unavailable", json, "{}"), FetchErrorKind::Status(503)),
             ("HTML", answer("200 OK", "content-type: text/html\r\n", "{}"), FetchErrorKind::ContentType),
             ("no type", answer("200 OK", "", "{}"), FetchErrorKind::ContentType),
+            (
+                "gzip",
+                answer("200 OK", "content-type: application/json\r\ncontent-encoding: gzip\r\n", "{}"),
+                FetchErrorKind::ContentEncoding,
+            ),
+            (
+                "identity, then another",
+                answer("200 OK", "content-type: text/html\r\ncontent-encoding: identity, br\r\n", "{}"),
+                FetchErrorKind::ContentEncoding,
+            ),
             ("too long", answer("200 OK", json, &long), FetchErrorKind::TooLarge),
             (
                 "cut off",
@@ -487,10 +555,32 @@ mod tests {
         let client = HttpClient::builder().build().unwrap();
         for (name, answer, kind) in rows {
             let (url, server) = serve(vec![answer]);
-            let error = client.get_json(&url, JSON, None).await.unwrap_err();
+            let error = client.get(&url, DocumentKind::Metadata, None).await.unwrap_err();
             assert_eq!(error.kind(), kind, "{name}");
             let text = format!("{error} {:?}", error.source().map(ToString::to_string));
             assert!(!text.contains("127.0.0.1"), "{name}: {text}");
+            server.join().unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn media_types_and_codings_that_are_taken() {
+        let rows = [
+            ("json", DocumentKind::Metadata, "content-type: application/json\r\n"),
+            ("built on json", DocumentKind::Metadata, "content-type: application/x+JSON; a=b\r\n"),
+            (
+                "identity",
+                DocumentKind::Metadata,
+                "content-type: application/json\r\ncontent-encoding: Identity\r\n",
+            ),
+            ("octets", DocumentKind::KeySet, "content-type: binary/octet-stream\r\n"),
+            ("no type", DocumentKind::KeySet, ""),
+        ];
+        let client = HttpClient::builder().build().unwrap();
+        for (name, kind, fields) in rows {
+            let (url, server) = serve(vec![answer("200 OK", fields, "{}")]);
+            let fetched = client.get(&url, kind, None).await;
+            assert!(matches!(fetched, Ok(Fetched::Document { .. })), "{name}: {fetched:?}");
             server.join().unwrap();
         }
     }
@@ -500,7 +590,7 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let url = Url::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
         let client = HttpClient::builder().timeout(Duration::from_millis(50)).build().unwrap();
-        let error = client.get_json(&url, JSON, None).await.unwrap_err();
+        let error = client.get(&url, DocumentKind::Metadata, None).await.unwrap_err();
         assert_eq!(error.kind(), FetchErrorKind::Timeout);
     }
 }

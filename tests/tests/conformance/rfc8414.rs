@@ -70,7 +70,7 @@ async fn serve_at(path: &'static str, body: impl Fn(&str) -> Value) -> (String, 
 /// Appended for OpenID Connect, inserted for OAuth; a terminating slash is removed first.
 #[tokio::test]
 async fn r8414_3_1_1_where_the_metadata_is_looked_for() {
-    let clock = TestClock::at(Timestamp::from_unix_seconds(NOW));
+    let (idp, clock) = idp().await;
     const APPENDED: &str = "/tenant/a/.well-known/openid-configuration";
     const INSERTED: &str = "/.well-known/oauth-authorization-server/tenant/a";
     const INSERTED_OIDC: &str = "/.well-known/openid-configuration/tenant/a";
@@ -86,13 +86,13 @@ async fn r8414_3_1_1_where_the_metadata_is_looked_for() {
         ("", ROOT, &[ROOT_OAUTH, ROOT]),
         ("/", "/nowhere", &[ROOT_OAUTH, ROOT]),
     ] {
-        // The document is the issuer's and of no use: the search must end where it is found.
-        let (origin, asked) =
-            serve_at(at, |origin| json!({ "issuer": format!("{origin}{path}"), "jwks_uri": "urn:x" })).await;
-        let layer = discovering(&format!("{origin}{path}"), &clock);
-        let error = layer.warm_up().await.unwrap_err();
-        let found = at != "/nowhere";
-        assert_eq!(error.kind() == K::MetadataInvalid, found, "{path} {at}: {error:?}");
+        // The search must end where the document is found, whose key set is elsewhere.
+        let keys = idp.jwks_uri();
+        let document = |origin: &str| json!({ "issuer": format!("{origin}{path}"), "jwks_uri": keys });
+        let (origin, asked) = serve_at(at, document).await;
+        let warmed = discovering(&format!("{origin}{path}"), &clock).warm_up().await;
+        let expected_error = (at == "/nowhere").then_some(K::Refused);
+        assert_eq!(warmed.err().map(|error| error.kind()), expected_error, "{path} {at}");
         assert_eq!(*asked.lock().unwrap(), expected, "{path} {at}");
     }
 }
@@ -255,7 +255,7 @@ async fn r8414_2_2_what_is_no_metadata() {
 }
 
 #[tokio::test]
-async fn r7517_5_2_the_key_set_comes_as_200_json_without_redirects() {
+async fn r7517_5_2_the_key_set_comes_as_200_of_any_type_without_redirects() {
     let (idp, clock) = idp().await;
     let issuer = idp.issuer_at("/tenant");
     let jwks = issuer.jwks().to_string();
@@ -270,7 +270,7 @@ async fn r7517_5_2_the_key_set_comes_as_200_json_without_redirects() {
         ("a redirect", answer(StatusCode::FOUND, "application/json", String::new()), K::Refused),
         ("an error", answer(StatusCode::BAD_GATEWAY, "application/json", jwks.clone()), K::Refused),
         ("unauthorized", answer(StatusCode::UNAUTHORIZED, "application/json", jwks.clone()), K::Refused),
-        ("HTML", answer(StatusCode::OK, "text/html", jwks.clone()), K::Refused),
+        ("HTML", answer(StatusCode::OK, "text/html", "<html></html>".to_owned()), K::DocumentInvalid),
         ("too long", answer(StatusCode::OK, "application/json", " ".repeat(600 * 1024)), K::Refused),
         ("no key set", answer(StatusCode::OK, "application/json", "{}".to_owned()), K::DocumentInvalid),
         ("no keys", answer(StatusCode::OK, "application/json", r#"{"keys":[]}"#.to_owned()), K::NoUsableKey),
@@ -279,6 +279,8 @@ async fn r7517_5_2_the_key_set_comes_as_200_json_without_redirects() {
         assert_eq!(outcome(&issuer, &clock).await, Err(expected), "{name}");
     }
     assert_eq!(idp.requests(Endpoint::Jwks), 0, "a redirect was followed");
-    issuer.answer_with(Endpoint::Jwks, answer(StatusCode::OK, "application/jwk-set+json", jwks));
-    assert_eq!(outcome(&issuer, &clock).await, Ok(()));
+    for media_type in ["application/jwk-set+json", "text/plain", "binary/octet-stream"] {
+        issuer.answer_with(Endpoint::Jwks, answer(StatusCode::OK, media_type, jwks.clone()));
+        assert_eq!(outcome(&issuer, &clock).await, Ok(()), "{media_type}");
+    }
 }

@@ -1,6 +1,7 @@
-//! Odd keys beside a good one, and documents that are no key sets.
+//! Odd keys next to a good one, and documents that are no key sets.
 
 use axum::http::StatusCode;
+use integration_tests::PlainLog;
 use serde_json::{Value, json};
 use tower_delegation::jwks::KeySourceErrorKind;
 use tower_delegation_testing::Algorithm;
@@ -101,7 +102,6 @@ async fn a_useless_document_never_replaces_a_good_one() {
         document["pad"] = json!("x".repeat(rest));
         document.to_string()
     };
-    let many = |count: usize| json!({"keys": vec![key; count]}).to_string();
     let rows = [
         ("empty", json!({"keys": []}).to_string(), NoUsableKey),
         ("no usable key", json!({"keys": [{"kty": "oct", "k": "AAAA"}]}).to_string(), NoUsableKey),
@@ -111,11 +111,9 @@ async fn a_useless_document_never_replaces_a_good_one() {
         ("nothing but numbers", json!({"keys": [1, 2]}).to_string(), DocumentInvalid),
         ("broken", good.to_string()[..60].to_owned(), DocumentInvalid),
         ("text behind it", format!("{good} x"), DocumentInvalid),
-        ("a byte order mark", format!("\u{feff}{good}"), DocumentInvalid),
         ("HTML", "<html>be right back</html>".to_owned(), DocumentInvalid),
         ("nothing", String::new(), DocumentInvalid),
         ("longer than 512 KiB", padded(512 * 1024 + 1), Refused),
-        ("101 keys", many(101), DocumentInvalid),
         ("deeply nested", format!(r#"{{"keys": [{key}], "a": {}}}"#, "[".repeat(100_000)), DocumentInvalid),
     ];
     for (name, document, error) in rows {
@@ -129,21 +127,95 @@ async fn a_useless_document_never_replaces_a_good_one() {
         assert_eq!(service.status().key_count, before.key_count, "{name}");
         assert_eq!(service.call_at_once(&world.token().sign()), StatusCode::OK, "{name}");
         let stranger = world.token().header("kid", "stranger").sign();
-        assert_eq!(service.call(&stranger).await, StatusCode::SERVICE_UNAVAILABLE, "{name}");
+        assert_eq!(service.call(&stranger).await, StatusCode::UNAUTHORIZED, "{name}: the set is fresh");
+        world.clock.advance(crate::LIFETIME - crate::DEFAULT_REFRESH + crate::SECOND);
+        assert_eq!(service.call(&stranger).await, StatusCode::SERVICE_UNAVAILABLE, "{name}: not any more");
 
         let cold = world.service();
         assert_eq!(cold.call(&world.token().sign()).await, StatusCode::SERVICE_UNAVAILABLE, "{name}");
         assert!(!cold.status().has_keys, "{name}");
     }
 
-    // The neighbours that are just small enough.
-    let mut hundred = vec![json!({"kty": "oct", "k": "AAAA"}); 99];
-    hundred.push(key.clone());
-    for (name, document) in
-        [("512 KiB", padded(512 * 1024)), ("100 keys", json!({"keys": hundred}).to_string())]
-    {
+    // The neighbours that are just good enough.
+    let odd = |number: usize| json!({"kty": "oct", "kid": format!("k{number}")});
+    let mut thousand: Vec<_> = (0..1000).map(odd).collect();
+    thousand.push(key.clone());
+    for (name, document) in [
+        ("512 KiB", padded(512 * 1024)),
+        ("1001 keys", json!({"keys": thousand}).to_string()),
+        ("a byte-order mark", format!("\u{feff}{good}")),
+    ] {
         world.idp.replace_jwks_document(document);
         let service = world.service();
         assert_eq!(service.call(&world.token().sign()).await, StatusCode::OK, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn warnings_list_each_skipped_key_once_and_only_a_published_secret_is_an_alarm() {
+    const ALARM: &str = "publishes a secret";
+    let world = World::new().await;
+    let log = PlainLog::listen();
+    let good = world.idp.jwks()["keys"][0].clone();
+    let changed = |kid: &str, name: &str, value: Value| {
+        let mut key = good.clone();
+        key["kid"] = json!(kid);
+        key[name] = value;
+        key
+    };
+    let rows = [
+        ("nothing is skipped", vec![], vec![], false),
+        ("keys for something else", vec![changed("enc", "use", json!("enc"))], vec![], false),
+        ("nulls", vec![changed("a", "d", Value::Null)], vec![], false),
+        ("a member of another type of key", vec![changed("a", "k", json!("AAAA"))], vec![], false),
+        (
+            "unusable ones",
+            vec![changed("a", "crv", json!("P-192")), json!(7), changed("b\nforged", "y", json!("AAAA"))],
+            vec![
+                r#""a": curve_unknown"#,
+                "a key without kid: not_an_object",
+                r#""b\nforged": encoding_invalid"#,
+            ],
+            false,
+        ),
+        ("a named symmetric key", vec![json!({"kty": "oct", "kid": "h"})], vec![r#""h": symmetric"#], false),
+        ("an empty member", vec![changed("a", "d", json!(""))], vec![r#""a": private_material"#], false),
+        (
+            "a symmetric key",
+            vec![json!({"kty": "oct", "kid": "h", "k": "c2VjcmV0"})],
+            vec!["symmetric"],
+            true,
+        ),
+        ("a private key", vec![changed("a", "d", json!("c2VjcmV0"))], vec!["private_material"], true),
+        (
+            "a private key that is skipped for another reason",
+            vec![json!({"kty": "RSA", "kid": 7, "d": "c2VjcmV0"})],
+            vec!["a key without kid: malformed"],
+            true,
+        ),
+    ];
+    for (name, mut keys, listed, is_alarm) in rows {
+        keys.push(good.clone());
+        let jwks = json!({"keys": keys});
+        world.idp.replace_jwks_document(jwks.to_string());
+        let service = world.warm_service().await;
+        let warnings: Vec<_> =
+            log.take().lines().filter(|line| line.contains(" WARN ")).map(str::to_owned).collect();
+        for text in &listed {
+            let lists = warnings.iter().filter(|line| line.contains("not usable") && line.contains(*text));
+            assert_eq!(lists.count(), 1, "{name}: {text} in {warnings:?}");
+        }
+        assert_eq!(warnings.iter().any(|line| line.contains(ALARM)), is_alarm, "{name}: {warnings:?}");
+        assert_eq!(
+            warnings.len(),
+            usize::from(!listed.is_empty()) + usize::from(is_alarm),
+            "{name}: {warnings:?}"
+        );
+        assert!(!warnings.iter().any(|line| line.contains("c2VjcmV0")), "{name}: {warnings:?}");
+        // The same set again says nothing new.
+        let junk = world.token().header("kid", "junk").sign();
+        world.idp.replace_jwks_document(format!("{jwks} "));
+        assert_eq!(service.call(&junk).await, StatusCode::UNAUTHORIZED, "{name}");
+        assert_eq!(log.take_with(" WARN "), [""; 0], "{name}");
     }
 }

@@ -12,6 +12,7 @@
 mod documents;
 mod flood;
 mod freshness;
+mod metadata;
 mod metrics;
 mod outage;
 mod rotation;
@@ -45,7 +46,10 @@ use tower_delegation_testing::{Endpoint, MockIdp, MockIdpBuilder, TestClock, Tok
 /// When a set without `Cache-Control` is refreshed: at 80 % of ten minutes.
 const DEFAULT_REFRESH: Duration = Duration::from_secs(480);
 
-/// Time in which one more fetch for unknown keys is granted.
+/// How long such a set is fresh.
+const LIFETIME: Duration = Duration::from_secs(600);
+
+/// Time in which one more fetch for missed keys is granted.
 const REFILL: Duration = Duration::from_secs(10);
 
 /// The time for one fetch.

@@ -123,7 +123,7 @@ async fn no_stranger_becomes_a_label() {
     }
     world.idp.replace_jwks_document(r#"{"keys": [{"kty": "stranger-type", "kid": "stranger-key"}]}"#);
     let junk = world.token().header("kid", "another").sign();
-    assert_eq!(service.call(&junk).await, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(service.call(&junk).await, StatusCode::UNAUTHORIZED);
     let labels: Vec<_> = ear.listen().into_keys().flat_map(|(_, labels)| labels).collect();
     assert!(labels.len() >= 5, "{labels:?}");
     for (name, value) in labels {

@@ -4,7 +4,7 @@ use axum::http::{Response, StatusCode};
 use tower_delegation::jwks::KeySourceErrorKind;
 use tower_delegation_testing::{Endpoint, MockIssuer};
 
-use crate::{DAY, DEFAULT_REFRESH, FETCH_LIMIT, REFILL, SECOND, World};
+use crate::{DAY, DEFAULT_REFRESH, FETCH_LIMIT, LIFETIME, REFILL, SECOND, World};
 
 type Break = fn(&MockIssuer);
 
@@ -47,8 +47,8 @@ async fn known_keys_go_on_and_unknown_ones_are_503() {
         break_down(&world.idp);
         assert_eq!(service.call_at_once(&stranger), StatusCode::UNAUTHORIZED, "{name}: known since just now");
 
-        // The refresh fails in the background.
-        world.clock.advance(DEFAULT_REFRESH);
+        // The refresh fails in the background, and the set is fresh no longer.
+        world.clock.advance(LIFETIME + SECOND);
         assert_eq!(service.call_at_once(&known), StatusCode::OK, "{name}");
         world.idp.wait_for_requests(Endpoint::Jwks, 3).await;
         assert_eq!(service.call_at_once(&known), StatusCode::OK, "{name}: while it is asked");
@@ -83,9 +83,13 @@ async fn what_was_known_is_not_known_for_longer_than_one_refill() {
     world.idp.fail_with(Endpoint::Jwks, StatusCode::SERVICE_UNAVAILABLE);
     world.clock.advance(REFILL - SECOND);
     assert_eq!(service.call_at_once(&stranger), StatusCode::UNAUTHORIZED);
+    let fetches = world.fetches();
     world.clock.advance(SECOND);
+    assert_eq!(service.call(&stranger).await, StatusCode::UNAUTHORIZED, "its source says so: it is fresh");
+    assert_eq!(world.fetches(), fetches + 1, "and it was asked again");
+    // Once it is not fresh any more, an attempt that failed leaves nothing certain.
+    world.clock.advance(LIFETIME);
     assert_eq!(service.call(&stranger).await, StatusCode::SERVICE_UNAVAILABLE);
-    // The latest attempt failed, so nothing is certain any more.
     assert_eq!(service.call(&stranger).await, StatusCode::SERVICE_UNAVAILABLE);
 }
 
@@ -160,6 +164,7 @@ async fn a_provider_that_is_gone_is_an_outage_too() {
     let cold = world.service();
     world.idp.stop().await;
     assert_eq!(service.call_at_once(&known), StatusCode::OK);
+    world.clock.advance(LIFETIME + SECOND);
     assert_eq!(service.call(&stranger).await, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(service.last_error(), Some(KeySourceErrorKind::Unreachable));
     assert_eq!(cold.call(&known).await, StatusCode::SERVICE_UNAVAILABLE);

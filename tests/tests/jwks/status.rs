@@ -29,7 +29,7 @@ async fn the_status_follows_the_keys() {
 
     world.idp.fail_with(Endpoint::Jwks, StatusCode::BAD_GATEWAY);
     let stranger = world.token().header("kid", "stranger").sign();
-    assert_eq!(service.call(&stranger).await, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(service.call(&stranger).await, StatusCode::UNAUTHORIZED, "the set is fresh");
     let failing = service.status();
     assert_eq!((failing.has_keys, failing.key_count), (true, 1));
     assert_eq!((failing.age, failing.last_error), (Some(5 * SECOND), Some(KeySourceErrorKind::Refused)));

@@ -5,7 +5,7 @@ use integration_tests::AUDIENCE;
 use tower_delegation::{ConfigError, TrustedIssuer, jwks::KeySourceErrorKind};
 use tower_delegation_testing::{Endpoint, MockIdp};
 
-use crate::{DEFAULT_REFRESH, SECOND, World};
+use crate::World;
 
 #[tokio::test]
 async fn redirects_are_not_followed() {
@@ -41,29 +41,37 @@ async fn redirects_are_not_followed() {
 }
 
 #[tokio::test]
-async fn only_json_is_taken() {
+async fn a_key_set_is_taken_of_any_media_type_and_metadata_of_a_json_one() {
     let world = World::new().await;
     let rows = [
-        (Some("application/jwk-set+json"), true),
         (Some("application/json"), true),
         (Some("Application/JSON; charset=utf-8"), true),
+        (Some("application/jwk-set+json"), true),
         (Some("text/html"), false),
         (Some("text/plain"), false),
-        (Some("application/jwk+json"), false),
         (Some("application/jsonp"), false),
         (Some("application/octet-stream"), false),
+        (Some("binary/octet-stream"), false),
         (Some(""), false),
         (None, false),
     ];
-    for (content_type, is_taken) in rows {
-        let mut answer = Response::new(world.idp.jwks().to_string());
+    let typed = |document: String, content_type: Option<&str>| {
+        let mut answer = Response::new(document);
         if let Some(content_type) = content_type {
             answer.headers_mut().insert("content-type", content_type.parse().unwrap());
         }
-        world.idp.answer_with(Endpoint::Jwks, answer);
+        answer
+    };
+    for (content_type, is_json) in rows {
+        world.idp.answer_with(Endpoint::Jwks, typed(world.idp.jwks().to_string(), content_type));
         let service = world.service();
-        let expected = if is_taken { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-        assert_eq!(service.call(&world.token().sign()).await, expected, "{content_type:?}");
+        assert_eq!(service.call(&world.token().sign()).await, StatusCode::OK, "{content_type:?}");
+
+        world.idp.answer_with(Endpoint::Discovery, typed(world.idp.metadata().to_string(), content_type));
+        let service = world.service();
+        let expected = if is_json { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        assert_eq!(service.call(&world.token().sign()).await, expected, "metadata: {content_type:?}");
+        world.idp.recover(Endpoint::Discovery);
     }
     for status in [201, 203, 204, 206, 304, 400, 401, 403, 410, 429, 500] {
         let answer = Response::builder().status(status).header("content-type", "application/json");
@@ -71,6 +79,37 @@ async fn only_json_is_taken() {
         let service = world.service();
         let answer = service.call(&world.token().sign()).await;
         assert_eq!(answer, StatusCode::SERVICE_UNAVAILABLE, "status {status}");
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_asked_for_in_a_coding_and_one_that_comes_is_an_error_of_its_own() {
+    let world = World::new().await;
+    let service = world.warm_service().await;
+    for endpoint in [Endpoint::Discovery, Endpoint::Jwks] {
+        let sent = world.idp.last_request_headers(endpoint).unwrap();
+        assert_eq!(sent["accept-encoding"], "identity", "{endpoint:?}");
+    }
+    assert_eq!(service.call_at_once(&world.token().sign()), StatusCode::OK);
+    let documents = [
+        (Endpoint::Jwks, world.idp.jwks().to_string()),
+        (Endpoint::Discovery, world.idp.metadata().to_string()),
+    ];
+    for (endpoint, document) in documents {
+        for (coding, is_taken) in
+            [("identity", true), ("", true), ("gzip", false), ("br", false), ("identity, zstd", false)]
+        {
+            // Also where the body is not in the coding that its field names.
+            let answer = Response::builder().header("content-encoding", coding);
+            let answer = answer.header("content-type", "application/json");
+            world.idp.answer_with(endpoint, answer.body(document.clone()).unwrap());
+            let service = world.service();
+            let expected = if is_taken { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+            assert_eq!(service.call(&world.token().sign()).await, expected, "{endpoint:?} {coding}");
+            let error = (!is_taken).then_some(KeySourceErrorKind::ContentEncoding);
+            assert_eq!(service.last_error(), error, "{endpoint:?} {coding}");
+        }
+        world.idp.recover(endpoint);
     }
 }
 
@@ -128,33 +167,6 @@ async fn metadata_of_another_issuer_is_not_followed() {
         assert_eq!(service.last_error(), Some(KeySourceErrorKind::IssuerMismatch), "{named:?}");
     }
     assert_eq!(evil.requests(Endpoint::Jwks), 0);
-}
-
-#[tokio::test]
-async fn a_key_set_that_moved_is_followed_after_it_failed() {
-    let world = World::new().await;
-    let service = world.warm_service().await;
-    let old = world.token().sign();
-    let elsewhere = world.idp.issuer_at("/elsewhere");
-    world.idp.set_metadata("jwks_uri", elsewhere.jwks_uri());
-    world.refresh(&service).await;
-    assert_eq!(world.idp.requests(Endpoint::Discovery), 1, "metadata is not read each time");
-    assert_eq!(elsewhere.requests(Endpoint::Jwks), 0);
-
-    world.idp.fail_with(Endpoint::Jwks, StatusCode::GONE);
-    world.clock.advance(DEFAULT_REFRESH);
-    service.until("the refresh has failed", |status| status.last_error.is_some()).await;
-    assert_eq!(service.call_at_once(&old), StatusCode::OK);
-    world.clock.wait_for_sleepers(1).await;
-    world.clock.advance(2 * SECOND);
-    service.until("the next one has not", |status| status.last_error.is_none()).await;
-    assert_eq!((world.idp.requests(Endpoint::Discovery), elsewhere.requests(Endpoint::Jwks)), (2, 1));
-    let new = elsewhere.token().issuer(world.idp.issuer()).audience(AUDIENCE).sign();
-    assert_eq!(service.call_at_once(&new), StatusCode::OK);
-    assert_eq!(service.call(&old).await, StatusCode::UNAUTHORIZED);
-    // The `ETag` of the former place means nothing here.
-    let sent = elsewhere.last_request_headers(Endpoint::Jwks).unwrap();
-    assert!(!sent.contains_key("if-none-match"), "{sent:?}");
 }
 
 #[tokio::test]

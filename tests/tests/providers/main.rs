@@ -8,6 +8,7 @@
     reason = "test code outside of test functions"
 )]
 
+mod key_names;
 mod matrix;
 mod presets;
 mod refusals;

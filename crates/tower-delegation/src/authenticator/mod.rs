@@ -36,7 +36,7 @@ use crate::{
         WorkloadIdentitySource, WorkloadRequest, credential, mark_sensitive,
     },
     issuer::{ActorForm, IssuerPolicy},
-    jwks::{KeySourceError, VerifyingKey},
+    jwks::{KeyRefresh, KeySourceError, VerifyingKey},
     proof::{DpopVerifier, Transport},
     protected_resource::{Capabilities, ProtectedResource, ResourceMetadata},
     reason::{DenialReason, RejectionKind},
@@ -185,6 +185,62 @@ impl Authenticator {
             outcome = outcome.and(warmed);
         }
         outcome
+    }
+
+    /// Fetches every issuer's keys now, whatever their age: for an incident, when a
+    /// provider has withdrawn a key. Tokens that the withdrawn key signed are refused
+    /// from the next request on, cached ones included. Of resolved issuers, those are
+    /// meant whose keys are in use: all others fetch them before they are used again.
+    ///
+    /// Shares fetches with requests and other callers: never more than one at a
+    /// time for an issuer, and each that is reported here began after the call. Not
+    /// counted against the budget of fetches that tokens cause, so it belongs
+    /// behind a rule of its own.
+    ///
+    /// Only here is an explicitly empty key set (`{"keys": []}`) a withdrawal of
+    /// all keys: the issuer's tokens are then refused (401) until it publishes
+    /// keys again. In the background, an empty set is taken for a mistake of the
+    /// provider, and the last good one stays in use.
+    ///
+    /// One report for each issuer, in the order of their identifiers. After a
+    /// failure, the keys from before stay in use, and the next attempt follows by
+    /// itself.
+    ///
+    /// # Example
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use tower_delegation::{DelegationLayer, TrustedIssuer};
+    /// # let idp = tower_delegation_testing::MockIdp::start().await;
+    /// # let issuer = TrustedIssuer::discover(idp.issuer())?.audience("https://orders.example.com");
+    /// let delegation = DelegationLayer::builder().issuer(issuer).build()?;
+    /// for refresh in delegation.refresh_keys().await {
+    ///     match refresh.outcome {
+    ///         Ok(keys) => println!("{}: {} keys", refresh.issuer, keys.key_count),
+    ///         Err(error) => println!("{}: {error}", refresh.issuer),
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn refresh_keys(&self) -> Vec<KeyRefresh> {
+        let issuers = self.0.verifier.issuers();
+        let resolved = issuers.resolved().filter(|issuer| !issuer.keys().rests());
+        let mut issuers: Vec<_> = issuers.configured().map(Arc::clone).chain(resolved).collect();
+        issuers.sort_by(|one, other| one.issuer().cmp(other.issuer()));
+        let mut reports = Vec::with_capacity(issuers.len());
+        for some in issuers.chunks(CONCURRENT_REFRESHES) {
+            for issuer in some {
+                issuer.keys().settle().await;
+            }
+            // All fetches begin before the first is waited for.
+            let begun: Vec<_> = some.iter().map(|issuer| (issuer, issuer.keys().refresh())).collect();
+            for (issuer, fetched) in begun {
+                let outcome = fetched.await.map(|()| issuer.status());
+                reports.push(KeyRefresh { issuer: issuer.issuer().clone(), outcome });
+            }
+        }
+        reports
     }
 
     /// How the keys of every issuer are doing. Fetches nothing and waits for nothing.
@@ -399,6 +455,10 @@ impl Authenticator {
         self.0.verifier.clock()
     }
 }
+
+/// Of how many issuers the keys are fetched at the same time for
+/// [`Authenticator::refresh_keys`]: there may be thousands of resolved ones.
+const CONCURRENT_REFRESHES: usize = 16;
 
 /// Asks about a token, without who presents it.
 fn revocation_query(token: &VerifiedToken, now: Timestamp, leeway: Duration) -> RevocationQuery<'_> {

@@ -65,7 +65,7 @@ pub(crate) use self::{
 };
 use crate::{
     error::ConfigError,
-    jwks::{AlgorithmSet, KeySet, KeySource, SignatureAlgorithm},
+    jwks::{AlgorithmSet, KeyLimits, KeySet, KeySource, SignatureAlgorithm},
     names::{Audience, IssuerUrl, SubjectKind},
 };
 
@@ -86,6 +86,7 @@ pub struct TrustedIssuer {
     algorithms: AlgorithmSet,
     max_token_lifetime: Option<Duration>,
     max_token_age: Option<Duration>,
+    key_limits: KeyLimits,
     kind_check: Option<KindCheck>,
     mapping: ClaimMapping,
     /// Asked after the tests of the mapping.
@@ -119,10 +120,17 @@ impl PartialEq for KeyOrigin {
 impl TrustedIssuer {
     /// An issuer whose metadata says where its keys are.
     ///
-    /// Read from `{issuer}/.well-known/openid-configuration`, or else from
-    /// `/.well-known/oauth-authorization-server{path}` (RFC 8414 section 3.1)
-    /// or `/.well-known/openid-configuration{path}` on the issuer's host:
-    /// [`metadata_urls`] lists them.
+    /// Read from the first of these places that has this issuer's metadata, with a
+    /// `jwks_uri` at which a key set can be fetched: `/.well-known/oauth-authorization-server{path}` on the issuer's
+    /// host (RFC 8414 section 3.1), `/.well-known/openid-configuration{path}` on
+    /// the issuer's host (RFC 8414 section 5), and
+    /// `{issuer}/.well-known/openid-configuration` (OpenID Connect Discovery
+    /// section 4). [`metadata_urls`] lists them.
+    ///
+    /// The metadata is current for as long as its `Cache-Control` says, one hour at
+    /// most. It is read again when a token's key is missed, so that a key set that
+    /// has moved is found at once. While it cannot be read, the key set that it
+    /// named last is used for 24 hours.
     ///
     /// # Errors
     /// [`ConfigError::InvalidUrl`] unless `issuer` is an `https` URL (or `http`
@@ -168,7 +176,10 @@ impl TrustedIssuer {
 
     /// Whether the keys are those of `other`, and read in the same way.
     fn has_keys_of(&self, other: &Self) -> bool {
-        self.issuer == other.issuer && self.keys == other.keys && self.algorithms == other.algorithms
+        self.issuer == other.issuer
+            && self.keys == other.keys
+            && self.algorithms == other.algorithms
+            && self.key_limits == other.key_limits
     }
 
     fn new(issuer: &str, keys: KeyOrigin) -> Self {
@@ -179,6 +190,7 @@ impl TrustedIssuer {
             algorithms: AlgorithmSet::ALL,
             max_token_lifetime: None,
             max_token_age: None,
+            key_limits: KeyLimits::DEFAULT,
             kind_check: None,
             mapping: ClaimMapping::rfc9068(),
             subject_kinds: Vec::new(),
@@ -211,6 +223,35 @@ impl TrustedIssuer {
     /// expired. Default: no limit.
     pub fn max_token_age(mut self, age: Duration) -> Self {
         self.max_token_age = Some(age);
+        self
+    }
+
+    /// The longest time after which the issuer's key set is fetched again, whatever
+    /// its `Cache-Control` says: a withdrawn key is accepted for no longer while the
+    /// issuer can be reached. The set is fetched at 80 % of it, or of what the
+    /// answer says, if that is less. A set that is older is used only after an
+    /// attempt to fetch it. Default one hour, from 10 seconds to 24 hours.
+    pub fn max_key_age(mut self, age: Duration) -> Self {
+        self.key_limits.max_age = age;
+        self
+    }
+
+    /// How long the last good key set is used while it cannot be fetched, from the
+    /// fetch that last confirmed it; then requests are answered 503. Default 24
+    /// hours, at least [`max_key_age`](Self::max_key_age), at most 7 days.
+    ///
+    /// A key that leaked and was withdrawn is accepted for this long if the key set
+    /// is out of reach.
+    pub fn max_key_staleness(mut self, staleness: Duration) -> Self {
+        self.key_limits.max_staleness = staleness;
+        self
+    }
+
+    /// How long a request waits for the issuer's keys; then it is answered 503, with
+    /// `Retry-After`, and the fetch goes on. Default 10 seconds, from 100
+    /// milliseconds to 30 seconds.
+    pub fn max_key_wait(mut self, wait: Duration) -> Self {
+        self.key_limits.max_wait = wait;
         self
     }
 
@@ -278,11 +319,7 @@ fn static_keys(issuer: &str, jwks: &[u8], algorithms: AlgorithmSet) -> Result<Ke
     let invalid = |problem| ConfigError::InvalidKeySet { issuer: issuer.to_owned(), problem };
     let keys = KeySet::parse_of(issuer, jwks, algorithms).map_err(|error| invalid(error.to_string()))?;
     if keys.is_empty() {
-        let reasons: Vec<String> = keys
-            .skipped()
-            .iter()
-            .map(|key| format!("{:?} is skipped: {}", key.kid.as_deref().unwrap_or_default(), key.reason))
-            .collect();
+        let reasons: Vec<String> = keys.skipped().iter().map(ToString::to_string).collect();
         let reasons = if reasons.is_empty() { "it is empty".to_owned() } else { reasons.join(", ") };
         return Err(invalid(format!("it has no usable key ({reasons})")));
     }

@@ -12,7 +12,7 @@ use super::{AudienceRule, ClaimMapping, KeyOrigin, KindCheck, TrustedIssuer, sta
 use crate::{
     clock::Clock,
     error::ConfigError,
-    jwks::{AlgorithmSet, KeyCache, KeySource, KeyStatus},
+    jwks::{AlgorithmSet, KeyCache, KeyLimits, KeySource, KeyStatus},
     names::{Audience, IssuerUrl},
     text::Text,
 };
@@ -179,6 +179,40 @@ impl TrustedIssuer {
         context: &mut BuildContext,
     ) -> Result<IssuerPolicy, ConfigError> {
         self.mapping.subject_kinds.append(&mut self.subject_kinds);
+        self.check()?;
+        let (tenure, label, former) = match origin {
+            Origin::Configuration => (None, None, None),
+            Origin::Resolver { tenure, label, former } => (Some(tenure), Some(label), former),
+        };
+        let keys = match former {
+            Some((former, true)) => Arc::clone(&former.keys),
+            Some((_, false)) | None => {
+                let terms = KeyTerms { algorithms: self.algorithms, limits: self.key_limits, label };
+                key_cache(self.keys, &self.issuer, terms, context)?
+            }
+        };
+        let limits = [self.max_token_lifetime, context.max_token_lifetime];
+        // What the mapping and the issuer demand must both hold.
+        let kind_check = match (self.mapping.generic_type.clone(), self.kind_check) {
+            (Some(mapping), Some(own)) => Some(mapping.and(own)),
+            (mapping, own) => mapping.or(own),
+        };
+        Ok(IssuerPolicy {
+            issuer: self.issuer,
+            audiences: self.audiences.into(),
+            algorithms: self.algorithms,
+            max_token_lifetime: limits.into_iter().flatten().min(),
+            max_token_age: self.max_token_age,
+            type_policy: kind_check.map_or(TypePolicy::AccessTokenOnly, TypePolicy::Generic),
+            mapping: self.mapping,
+            keys,
+            tenure,
+            has_long_lived: former.map(|(former, _)| Arc::clone(&former.has_long_lived)).unwrap_or_default(),
+        })
+    }
+
+    /// Whether the terms make sense together.
+    fn check(&self) -> Result<(), ConfigError> {
         let issuer = self.issuer.as_str();
         match &self.mapping.audience {
             AudienceRule::Required if self.audiences.is_empty() => {
@@ -207,48 +241,31 @@ impl TrustedIssuer {
                 return Err(ConfigError::OutOfRange { setting, value: 0, expected: "more than zero" });
             }
         }
-        let (tenure, label, former) = match origin {
-            Origin::Configuration => (None, None, None),
-            Origin::Resolver { tenure, label, former } => (Some(tenure), Some(label), former),
-        };
-        let keys = match former {
-            Some((former, true)) => Arc::clone(&former.keys),
-            Some((_, false)) | None => key_cache(self.keys, &self.issuer, self.algorithms, label, context)?,
-        };
-        let limits = [self.max_token_lifetime, context.max_token_lifetime];
-        // What the mapping and the issuer demand must both hold.
-        let kind_check = match (self.mapping.generic_type.clone(), self.kind_check) {
-            (Some(mapping), Some(own)) => Some(mapping.and(own)),
-            (mapping, own) => mapping.or(own),
-        };
-        Ok(IssuerPolicy {
-            issuer: self.issuer,
-            audiences: self.audiences.into(),
-            algorithms: self.algorithms,
-            max_token_lifetime: limits.into_iter().flatten().min(),
-            max_token_age: self.max_token_age,
-            type_policy: kind_check.map_or(TypePolicy::AccessTokenOnly, TypePolicy::Generic),
-            mapping: self.mapping,
-            keys,
-            tenure,
-            has_long_lived: former.map(|(former, _)| Arc::clone(&former.has_long_lived)).unwrap_or_default(),
-        })
+        self.key_limits.check()
     }
+}
+
+/// The terms on which an issuer's keys are kept.
+struct KeyTerms {
+    algorithms: AlgorithmSet,
+    limits: KeyLimits,
+    /// What metrics call the issuers of the resolver, if it comes from one.
+    label: Option<Arc<str>>,
 }
 
 fn key_cache(
     origin: KeyOrigin,
     issuer: &IssuerUrl,
-    algorithms: AlgorithmSet,
-    label: Option<Arc<str>>,
+    terms: KeyTerms,
     context: &mut BuildContext,
 ) -> Result<Arc<KeyCache>, ConfigError> {
+    let KeyTerms { algorithms, limits, label } = terms;
     let clock = Arc::clone(&context.clock);
     let from = |source: Arc<dyn KeySource>| {
         let (issuer, clock) = (issuer.clone(), Arc::clone(&clock));
         match label {
-            Some(label) => KeyCache::of_resolver(issuer, algorithms, source, clock, label),
-            None => KeyCache::new(issuer, algorithms, source, clock),
+            Some(label) => KeyCache::of_resolver(issuer, algorithms, source, limits, clock, label),
+            None => KeyCache::new(issuer, algorithms, source, limits, clock),
         }
     };
     Ok(match origin {
@@ -340,6 +357,13 @@ mod tests {
         let zero = Duration::ZERO;
         assert!(matches!(build(good().max_token_lifetime(zero)), Err(ConfigError::OutOfRange { .. })));
         assert!(matches!(build(good().max_token_age(zero)), Err(ConfigError::OutOfRange { .. })));
+        for unfit in [
+            good().max_key_age(zero),
+            good().max_key_staleness(Duration::from_secs(3599)),
+            good().max_key_wait(Duration::from_secs(31)),
+        ] {
+            assert!(matches!(build(unfit), Err(ConfigError::OutOfRange { .. })));
+        }
         // The only key is for none of the algorithms.
         let unfit = good().algorithms([SignatureAlgorithm::Es256]);
         assert!(matches!(build(unfit), Err(ConfigError::InvalidKeySet { .. })));

@@ -13,8 +13,8 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::{
-    AlgorithmSet, SignatureAlgorithm, Thumbprint, VerifyingKey,
-    rsa::{self, Weakness},
+    AlgorithmSet, SignatureAlgorithm, SkipReason, SkippedKey, Thumbprint, VerifyingKey,
+    hint::CertificateNames, rsa,
 };
 
 /// The longest `kid`, in octets, of a key and of a token.
@@ -23,9 +23,11 @@ pub(crate) const MAX_KEY_ID_LEN: usize = 256;
 /// The most members of one JWK. Real keys have about ten.
 const MAX_MEMBERS: usize = 64;
 
-/// Members that hold private or symmetric key material (RFC 7518 sections
-/// 6.2.2, 6.3.2 and 6.4.1, RFC 8037 section 2).
-const SECRET_MEMBERS: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
+/// The members that must stay secret, by type of key (RFC 7518 sections 6.2.2,
+/// 6.3.2 and 6.4.1, RFC 8037 section 2). A member of that name in another type
+/// of key is an unknown one.
+const SECRET_MEMBERS: [(&str, &[&str]); 4] =
+    [("RSA", &["d", "p", "q", "dp", "dq", "qi", "oth"]), ("EC", &["d"]), ("OKP", &["d"]), ("oct", &["k"])];
 
 static RSA_ALGORITHMS: [(SignatureAlgorithm, &RsaParameters); 6] = [
     (SignatureAlgorithm::Rs256, &RSA_PKCS1_2048_8192_SHA256),
@@ -72,152 +74,47 @@ static EDWARDS_CURVES: [Curve; 1] = [Curve {
     algorithms: &[SignatureAlgorithm::EdDsa, SignatureAlgorithm::Ed25519],
 }];
 
-/// Why an entry of a key set is not used. The rest of the set stays usable.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum SkipReason {
-    /// The entry is no JSON object.
-    NotAnObject,
-    /// A member name occurs twice.
-    DuplicateMember,
-    /// A member that must be there is not, or one has the wrong JSON type.
-    Malformed,
-    /// The `kid` is longer than 256 octets.
-    KeyIdTooLong,
-    /// `kty` is none of `RSA`, `EC` and `OKP`.
-    KeyTypeUnknown,
-    /// `crv` is not a curve that we verify signatures on.
-    CurveUnknown,
-    /// `use` is not the one that is looked for: `sig`, or `jwt-svid` in the bundle
-    /// of a SPIFFE trust domain.
-    UseNotSignature,
-    /// The entry has no `kid`, which a key for JWT-SVIDs must have.
-    KeyIdMissing,
-    /// `key_ops` lacks `verify`, repeats an operation, or contradicts `use`.
-    OperationsNotVerify,
-    /// The key belongs to another issuer of the same provider: its member
-    /// `issuer` says so.
-    IssuerMismatch,
-    /// `alg` names no algorithm that we know, or not one for this type of key.
-    AlgorithmUnfit,
-    /// The issuer's configuration allows none of the key's algorithms.
-    AlgorithmNotAllowed,
-    /// The entry is a symmetric key, which a published set must never hold.
-    Symmetric,
-    /// The entry holds private members: the key is compromised (RFC 7517 section 9.2).
-    PrivateMaterial,
-    /// A value is not canonical base64url, or of the wrong length.
-    EncodingInvalid,
-    /// The values are no public key: a point that is not on the curve, for one.
-    KeyInvalid,
-    /// The RSA modulus is not of 2048 to 8192 bits (RFC 7518 section 3.3).
-    RsaSize,
-    /// The RSA exponent is even, below 65537 or above 2^32.
-    RsaExponent,
-    /// The RSA modulus can be factored (CVE-2017-15361, "ROCA").
-    RsaModulusWeak,
-}
-
-impl SkipReason {
-    /// A stable code in `snake_case`, for logs and metrics.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::NotAnObject => "not_an_object",
-            Self::DuplicateMember => "duplicate_member",
-            Self::Malformed => "malformed",
-            Self::KeyIdTooLong => "key_id_too_long",
-            Self::KeyTypeUnknown => "key_type_unknown",
-            Self::CurveUnknown => "curve_unknown",
-            Self::UseNotSignature => "use_not_signature",
-            Self::KeyIdMissing => "key_id_missing",
-            Self::OperationsNotVerify => "operations_not_verify",
-            Self::IssuerMismatch => "issuer_mismatch",
-            Self::AlgorithmUnfit => "algorithm_unfit",
-            Self::AlgorithmNotAllowed => "algorithm_not_allowed",
-            Self::Symmetric => "symmetric",
-            Self::PrivateMaterial => "private_material",
-            Self::EncodingInvalid => "encoding_invalid",
-            Self::KeyInvalid => "key_invalid",
-            Self::RsaSize => "rsa_size",
-            Self::RsaExponent => "rsa_exponent",
-            Self::RsaModulusWeak => "rsa_modulus_weak",
-        }
-    }
-
-    /// Whether the set publishes something that its issuer must keep secret:
-    /// tell the issuer's operator.
-    #[must_use]
-    pub const fn is_exposed_secret(self) -> bool {
-        matches!(self, Self::Symmetric | Self::PrivateMaterial)
-    }
-}
-
-impl fmt::Display for SkipReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl From<Weakness> for SkipReason {
-    fn from(weakness: Weakness) -> Self {
-        match weakness {
-            Weakness::Malformed => Self::EncodingInvalid,
-            Weakness::Size => Self::RsaSize,
-            Weakness::Exponent => Self::RsaExponent,
-            Weakness::Roca => Self::RsaModulusWeak,
-        }
-    }
-}
-
-/// An entry of a key set that is not used.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct SkippedKey {
-    /// The entry's `kid`, if it has a well-formed one.
-    pub kid: Option<String>,
-    /// Why it is not used.
-    pub reason: SkipReason,
-}
-
 /// What the keys of a set are for.
 #[derive(Clone, Copy)]
 pub(super) enum Purpose<'a> {
-    /// JWS of anybody, or of one issuer.
+    /// Tokens of one issuer, or of any.
     Signatures { issuer: Option<&'a str> },
     /// JWT-SVIDs of one trust domain (JWT-SVID section 6).
     JwtSvids,
 }
 
-/// Reads one entry: a verifying key for each algorithm of `allowed` that it can serve, at least one.
-pub(super) fn parse(
-    entry: &str,
-    allowed: AlgorithmSet,
-    purpose: Purpose<'_>,
-) -> Result<Vec<VerifyingKey>, SkippedKey> {
+/// One entry of a key set that is used.
+pub(super) struct Entry {
+    /// One for each algorithm that the key may serve, at least one.
+    pub(super) keys: Vec<VerifyingKey>,
+    pub(super) certificates: CertificateNames,
+}
+
+/// Reads one entry: a verifying key for each algorithm of `allowed` that it can serve.
+pub(super) fn parse(entry: &str, allowed: AlgorithmSet, purpose: Purpose<'_>) -> Result<Entry, SkippedKey> {
+    let unreadable = |reason| SkippedKey { kid: None, reason, exposes_secret: false };
     if !entry.starts_with('{') {
-        return Err(SkippedKey { kid: None, reason: SkipReason::NotAnObject });
+        return Err(unreadable(SkipReason::NotAnObject));
     }
-    let members: Members<'_> = match serde_json::from_str(entry) {
-        Ok(members) => members,
-        // What is wrong with the JSON of one key is of no use to anybody but its publisher.
-        Err(_) => return Err(SkippedKey { kid: None, reason: SkipReason::Malformed }),
-    };
+    // What is wrong with the JSON of one key helps no one but its publisher.
+    let members: Members<'_> = serde_json::from_str(entry).or(Err(unreadable(SkipReason::Malformed)))?;
     let kid = members.string("kid");
     let skip = |reason| SkippedKey {
         kid: kid.clone().ok().flatten().filter(|kid| kid.len() <= MAX_KEY_ID_LEN),
         reason,
+        exposes_secret: members.expose_secret(),
     };
     if members.has_duplicates {
         return Err(skip(SkipReason::DuplicateMember));
     }
-    match &kid {
-        Ok(kid) => members
-            .check_owner(purpose)
-            .and_then(|()| members.verifying_keys(kid.as_deref(), allowed, purpose))
-            .map_err(skip),
-        Err(reason) => Err(skip(*reason)),
-    }
+    let kid = kid.as_ref().map_err(|reason| skip(*reason))?.as_deref();
+    let keys = members
+        .check_owner(purpose)
+        .and_then(|()| members.verifying_keys(kid, allowed, purpose))
+        .map_err(skip)?;
+    // A malformed name of a certificate is none: the key is good without it.
+    let certificate = |name| members.string(name).ok().flatten().filter(|name| name.len() <= MAX_KEY_ID_LEN);
+    Ok(Entry { keys, certificates: CertificateNames::new(certificate("x5t"), certificate("x5t#S256")) })
 }
 
 /// A key that is not from a set.
@@ -272,7 +169,15 @@ impl<'a> Members<'a> {
             return Err(SkipReason::NotAnObject);
         }
         let members: Self = serde_json::from_str(jwk).or(Err(SkipReason::Malformed))?;
-        if members.has_duplicates { Err(SkipReason::DuplicateMember) } else { Ok(members) }
+        if members.has_duplicates {
+            return Err(SkipReason::DuplicateMember);
+        }
+        // A stranger's key: secrets of any type of key are a mistake of that stranger.
+        let is_secret = |name: &str| SECRET_MEMBERS.iter().any(|(_, secrets)| secrets.contains(&name));
+        if members.members.iter().any(|(name, _)| is_secret(name)) {
+            return Err(SkipReason::PrivateMaterial);
+        }
+        Ok(members)
     }
 }
 
@@ -294,11 +199,26 @@ impl Members<'_> {
         Ok(Thumbprint::of_canonical(&canonical))
     }
 
+    /// A member's JSON. One that is `null` is absent: some publishers write out
+    /// the members that a key does not have.
     fn raw(&self, name: &str) -> Option<&str> {
-        self.members.iter().find(|(member, _)| member == name).map(|(_, value)| value.get())
+        let found = self.members.iter().find(|(member, _)| member == name);
+        found.map(|(_, value)| value.get()).filter(|json| *json != "null")
     }
 
-    /// A member that is a string if it is there at all; `null` is no string.
+    /// The members that must stay secret, as far as they are there.
+    fn secrets(&self) -> impl Iterator<Item = &str> {
+        let kty = self.string("kty").ok().flatten();
+        let names = SECRET_MEMBERS.iter().find(|(known, _)| kty.as_deref() == Some(known));
+        names.into_iter().flat_map(|(_, names)| *names).filter_map(|name| self.raw(name))
+    }
+
+    /// Whether a secret is really published: an empty member gives nothing away.
+    fn expose_secret(&self) -> bool {
+        self.secrets().any(|json| !matches!(json, "\"\"" | "[]" | "{}"))
+    }
+
+    /// A member that is a string if it is there at all.
     fn string(&self, name: &str) -> Result<Option<String>, SkipReason> {
         self.raw(name).map(parse_member).transpose()
     }
@@ -326,7 +246,7 @@ impl Members<'_> {
         if kty == "oct" {
             return Err(SkipReason::Symmetric);
         }
-        if SECRET_MEMBERS.iter().any(|secret| self.raw(secret).is_some()) {
+        if self.secrets().next().is_some() {
             return Err(SkipReason::PrivateMaterial);
         }
         self.check_purpose(purpose)?;

@@ -60,9 +60,17 @@ impl VerifyingKey {
     /// Whether `other` is this key: the same material under the same identifier
     /// and algorithm.
     pub(super) fn is_same(&self, other: &Self) -> bool {
-        self.algorithm == other.algorithm
-            && self.key_id == other.key_id
-            && self.key.as_ref() == other.key.as_ref()
+        self.key_id == other.key_id && self.is_equal(other)
+    }
+
+    /// Whether `other` verifies the same signatures, whatever it is called.
+    pub(super) fn is_equal(&self, other: &Self) -> bool {
+        self.algorithm == other.algorithm && self.is_of_same_material(other)
+    }
+
+    /// Whether `other` is the same public key, whatever it is called and for.
+    pub(super) fn is_of_same_material(&self, other: &Self) -> bool {
+        self.key.as_ref() == other.key.as_ref()
     }
 }
 

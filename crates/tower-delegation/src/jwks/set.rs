@@ -6,7 +6,8 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::{
-    AlgorithmSet, SignatureAlgorithm, SkipReason, SkippedKey, VerifyingKey,
+    AlgorithmSet, KeyHint, SignatureAlgorithm, SkipReason, SkippedKey, VerifyingKey,
+    hint::CertificateNames,
     jwk::{self, Purpose},
 };
 use crate::reason::DenialReason;
@@ -14,11 +15,7 @@ use crate::reason::DenialReason;
 /// The largest document, in octets.
 pub(crate) const MAX_DOCUMENT_LEN: usize = 512 * 1024;
 
-/// The most entries of `keys`.
-const MAX_KEYS: usize = 100;
-
-/// The most members of the document beside `keys`.
-const MAX_MEMBERS: usize = 64;
+const BYTE_ORDER_MARK: &str = "\u{feff}";
 
 /// The public keys of one issuer (RFC 7517 section 5).
 ///
@@ -41,19 +38,28 @@ const MAX_MEMBERS: usize = 64;
 /// ```
 #[derive(Clone, Debug)]
 pub struct KeySet {
-    keys: Vec<Arc<VerifyingKey>>,
+    keys: Vec<Published>,
     skipped: Vec<SkippedKey>,
 }
 
+/// A key, and the certificates that the set says are for it.
+#[derive(Clone, Debug)]
+struct Published {
+    key: Arc<VerifyingKey>,
+    certificates: CertificateNames,
+}
+
 impl KeySet {
-    /// Reads a JWK Set, keeping one key per entry and algorithm of `allowed`.
+    /// Reads a JWK Set, keeping one key per entry and algorithm of `allowed`. A
+    /// key that the set lists several times is one key. A byte-order mark before
+    /// the document is skipped.
     ///
     /// A set without any usable key is no error here: see [`is_empty`](Self::is_empty).
     ///
     /// # Errors
     /// If the document as a whole is unusable: longer than 512 KiB, no JSON
-    /// object with an array `keys`, a member name given twice, more than 100
-    /// keys, or `keys` that holds entries of which none is an object.
+    /// object with an array `keys`, a member name given twice, or `keys` that
+    /// holds entries of which none is an object.
     pub fn parse(document: &[u8], allowed: AlgorithmSet) -> Result<Self, KeySetError> {
         Self::read(document, allowed, Purpose::Signatures { issuer: None })
     }
@@ -69,8 +75,8 @@ impl KeySet {
     }
 
     /// Reads the keys for JWT-SVIDs in the bundle of a SPIFFE trust domain: those
-    /// of `use: jwt-svid`, each with a `kid` of its own. One that stands there
-    /// twice makes the bundle unusable: which key is meant must never be a guess.
+    /// of `use: jwt-svid`, each with a `kid` of its own. A `kid` that two different
+    /// keys have makes the bundle unusable: which key is meant must never be a guess.
     pub(crate) fn parse_jwt_svid_keys(document: &[u8], allowed: AlgorithmSet) -> Result<Self, KeySetError> {
         Self::read(document, allowed, Purpose::JwtSvids)
     }
@@ -81,20 +87,16 @@ impl KeySet {
         }
         // As a whole, since JSON that is passed over is not looked at this closely.
         let document = std::str::from_utf8(document).map_err(malformed)?;
+        let document = document.strip_prefix(BYTE_ORDER_MARK).unwrap_or(document);
         let document: Document<'_> = serde_json::from_str(document).map_err(malformed)?;
-        if document.keys.len() > MAX_KEYS {
-            return Err(KeySetErrorKind::TooManyKeys.into());
-        }
         let mut set = Self { keys: Vec::new(), skipped: Vec::new() };
         for entry in &document.keys {
             match jwk::parse(entry.get(), allowed, purpose) {
-                Ok(keys) => {
-                    let id = keys.first().map(VerifyingKey::key_id);
-                    let is_taken = set.keys.iter().any(|key| Some(key.key_id()) == id);
-                    if is_taken && matches!(purpose, Purpose::JwtSvids) {
+                Ok(entry) => {
+                    if matches!(purpose, Purpose::JwtSvids) && set.contradicts(&entry) {
                         return Err(KeySetErrorKind::DuplicateKeyId.into());
                     }
-                    set.keys.extend(keys.into_iter().map(Arc::new));
+                    set.add(entry);
                 }
                 Err(skipped) => set.skipped.push(skipped),
             }
@@ -106,40 +108,109 @@ impl KeySet {
         Ok(set)
     }
 
-    /// Finds the one key that verifies a token with this `alg` and `kid`.
+    /// Adds the keys of an entry, except those that the set has already: sets
+    /// that were joined hold the active key twice.
+    fn add(&mut self, entry: jwk::Entry) {
+        for key in entry.keys {
+            match self.keys.iter_mut().find(|published| published.key.is_same(&key)) {
+                Some(published) => published.certificates.extend(&entry.certificates),
+                None => {
+                    let certificates = entry.certificates.clone();
+                    self.keys.push(Published { key: Arc::new(key), certificates });
+                }
+            }
+        }
+    }
+
+    /// Whether the set has another key under the `kid` of this entry.
+    fn contradicts(&self, entry: &jwk::Entry) -> bool {
+        entry.keys.iter().any(|new| {
+            let namesakes = self.keys.iter().filter(|published| published.key.key_id() == new.key_id());
+            namesakes.into_iter().any(|published| !published.key.is_of_same_material(new))
+        })
+    }
+
+    /// Finds the one key that verifies a token with this `alg` and these names of its key.
     ///
     /// With a `kid`, the key must carry exactly that `kid`, and be for that
     /// algorithm. Without one, exactly one key of the whole set must be for the
-    /// algorithm. There is no second try: a token that names a key never
-    /// matches a key without a name, and where several keys fit none is taken
-    /// (RFC 7517 section 4.5, RFC 8725 section 3.1).
+    /// algorithm. Where several fit, `x5t` and `x5t#S256` decide: the text of
+    /// the header must be that of the key's member of the same name. They also
+    /// name a key that has no `kid`. There is no second try: a token that names a
+    /// key never matches a key without a name, and where several different keys
+    /// fit none is taken (RFC 7517 section 4.5, RFC 8725 section 3.1).
     ///
     /// # Errors
     /// See [`SelectError`].
-    pub fn select(
+    pub fn select<'a>(
         &self,
         algorithm: SignatureAlgorithm,
-        kid: Option<&str>,
+        hint: impl Into<KeyHint<'a>>,
     ) -> Result<&Arc<VerifyingKey>, SelectError> {
+        let hint = hint.into();
         let mut kid_is_known = false;
-        let mut fitting = self.keys.iter().filter(|key| {
-            let named = kid.is_none() || key.key_id() == kid;
-            kid_is_known |= named && kid.is_some();
-            named && key.algorithm() == algorithm
+        let mut fitting = self.keys.iter().filter(|published| {
+            let is_named = hint.key_id().is_none() || published.key.key_id() == hint.key_id();
+            kid_is_known |= is_named && hint.key_id().is_some();
+            is_named && published.key.algorithm() == algorithm
         });
         let (first, second) = (fitting.next(), fitting.next());
         match (first, second) {
-            (Some(key), None) => Ok(key),
-            (Some(_), Some(_)) => Err(SelectError::Ambiguous),
+            (Some(published), None) => Ok(&published.key),
+            (Some(_), Some(_)) => self.select_among_several(algorithm, hint),
             (None, _) if kid_is_known => Err(SelectError::Mismatch),
-            (None, _) => Err(SelectError::Unknown),
+            (None, _) => self.select_by_certificate(algorithm, hint),
+        }
+    }
+
+    /// Several keys fit: they are one key, or the certificate tells which is meant.
+    fn select_among_several(
+        &self,
+        algorithm: SignatureAlgorithm,
+        hint: KeyHint<'_>,
+    ) -> Result<&Arc<VerifyingKey>, SelectError> {
+        let fits = |published: &&Published| {
+            published.key.algorithm() == algorithm
+                && (hint.key_id().is_none() || published.key.key_id() == hint.key_id())
+        };
+        let fitting = || self.keys.iter().filter(fits);
+        if let Some(key) = only(fitting()) {
+            return Ok(key);
+        }
+        match only(fitting().filter(|published| published.certificates.are_named_by(&hint))) {
+            Some(key) => Ok(key),
+            // It names a certificate of none of them: a key that is not in the set.
+            None if hint.key_id().is_none()
+                && hint.names_certificate()
+                && !fitting().any(|published| published.certificates.are_named_by(&hint)) =>
+            {
+                Err(SelectError::Unknown)
+            }
+            None => Err(SelectError::Ambiguous),
+        }
+    }
+
+    /// No key has the token's `kid`: the certificate may name one that has no `kid`.
+    fn select_by_certificate(
+        &self,
+        algorithm: SignatureAlgorithm,
+        hint: KeyHint<'_>,
+    ) -> Result<&Arc<VerifyingKey>, SelectError> {
+        let mut named = self.keys.iter().filter(|published| {
+            published.key.key_id().is_none()
+                && published.key.algorithm() == algorithm
+                && published.certificates.are_named_by(&hint)
+        });
+        match named.next() {
+            None => Err(SelectError::Unknown),
+            Some(first) => only(named.chain([first])).ok_or(SelectError::Ambiguous),
         }
     }
 
     /// The usable keys: one per published key and algorithm, in the document's order.
     #[must_use]
     pub fn keys(&self) -> impl ExactSizeIterator<Item = &Arc<VerifyingKey>> {
-        self.keys.iter()
+        self.keys.iter().map(|published| &published.key)
     }
 
     /// Whether no key of the set is usable.
@@ -158,31 +229,38 @@ impl KeySet {
     /// that a key's address tells whether it is published. Returns whether any
     /// key of `previous` is gone.
     pub(super) fn succeed(&mut self, previous: &Self) -> bool {
-        for key in &mut self.keys {
-            if let Some(same) = previous.keys.iter().find(|old| old.is_same(key)) {
-                *key = Arc::clone(same);
+        for published in &mut self.keys {
+            if let Some(same) = previous.keys().find(|old| old.is_same(&published.key)) {
+                published.key = Arc::clone(same);
             }
         }
-        !previous.keys.iter().all(|old| self.holds(old))
+        !previous.keys().all(|old| self.holds(old))
     }
 
     /// Whether this very key is in the set.
     pub(super) fn holds(&self, key: &Arc<VerifyingKey>) -> bool {
-        self.keys.iter().any(|held| Arc::ptr_eq(held, key))
+        self.keys().any(|held| Arc::ptr_eq(held, key))
     }
+}
+
+/// The key of all these entries, if they are one and the same.
+fn only<'a>(mut entries: impl Iterator<Item = &'a Published>) -> Option<&'a Arc<VerifyingKey>> {
+    let first = entries.next()?;
+    entries.all(|other| other.key.is_equal(&first.key)).then_some(&first.key)
 }
 
 /// Why no key is selected for a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SelectError {
-    /// No key has the token's `kid`; for a token without `kid`, no key is for its algorithm.
+    /// No key has the names that the token gives its key; for a token that gives
+    /// none, no key is for its algorithm.
     #[error("no key fits the token")]
     Unknown,
     /// The key that the token names is for another algorithm.
     #[error("the key that the token names is for another algorithm")]
     Mismatch,
-    /// More than one key fits the token.
+    /// More than one key fits the token, and they are different keys.
     #[error("more than one key fits the token")]
     Ambiguous,
 }
@@ -233,14 +311,11 @@ pub enum KeySetErrorKind {
     /// The document is no JSON object with an array `keys`, or gives a member twice.
     #[error("the document is no JWK Set")]
     Malformed,
-    /// The set has more than 100 keys.
-    #[error("the key set has more than 100 keys")]
-    TooManyKeys,
     /// `keys` has entries, and not one of them is an object.
     #[error("no entry of the key set is an object")]
     NoObjects,
-    /// Two keys for JWT-SVIDs have the same `kid`.
-    #[error("two keys for JWT-SVIDs have the same kid")]
+    /// Two different keys for JWT-SVIDs have the same `kid`.
+    #[error("two different keys for JWT-SVIDs have the same kid")]
     DuplicateKeyId,
 }
 
@@ -257,7 +332,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Document<'a> {
             type Value = Document<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "an object with an array `keys` and at most {MAX_MEMBERS} members")
+                f.write_str("an object with an array `keys`")
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Document<'de>, A::Error> {
@@ -265,9 +340,6 @@ impl<'de: 'a, 'a> Deserialize<'de> for Document<'a> {
                 let mut seen = HashSet::new();
                 let mut keys = None;
                 while let Some(name) = map.next_key::<String>()? {
-                    if seen.len() == MAX_MEMBERS {
-                        return Err(A::Error::invalid_length(MAX_MEMBERS + 1, &self));
-                    }
                     if name == "keys" {
                         keys = Some(map.next_value()?);
                     } else {

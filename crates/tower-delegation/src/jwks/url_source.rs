@@ -5,14 +5,11 @@ use url::Url;
 use super::{FetchedKeys, KeyFetch, KeyRequest, KeySource, KeySourceError, KeySourceErrorKind};
 use crate::{
     error::ConfigError,
-    http_client::{FetchError, FetchErrorKind, Fetched, Freshness, HttpClient, configured_url},
+    http_client::{DocumentKind, FetchError, FetchErrorKind, Fetched, Freshness, HttpClient, configured_url},
 };
 
-/// The registered type (RFC 7517 section 8.5.2), and the one that most servers send.
-const MEDIA_TYPES: &[&str] = &["application/jwk-set+json", "application/json"];
-
-/// A key set at a fixed URL: `GET`, status 200, `application/jwk-set+json` or
-/// `application/json`, conditional where the server sends an `ETag`.
+/// A key set at a fixed URL: `GET`, status 200, of any media type and without a
+/// content coding; conditional where the server sends an `ETag`.
 #[derive(Clone, Debug)]
 pub struct JwksUrl {
     url: Url,
@@ -37,7 +34,7 @@ impl JwksUrl {
 impl KeySource for JwksUrl {
     fn fetch<'a>(&'a self, request: KeyRequest<'a>) -> KeyFetch<'a> {
         Box::pin(async move {
-            Ok(match self.client.get_json(&self.url, MEDIA_TYPES, request.etag).await? {
+            Ok(match self.client.get(&self.url, DocumentKind::KeySet, request.etag).await? {
                 Fetched::NotModified(freshness) => FetchedKeys::not_modified().fresh(freshness),
                 Fetched::Document { body, freshness } => FetchedKeys::document(body).fresh(freshness),
             })
@@ -56,6 +53,7 @@ impl From<FetchError> for KeySourceError {
         let kind = match error.kind() {
             FetchErrorKind::Unreachable => KeySourceErrorKind::Unreachable,
             FetchErrorKind::Timeout => KeySourceErrorKind::Timeout,
+            FetchErrorKind::ContentEncoding => KeySourceErrorKind::ContentEncoding,
             FetchErrorKind::InsecureUrl
             | FetchErrorKind::Redirect
             | FetchErrorKind::Status(_)

@@ -60,7 +60,7 @@ impl JwtBundles {
     ///
     /// # Errors
     /// `trust_domain` is not the name of one, or `document` as a whole is
-    /// unusable: no JWK Set, or a `kid` that two keys have (JWT-SVID section 6).
+    /// unusable: no JWK Set, or a `kid` that two different keys have (JWT-SVID section 6).
     /// The bundle from before then stays in force.
     pub fn set(&self, trust_domain: &str, document: &str) -> Result<usize, ConfigError> {
         let invalid =
@@ -159,12 +159,18 @@ mod tests {
         let good = format!(r#"{{"keys":[{}]}}"#, key(r#""use":"jwt-svid","kid":"a""#));
         bundles.set("example.org", &good).unwrap();
         let before = bundles.of("example.org").unwrap();
-        let twice = key(r#""use":"jwt-svid","kid":"a""#);
-        let twice = format!(r#"{{"keys":[{twice},{twice}]}}"#);
+        let one = key(r#""use":"jwt-svid","kid":"a""#);
+        let joined = format!(r#"{{"keys":[{one},{one}]}}"#);
+        assert_eq!(JwtBundles::new().set("example.org", &joined).unwrap(), 1, "one key, listed twice");
+        // Another point of the curve: the key of RFC 9449 section 4.1.
+        let other = one
+            .replace(X, "l8tFrhx-34tV3hRICRDY9zCkDlpBhF42UQUfWVAWBFs")
+            .replace(Y, "9VE4jf_Ok_o64zbTTlcuNJajHmt6v9TDVrU0CdvGRDA");
+        let twice = format!(r#"{{"keys":[{one},{other}]}}"#);
         for (name, domain, document) in [
             ("no JSON", "example.org", ""),
             ("no JWK Set", "example.org", "{}"),
-            ("a kid twice", "example.org", twice.as_str()),
+            ("two keys of one kid", "example.org", twice.as_str()),
             ("no name", "", good.as_str()),
             ("an identifier", "spiffe://example.org", good.as_str()),
             ("a path", "example.org/orders", good.as_str()),

@@ -87,7 +87,7 @@ use crate::{
     context::RiskSignal,
     error::ConfigError,
     issuer::{IssuerResolver, TrustedIssuer},
-    jwks::KeySourceError,
+    jwks::{KeyRefresh, KeySourceError},
     proof::Dpop,
     protected_resource::{ProtectedResource, ResourceMetadata},
     revocation::RevocationStore,
@@ -139,6 +139,12 @@ impl DelegationLayer {
     /// The first issuer's failure; the others are tried all the same.
     pub async fn warm_up(&self) -> Result<(), KeySourceError> {
         self.authenticator.warm_up().await
+    }
+
+    /// Fetches every issuer's keys now, for an incident: see
+    /// [`Authenticator::refresh_keys`].
+    pub async fn refresh_keys(&self) -> Vec<KeyRefresh> {
+        self.authenticator.refresh_keys().await
     }
 
     /// How the keys of every issuer and the audit sinks are doing, for a

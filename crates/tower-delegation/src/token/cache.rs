@@ -27,7 +27,7 @@ use moka::{policy::EvictionPolicy, sync::Cache};
 use siphasher::sip128::SipHasher13;
 
 use super::VerifiedToken;
-use crate::{hashed::HashedAlready, issuer::IssuerPolicy, jwks::VerifyingKey};
+use crate::{clock::Timestamp, hashed::HashedAlready, issuer::IssuerPolicy, jwks::VerifyingKey};
 
 /// How many verified tokens are kept. Default: 50,000 tokens, 64 MiB.
 ///
@@ -116,9 +116,9 @@ impl Entry {
 
     /// Is the key that vouches for the token published still? `false` also
     /// while no keys can be had: the full verification then says what to answer.
-    pub(super) fn key_is_published(&self) -> bool {
+    pub(super) fn key_is_published(&self, now: Timestamp) -> bool {
         let keys = self.policy.keys();
-        let Some(current) = keys.current_epoch() else { return false };
+        let Some(current) = keys.current_epoch(now) else { return false };
         if current != self.epoch.load(Ordering::Relaxed) {
             if !keys.is_current(&self.key) {
                 return false;

@@ -5,9 +5,12 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 
 use super::json::{Nested, read_object, string};
-use crate::{jwks::SignatureAlgorithm, reason::DenialReason};
+use crate::{
+    jwks::{KeyHint, SignatureAlgorithm},
+    reason::DenialReason,
+};
 
-/// The longest `kid`, in bytes.
+/// The longest name of a key, in bytes.
 const MAX_KEY_ID_LEN: usize = 256;
 
 /// What the header says, as far as it matters.
@@ -17,6 +20,8 @@ const MAX_KEY_ID_LEN: usize = 256;
 pub(super) struct Header {
     pub(super) algorithm: SignatureAlgorithm,
     pub(super) key_id: Option<Box<str>>,
+    x5t: Option<Box<str>>,
+    x5t_s256: Option<Box<str>>,
     pub(super) token_type: TokenType,
     replicas: Replicas,
 }
@@ -47,6 +52,10 @@ impl Header {
         let text = |value| string(value).ok_or(MALFORMED);
         let mut algorithm = None;
         let mut key_id = None;
+        let (mut x5t, mut x5t_s256) = (None, None);
+        // A malformed thumbprint names no key, as a key's own does not.
+        let thumbprint =
+            |value| string(value).filter(|name| name.len() <= MAX_KEY_ID_LEN).map(|name| Box::from(&*name));
         let mut token_type = TokenType::Generic;
         let mut replicas = Replicas::default();
         read_object(json, MALFORMED, |name, value| {
@@ -63,6 +72,8 @@ impl Header {
                     }
                     key_id = Some(id.into());
                 }
+                "x5t" => x5t = thumbprint(value),
+                "x5t#S256" => x5t_s256 = thumbprint(value),
                 "typ" => token_type = TokenType::from_name(&text(value)?),
                 // No extension is understood, so every list of names is one too many; an
                 // empty or malformed list is not allowed either (RFC 7515 section 4.1.11).
@@ -78,7 +89,19 @@ impl Header {
             }
             Ok(Nested::Checked)
         })?;
-        Ok(Self { algorithm: algorithm.ok_or(MALFORMED)?, key_id, token_type, replicas })
+        Ok(Self { algorithm: algorithm.ok_or(MALFORMED)?, key_id, x5t, x5t_s256, token_type, replicas })
+    }
+
+    /// The names of the key that the token says it was signed with.
+    pub(super) fn key_hint(&self) -> KeyHint<'_> {
+        let mut hint = KeyHint::from(self.key_id.as_deref());
+        if let Some(x5t) = &self.x5t {
+            hint = hint.x5t(x5t);
+        }
+        if let Some(x5t_s256) = &self.x5t_s256 {
+            hint = hint.x5t_s256(x5t_s256);
+        }
+        hint
     }
 
     /// Reads the header of a JWT-SVID: `alg`, `kid`, `typ` and nothing else

@@ -8,7 +8,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use super::header::Header;
 use crate::{
     credential::MAX_TOKEN_LEN,
-    jwks::{SignatureAlgorithm, VerifyingKey},
+    jwks::{KeyHint, SignatureAlgorithm, VerifyingKey},
     reason::DenialReason,
 };
 
@@ -34,7 +34,7 @@ const MAX_SIGNATURE_LEN: usize = 1024;
 /// # fn verify(jws: &str, jwks: &[u8]) -> Option<Vec<u8>> {
 /// let token = UnverifiedToken::parse(jws).ok()?;
 /// let keys = KeySet::parse(jwks, AlgorithmSet::ALL).ok()?;
-/// let key = keys.select(token.algorithm(), token.key_id()).ok()?;
+/// let key = keys.select(token.algorithm(), token.key_hint()).ok()?;
 /// token.verify_signature(key).ok()?;
 /// token.payload().ok()
 /// # }
@@ -90,6 +90,12 @@ impl<'a> UnverifiedToken<'a> {
     #[must_use]
     pub fn key_id(&self) -> Option<&str> {
         self.header.key_id.as_deref()
+    }
+
+    /// All names of the key that the header gives: for
+    /// [`KeySet::select`](crate::jwks::KeySet::select).
+    pub fn key_hint(&self) -> KeyHint<'_> {
+        self.header.key_hint()
     }
 
     /// Checks the signature over the token's text exactly as it was received

@@ -46,8 +46,8 @@ pub(crate) struct Verifier {
 pub(crate) enum Verification {
     /// To the end.
     Done(Result<VerifiedToken, DenialReason>),
-    /// To the issuer's keys, which have to be fetched first. Await the key and
-    /// call [`Verifier::verify_with`].
+    /// To the issuer's keys, which have to be fetched first, or once more. Await
+    /// the key and call [`Verifier::verify_with`].
     NeedsKey(PendingKey, Arc<IssuerPolicy>),
 }
 
@@ -76,8 +76,9 @@ impl Verifier {
     pub(crate) fn verify(&self, credential: Credential<'_>) -> Verification {
         let hash = self.verified.hash(credential.as_bytes());
         if let Some(entry) = self.verified.get(hash) {
-            if self.issuers.are_in_force(&entry.policy) && entry.key_is_published() {
-                return Verification::Done(self.recheck(hash, &entry));
+            let now = self.clock.now();
+            if self.issuers.are_in_force(&entry.policy) && entry.key_is_published(now) {
+                return Verification::Done(self.recheck(hash, &entry, now));
             }
             self.verified.remove(hash);
         }
@@ -86,8 +87,8 @@ impl Verifier {
 
     /// A token that was verified before and whose key is published still:
     /// judges what changes with time.
-    fn recheck(&self, hash: TextHash, entry: &Entry) -> Result<VerifiedToken, DenialReason> {
-        let judged = entry.token.check_times(self.clock.now(), self.leeway, &entry.policy);
+    fn recheck(&self, hash: TextHash, entry: &Entry, now: Timestamp) -> Result<VerifiedToken, DenialReason> {
+        let judged = entry.token.check_times(now, self.leeway, &entry.policy);
         if judged.is_err() {
             self.verified.remove(hash);
         } else {
@@ -101,12 +102,21 @@ impl Verifier {
         let (token, payload) = read(credential)?;
         let (claims, policy) = self.admit(&token, &payload)?;
         // Read before the key is looked up: see `Entry::new`.
-        let epoch = policy.keys().current_epoch();
-        Ok(match policy.keys().resolve(token.algorithm(), token.key_id()) {
+        let now = self.clock.now();
+        let keys = policy.keys();
+        let epoch = keys.current_epoch(now);
+        Ok(match keys.resolve(token.algorithm(), token.key_hint()) {
             Resolution::Ready(key) => {
                 let key = key?;
-                let now = self.clock.now();
-                let verified = self.finish(&token, &key, claims, &policy, now)?;
+                let verified = match self.finish(&token, &key, claims, &policy, now) {
+                    // The issuer may have put a new key under the old name.
+                    Err(DenialReason::SignatureInvalid) => {
+                        let other = keys.resolve_other_than(&key, token.algorithm(), token.key_hint());
+                        let other = other.into_pending()?;
+                        return Ok(Verification::NeedsKey(other, policy.to_arc()));
+                    }
+                    finished => finished?,
+                };
                 if let Some(epoch) = epoch {
                     let entry = Entry::new(verified.clone(), policy.to_arc(), key, epoch);
                     self.verified.insert(hash, entry);

@@ -12,8 +12,8 @@ use std::{
     time::Duration,
 };
 
-use super::{KeyCache, State, refresh::millis};
-use crate::clock::Clock;
+use super::{KeyCache, State};
+use crate::clock::{Clock, Moment};
 
 /// How long after the last verified token the keys are still refreshed.
 const IDLE_LIMIT: Duration = Duration::from_secs(3600);
@@ -65,10 +65,10 @@ impl KeyCache {
 
     /// Begins to rest if nothing has used the keys for long enough. The caller is the
     /// keeper, which then ends.
-    pub(super) fn falls_asleep(&self, state: &mut State, now: Duration) -> bool {
+    pub(super) fn falls_asleep(&self, state: &mut State, now: Moment) -> bool {
         let Some(rest) = &self.rest else { return false };
         let used_at = rest.used_at.load(Ordering::Relaxed);
-        if millis(now).saturating_sub(used_at) < millis(IDLE_LIMIT) {
+        if millis(now.monotonic).saturating_sub(used_at) < millis(IDLE_LIMIT) {
             return false;
         }
         rest.is_resting.store(true, Ordering::Relaxed);
@@ -84,9 +84,13 @@ impl KeyCache {
         }
     }
 
-    pub(super) fn rests(&self) -> bool {
+    pub(crate) fn rests(&self) -> bool {
         self.rest.as_ref().is_some_and(|rest| rest.is_resting.load(Ordering::Relaxed))
     }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl fmt::Debug for Rest {

@@ -1,0 +1,217 @@
+//! From a token's header to its key: at once, after a fetch, or the reason why not.
+
+use std::{
+    fmt,
+    future::{Future, ready},
+    pin::Pin,
+    sync::Arc,
+};
+
+use super::{KeyCache, Progress, Snapshot, State, refresh::outcome};
+use crate::{
+    clock::Moment,
+    jwks::{
+        FetchReason, KeyHint, SelectError, SignatureAlgorithm, VerifyingKey, budget::Question,
+        hint::OwnedHint, jwk::MAX_KEY_ID_LEN,
+    },
+    reason::DenialReason,
+};
+
+/// The answer of [`KeyCache::resolve`].
+pub(crate) enum Resolution {
+    /// Known at once.
+    Ready(Result<Arc<VerifyingKey>, DenialReason>),
+    /// Known when a fetch has ended, or the time to wait for it is over. The fetch
+    /// goes on in either case, and if this is dropped.
+    Pending(PendingKey),
+}
+
+impl Resolution {
+    /// The key to go on with, though it may be there already.
+    pub(crate) fn into_pending(self) -> Result<PendingKey, DenialReason> {
+        match self {
+            Self::Ready(key) => key.map(|key| -> PendingKey { Box::pin(ready(Ok(key))) }),
+            Self::Pending(key) => Ok(key),
+        }
+    }
+}
+
+pub(crate) type PendingKey =
+    Pin<Box<dyn Future<Output = Result<Arc<VerifyingKey>, DenialReason>> + Send + 'static>>;
+
+/// What is looked for: the key that the header names, and not the one by which
+/// the signature does not verify.
+#[derive(Clone, Copy)]
+struct Wanted<'a> {
+    algorithm: SignatureAlgorithm,
+    hint: KeyHint<'a>,
+    doubted: Option<&'a Arc<VerifyingKey>>,
+}
+
+impl Wanted<'_> {
+    /// The key in this set, or what to ask of the next one, and how to refuse
+    /// where that does not help.
+    fn find(self, snapshot: &Snapshot) -> Result<Arc<VerifyingKey>, (FetchReason, DenialReason)> {
+        match snapshot.keys.select(self.algorithm, self.hint) {
+            Ok(key) if self.doubted.is_some_and(|doubted| Arc::ptr_eq(doubted, key)) => {
+                Err((FetchReason::SignatureInvalid, DenialReason::SignatureInvalid))
+            }
+            Ok(key) => Ok(Arc::clone(key)),
+            Err(error) => Err((error.into(), error.into())),
+        }
+    }
+
+    fn question(&self, reason: FetchReason) -> Question<'_> {
+        Question { reason, algorithm: self.algorithm, hint: self.hint }
+    }
+}
+
+impl From<SelectError> for FetchReason {
+    fn from(error: SelectError) -> Self {
+        match error {
+            SelectError::Unknown => Self::KeyUnknown,
+            SelectError::Mismatch => Self::KeyMismatch,
+            SelectError::Ambiguous => Self::KeyAmbiguous,
+        }
+    }
+}
+
+impl KeyCache {
+    /// Finds the key for a token with this `alg` and these names of its key, by
+    /// the rule of [`KeySet::select`](crate::jwks::KeySet::select).
+    ///
+    /// The caller has checked the token's header before: only what could be a
+    /// token of this issuer may cause a fetch.
+    pub(crate) fn resolve<'a>(
+        self: &Arc<Self>,
+        algorithm: SignatureAlgorithm,
+        hint: impl Into<KeyHint<'a>>,
+    ) -> Resolution {
+        self.look(Wanted { algorithm, hint: hint.into(), doubted: None })
+    }
+
+    /// The same, for a token whose signature does not verify with the key that
+    /// [`resolve`](Self::resolve) found: the issuer may have put a new key under
+    /// the old name. Never answers with that key.
+    pub(crate) fn resolve_other_than(
+        self: &Arc<Self>,
+        key: &Arc<VerifyingKey>,
+        algorithm: SignatureAlgorithm,
+        hint: KeyHint<'_>,
+    ) -> Resolution {
+        self.look(Wanted { algorithm, hint, doubted: Some(key) })
+    }
+
+    fn look(self: &Arc<Self>, wanted: Wanted<'_>) -> Resolution {
+        let now = Moment::of(&*self.clock);
+        let snapshot = self.snapshot.load();
+        let snapshot = snapshot.as_deref();
+        if let Some(usable) = snapshot.filter(|snapshot| self.is_usable(snapshot, now)) {
+            self.refresh_if_due(now);
+            match wanted.find(usable) {
+                Ok(key) => return Resolution::Ready(Ok(key)),
+                Err((_, denial)) if self.source.is_none() => return Resolution::Ready(Err(denial)),
+                Err(_) => {}
+            }
+        }
+        if wanted.hint.key_id().is_some_and(|kid| kid.len() > MAX_KEY_ID_LEN) {
+            return Resolution::Ready(Err(DenialReason::KeyUnknown));
+        }
+        self.look_again(wanted, snapshot.map(|snapshot| snapshot.sequence), now)
+    }
+
+    /// The slow path: there are no keys, or the key is not among those of the
+    /// snapshot numbered `seen`.
+    fn look_again(self: &Arc<Self>, wanted: Wanted<'_>, seen: Option<u64>, now: Moment) -> Resolution {
+        let mut state = self.lock();
+        let snapshot = self.snapshot.load();
+        let snapshot = snapshot.as_deref();
+        if snapshot.map(|snapshot| snapshot.sequence) != seen {
+            // A fetch landed between the look and the lock: as if we had waited for it.
+            drop(state);
+            return Resolution::Ready(self.answer(wanted, true));
+        }
+        if let Some(flight) = &state.flight {
+            let progress = flight.progress.clone();
+            drop(state);
+            return self.wait(wanted, progress, now);
+        }
+        let reason = match snapshot.filter(|snapshot| self.is_usable(snapshot, now)) {
+            None if now.monotonic < state.retry_at => Err(DenialReason::KeysUnavailable),
+            None => Ok(FetchReason::Due),
+            Some(snapshot) => match wanted.find(snapshot) {
+                Ok(key) => return Resolution::Ready(Ok(key)),
+                Err((reason, denial)) => state.may_fetch(wanted.question(reason), denial, snapshot, now),
+            },
+        };
+        match reason.map(|reason| self.start_fetch(state, reason, now)) {
+            Ok(Ok(progress)) => self.wait(wanted, progress, now),
+            // Logged where it arose.
+            Ok(Err(_)) => Resolution::Ready(Err(DenialReason::KeysUnavailable)),
+            Err(denial) => Resolution::Ready(Err(denial)),
+        }
+    }
+
+    /// Waits for a fetch, and for no longer than one request should.
+    fn wait(self: &Arc<Self>, wanted: Wanted<'_>, progress: Progress, now: Moment) -> Resolution {
+        let cache = Arc::clone(self);
+        let Wanted { algorithm, hint, doubted } = wanted;
+        let (hint, doubted) = (OwnedHint::from(hint), doubted.map(Arc::clone));
+        let patience = self.clock.sleep_until(now.monotonic.saturating_add(self.limits.max_wait));
+        Resolution::Pending(Box::pin(async move {
+            let succeeded = tokio::select! {
+                biased;
+                landed = outcome(progress) => landed.is_ok(),
+                () = patience => false,
+            };
+            let wanted = Wanted { algorithm, hint: hint.as_hint(), doubted: doubted.as_ref() };
+            cache.answer(wanted, succeeded)
+        }))
+    }
+
+    /// What is known after a fetch has ended, or was waited for in vain.
+    fn answer(&self, wanted: Wanted<'_>, succeeded: bool) -> Result<Arc<VerifyingKey>, DenialReason> {
+        let now = Moment::of(&*self.clock);
+        let snapshot = self.snapshot.load();
+        let Some(usable) = snapshot.as_deref().filter(|snapshot| self.is_usable(snapshot, now)) else {
+            return Err(DenialReason::KeysUnavailable);
+        };
+        match wanted.find(usable) {
+            Ok(key) => Ok(key),
+            Err((reason, denial)) if succeeded => {
+                self.lock().answered.remember(wanted.question(reason), now.monotonic);
+                Err(denial)
+            }
+            Err((_, denial)) if usable.is_fresh(now) => Err(denial),
+            Err(_) => Err(DenialReason::KeysUnavailable),
+        }
+    }
+}
+
+impl State {
+    /// Spends from the budget for a fetch that `question` asks for, or gives the
+    /// answer without one.
+    fn may_fetch(
+        &mut self,
+        question: Question<'_>,
+        denial: DenialReason,
+        snapshot: &Snapshot,
+        now: Moment,
+    ) -> Result<FetchReason, DenialReason> {
+        let is_answered = self.answered.contains(question, now.monotonic);
+        if !is_answered && self.budget.try_spend(question.reason, now.monotonic) {
+            return Ok(question.reason);
+        }
+        let is_certain = snapshot.is_fresh(now) || (is_answered && self.failures == 0);
+        Err(if is_certain { denial } else { DenialReason::KeysUnavailable })
+    }
+}
+
+impl fmt::Debug for Resolution {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ready(answer) => f.debug_tuple("Ready").field(answer).finish(),
+            Self::Pending(_) => f.debug_tuple("Pending").finish_non_exhaustive(),
+        }
+    }
+}
