@@ -6,6 +6,7 @@ mod applications;
 mod arrival;
 mod dpop;
 mod examples;
+mod guides;
 mod keys;
 mod kinds;
 mod layers;

@@ -48,7 +48,7 @@ impl Behind {
     }
 
     fn bound_to(&self, identity: &TestIdentity) -> String {
-        let thumbprint = URL_SAFE_NO_PAD.encode(digest(&SHA256, &identity.chain_der()[0]));
+        let thumbprint = URL_SAFE_NO_PAD.encode(digest(&SHA256, identity.certificate_der()));
         self.world.token().claim("cnf", json!({ "x5t#S256": thumbprint })).sign()
     }
 }
@@ -62,7 +62,7 @@ async fn workload(delegation: DelegationContext) -> String {
 }
 
 fn hash(identity: &TestIdentity) -> String {
-    digest(&SHA256, &identity.chain_der()[0]).as_ref().iter().fold(String::new(), |mut hex, byte| {
+    digest(&SHA256, identity.certificate_der()).as_ref().iter().fold(String::new(), |mut hex, byte| {
         write!(hex, "{byte:02x}").unwrap();
         hex
     })

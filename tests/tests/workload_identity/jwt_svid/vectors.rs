@@ -90,7 +90,7 @@ async fn jwt_svids() {
             left_out += 1;
             continue;
         }
-        let expected = if case["expect"] == "valid" { 200 } else { 401 };
+        let expected = if case["expect"] == "valid" { 200 } else { 403 };
         assert_eq!(judge(&world, case).await, expected, "{}: {}", case["id"], case["why"]);
         *(if expected == 200 { &mut accepted } else { &mut refused }) += 1;
     }
