@@ -43,7 +43,7 @@ const DEFAULT_PAGE: usize = 100;
 /// |---|---|---|
 /// | `POST /` | revokes | 204: in force for every request that starts from now on |
 /// | `POST /lift` | takes a revocation back | 204; 404 `not_revoked` if there is none |
-/// | `GET /?limit=100&after=…` | lists what is in force, the oldest first | 200 with `revocations`, and `next` where the list goes on: the next request's `after` |
+/// | `GET /?limit=100&after=…` | lists what is in force, the oldest first, 1,000 at most | 200 with `revocations`, and `next` where the list goes on: the next request's `after` |
 ///
 /// The body of the first two is JSON of these members; others are an error:
 ///

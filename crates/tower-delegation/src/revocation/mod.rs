@@ -46,12 +46,10 @@
 
 mod change;
 mod error;
-mod ledger;
 mod listener;
 mod memory;
 mod query;
 mod record;
-mod reserve;
 mod sink;
 mod snapshot;
 mod target;

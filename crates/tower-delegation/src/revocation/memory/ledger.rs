@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use super::{
-    error::{Problem, RevocationError},
-    record::Revocation,
-    sink::{RevocationList, RevocationPage},
+use crate::{
+    clock::Timestamp,
+    names::IssuerUrl,
+    revocation::{
+        error::{Problem, RevocationError},
+        record::Revocation,
+        sink::{RevocationList, RevocationPage},
+    },
 };
-use crate::{clock::Timestamp, names::IssuerUrl};
 
 /// The revocations by the order in which they came.
 #[derive(Default)]

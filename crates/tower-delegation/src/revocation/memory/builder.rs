@@ -1,0 +1,57 @@
+//! [`InMemoryRevocationsBuilder`]: how many, by which clock, and whose actors.
+
+use std::{collections::HashSet, sync::Arc};
+
+use super::{InMemoryRevocations, inner::Inner};
+use crate::{
+    clock::{Clock, SystemClock},
+    names::IssuerUrl,
+};
+
+/// How many revocations are kept where no other number is set.
+pub const DEFAULT_CAPACITY: usize = 1_000_000;
+
+/// Configures [`InMemoryRevocations`].
+#[derive(Debug)]
+#[must_use]
+pub struct InMemoryRevocationsBuilder {
+    capacity: usize,
+    actor_issuers: HashSet<IssuerUrl>,
+    clock: Arc<dyn Clock>,
+}
+
+impl InMemoryRevocationsBuilder {
+    pub(super) fn new() -> Self {
+        Self {
+            capacity: DEFAULT_CAPACITY,
+            actor_issuers: HashSet::new(),
+            clock: Arc::new(SystemClock::new()),
+        }
+    }
+
+    /// The most revocations that are listed. Default 1,000,000.
+    pub fn capacity(mut self, capacity: usize) -> Self {
+        self.capacity = capacity;
+        self
+    }
+
+    /// An issuer that is trusted for no tokens and named by `act.iss` of another's:
+    /// its actors can then be revoked, as actors and as subjects. Otherwise an
+    /// issuer that no layer trusts is an error.
+    pub fn add_actor_issuer(mut self, issuer: impl Into<IssuerUrl>) -> Self {
+        self.actor_issuers.insert(issuer.into());
+        self
+    }
+
+    /// The clock that decides when a revocation ends. Default: the machine's.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// An empty store.
+    #[must_use]
+    pub fn build(self) -> InMemoryRevocations {
+        InMemoryRevocations(Arc::new(Inner::new(self.capacity, self.actor_issuers, self.clock)))
+    }
+}
