@@ -211,34 +211,44 @@ impl DelegationContext {
 
     /// The roles that the token names, where the issuer's
     /// [`ClaimMapping`](crate::issuer::ClaimMapping) says where they stand. Never scopes.
-    #[must_use]
-    pub fn roles(&self) -> &RoleSet {
-        &self.0.token.facts().roles
+    ///
+    /// # Errors
+    /// [`ClaimError`] if a claim that the mapping reads them from is malformed. What
+    /// needs the roles must then refuse: they are not known, which is not none.
+    pub fn roles(&self) -> Result<&RoleSet, ClaimError> {
+        Ok(self.0.token.facts().roles.as_ref().map_err(|malformed| *malformed)?)
     }
 
     /// The permissions that the token names, where the issuer's mapping says
     /// where they stand. Never scopes.
-    #[must_use]
-    pub fn permissions(&self) -> &PermissionSet {
-        &self.0.token.facts().permissions
+    ///
+    /// # Errors
+    /// [`ClaimError`] if they are malformed, as of [`roles`](Self::roles).
+    pub fn permissions(&self) -> Result<&PermissionSet, ClaimError> {
+        Ok(self.0.token.facts().permissions.as_ref().map_err(|malformed| *malformed)?)
     }
 
     /// The subject's groups. `None` if they are not known: the mapping reads
     /// none, the token has no such claim, or it says that they are elsewhere
     /// because they are too many. Not known is not empty.
-    #[must_use]
-    pub fn groups(&self) -> Option<&GroupSet> {
-        self.0.token.facts().groups.as_ref()
+    ///
+    /// # Errors
+    /// [`ClaimError`] if they are malformed, as of [`roles`](Self::roles).
+    pub fn groups(&self) -> Result<Option<&GroupSet>, ClaimError> {
+        Ok(self.0.token.facts().groups.as_ref().map_err(|malformed| *malformed)?.as_ref())
     }
 
     /// The tenant that the token belongs to, where the issuer's mapping says
     /// where it stands. Meaningful only together with the [`issuer`](Self::issuer).
-    #[must_use]
-    pub fn tenant(&self) -> Option<&TenantId> {
-        self.0.token.facts().tenant.as_ref()
+    ///
+    /// # Errors
+    /// [`ClaimError`] if the claim is malformed. What needs the tenant must then
+    /// refuse: the token may belong to any.
+    pub fn tenant(&self) -> Result<Option<&TenantId>, ClaimError> {
+        Ok(self.0.token.facts().tenant.as_ref().map_err(|malformed| *malformed)?.as_ref())
     }
 
-    /// The log-in that the token comes from, `sid`, if the token says so.
+    /// The session that the token comes from, `sid`, if the token says so.
     #[must_use]
     pub fn session_id(&self) -> Option<&SessionId> {
         self.0.token.facts().session.as_ref()
@@ -256,27 +266,40 @@ impl DelegationContext {
         self.0.token.facts().not_before
     }
 
-    /// When the token was issued.
+    /// When the token was issued. `None` only where the issuer's
+    /// [`ClaimMapping`](crate::issuer::ClaimMapping) allows tokens that do not tell:
+    /// they may be of any age.
     #[must_use]
-    pub fn issued_at(&self) -> Timestamp {
+    pub fn issued_at(&self) -> Option<Timestamp> {
         self.0.token.facts().issued_at
     }
 
     /// When the user last authenticated, if the token says so.
-    #[must_use]
-    pub fn auth_time(&self) -> Option<Timestamp> {
-        self.0.token.facts().auth_time
+    ///
+    /// # Errors
+    /// [`ClaimError`] if `auth_time` is no number of seconds. It is not known then
+    /// when the user authenticated.
+    pub fn auth_time(&self) -> Result<Option<Timestamp>, ClaimError> {
+        Ok(self.0.token.facts().auth_time?)
     }
 
-    /// How the user authenticated: the authentication context class.
-    #[must_use]
-    pub fn acr(&self) -> Option<&str> {
-        self.0.token.facts().acr.as_deref()
+    /// How the user authenticated: the authentication context class, if the token
+    /// says so.
+    ///
+    /// # Errors
+    /// [`ClaimError`] if `acr` is no text.
+    pub fn acr(&self) -> Result<Option<&str>, ClaimError> {
+        Ok(self.0.token.facts().acr.as_ref().map_err(|malformed| *malformed)?.as_deref())
     }
 
-    /// How the user authenticated: the methods (RFC 8176).
-    pub fn amr(&self) -> impl Iterator<Item = &str> {
-        self.0.token.facts().amr.iter().map(|method| &**method)
+    /// How the user authenticated: the methods (RFC 8176); none if the token does
+    /// not say so.
+    ///
+    /// # Errors
+    /// [`ClaimError`] if `amr` is no array of texts.
+    pub fn amr(&self) -> Result<impl Iterator<Item = &str>, ClaimError> {
+        let methods = self.0.token.facts().amr.as_ref().map_err(|malformed| *malformed)?;
+        Ok(methods.iter().map(|method| &**method))
     }
 
     /// The token's own identifier, `jti`; the digest of the token where the

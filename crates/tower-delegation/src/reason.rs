@@ -147,6 +147,9 @@ reasons! {
     ClaimMissing = "claim_missing" => InvalidToken,
     /// A claim has the wrong JSON type or an impossible value (RFC 7519 section 4.1).
     ClaimMalformed = "claim_malformed" => InvalidToken,
+    /// The route demands something of a claim that is malformed in this token. The
+    /// code is that of a token that is refused as a whole; the status tells which.
+    FactMalformed = "claim_malformed" => Forbidden,
     /// Two claims that say the same thing say it differently: two names of the
     /// client, two lists of scopes, a tenant that is not the issuer's.
     ClaimsContradictory = "claims_contradictory" => InvalidToken,
@@ -435,6 +438,17 @@ impl fmt::Display for DenialReason {
     }
 }
 
+/// A claim is there, and is not what its name promises: neither absent nor good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Malformed;
+
+/// What demands the claim is denied; the token itself is not refused.
+impl From<Malformed> for DenialReason {
+    fn from(_: Malformed) -> Self {
+        Self::FactMalformed
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -445,7 +459,9 @@ mod tests {
         let mut seen = HashSet::new();
         for reason in DenialReason::ALL {
             let code = reason.code();
-            assert!(seen.insert(code), "{code} is given twice");
+            // One code for one fault: a malformed claim. Who demands it decides what it costs.
+            let is_shared = *reason == DenialReason::FactMalformed;
+            assert_ne!(seen.insert(code), is_shared, "{code} is given twice");
             assert!(code.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{code}");
         }
     }

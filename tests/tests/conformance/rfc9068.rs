@@ -72,25 +72,40 @@ async fn r9068_2_2_1_1_authentication_claims_are_optional_and_typed() {
     let site = Site::new().await;
     let token = site.idp.token().claim("auth_time", NOW - 60).acr("2").amr(["pwd", "otp"]).sign();
     let delegation = site.verify(&token).await.unwrap();
-    assert_eq!(delegation.auth_time().unwrap().unix_seconds(), NOW - 60);
-    assert_eq!(delegation.acr(), Some("2"));
-    assert_eq!(delegation.amr().collect::<Vec<_>>(), ["pwd", "otp"]);
-    for (name, value) in [
-        ("auth_time", json!("1800000000")),
-        ("auth_time", json!(null)),
-        ("auth_time", json!("2027-01-15T08:00:00Z")),
-        ("acr", json!(2)),
-        ("acr", json!(["2"])),
-        ("acr", json!(null)),
-        ("amr", json!("pwd")),
-        ("amr", json!([["pwd"]])),
-        ("amr", json!([null])),
+    assert_eq!(delegation.auth_time().unwrap().unwrap().unix_seconds(), NOW - 60);
+    assert_eq!(delegation.acr().unwrap(), Some("2"));
+    assert_eq!(delegation.amr().unwrap().collect::<Vec<_>>(), ["pwd", "otp"]);
+    // What no rule demands refuses nothing; it is not known, which is not absent.
+    let mfa = Requirement::new().acr("2");
+    let recent = Requirement::new().max_authentication_age(std::time::Duration::from_secs(600));
+    for (name, value, demand) in [
+        ("auth_time", json!("1800000000"), Some(&recent)),
+        ("auth_time", json!("2027-01-15T08:00:00Z"), Some(&recent)),
+        ("acr", json!(2), Some(&mfa)),
+        ("acr", json!(["2"]), Some(&mfa)),
+        ("amr", json!("pwd"), None),
+        ("amr", json!([["pwd"]]), None),
+        ("amr", json!([null]), None),
     ] {
         let token = site.idp.token().claim(name, value.clone()).sign();
-        assert_eq!(site.refusal(&token).await, Some(R::ClaimMalformed), "{name} {value}");
+        let delegation = site.verify(&token).await.unwrap();
+        let errors = [delegation.auth_time().is_err(), delegation.acr().is_err(), delegation.amr().is_err()];
+        assert_eq!(errors, [name == "auth_time", name == "acr", name == "amr"], "{name} {value}");
+        if let Some(demand) = demand {
+            let denied = delegation.authorize(demand, &RequestFacts::none()).unwrap_err();
+            assert_eq!(denied.reason(), R::FactMalformed, "{name} {value}");
+        }
+    }
+    for name in ["auth_time", "acr", "amr"] {
+        let null = site.verify(&site.idp.token().claim(name, json!(null)).sign()).await.unwrap();
+        assert_eq!(null.auth_time().unwrap(), None, "{name} null");
+        assert_eq!((null.acr().unwrap(), null.amr().unwrap().count()), (None, 0), "{name} null");
     }
     let without = site.verify(&site.idp.token().sign()).await.unwrap();
-    assert_eq!((without.auth_time(), without.acr(), without.amr().count()), (None, None, 0));
+    assert_eq!(
+        (without.auth_time().unwrap(), without.acr().unwrap(), without.amr().unwrap().count()),
+        (None, None, 0)
+    );
 }
 
 #[tokio::test]
@@ -219,7 +234,8 @@ async fn r9068_4_2_the_issuer_is_equal_by_code_point() {
     // An escape in the JSON is no other code point.
     let escaped = site.claims().replace("http:", "\\u0068ttp:").replace("//", r"\/\/");
     assert_eq!(site.refusal(&site.jws(&site.header(), &escaped)).await, None);
-    for issuer in ["", "idp.example.com", "/idp"] {
+    // RFC 7519 section 2: a text with a colon must be a URI.
+    for issuer in ["", " https://idp.example.com", "my idp: example"] {
         let made = TrustedIssuer::with_static_keys(issuer, &site.idp.jwks().to_string());
         assert!(matches!(made, Err(ConfigError::InvalidUrl { .. })), "{issuer:?}");
     }

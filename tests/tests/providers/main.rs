@@ -10,6 +10,7 @@
 
 mod key_names;
 mod matrix;
+mod oddities;
 mod presets;
 mod refusals;
 mod tenants;

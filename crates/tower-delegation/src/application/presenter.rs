@@ -10,7 +10,7 @@ use crate::{
     credential::WorkloadIdentity,
     issuer::log_unknown_kind,
     names::{ClientId, IssuerUrl, SubjectId, SubjectKind, TenantId},
-    reason::DenialReason,
+    reason::{DenialReason, Malformed},
     scope::ScopeSet,
 };
 
@@ -22,10 +22,10 @@ pub(crate) struct Presentation<'a> {
     /// The current actor and those before it, newest first.
     pub(crate) actors: &'a dyn Actors,
     pub(crate) subject_kind: SubjectKind,
-    pub(crate) tenant: Option<&'a TenantId>,
+    pub(crate) tenant: Result<Option<&'a TenantId>, Malformed>,
     pub(crate) scopes: &'a ScopeSet,
-    /// From `iat` to `exp`.
-    pub(crate) lifetime: Duration,
+    /// From `iat` to `exp`. `None` without `iat`: longer than any limit.
+    pub(crate) lifetime: Option<Duration>,
 }
 
 /// A chain of actors, each with its issuer.
@@ -98,8 +98,11 @@ impl Registration {
         if !parties().all(|party| party.is_for_environment(registry.environment())) {
             return Err(DenialReason::EnvironmentNotAllowed);
         }
-        if !parties().all(|party| party.is_for_tenant(presentation.tenant)) {
-            return Err(DenialReason::TenantNotAllowed);
+        if parties().any(|party| !party.tenants.is_empty()) {
+            let tenant = presentation.tenant?;
+            if !parties().all(|party| party.is_for_tenant(tenant)) {
+                return Err(DenialReason::TenantNotAllowed);
+            }
         }
         if !registration.presenter().acts_for(presentation.subject_kind) {
             if presentation.subject_kind == SubjectKind::Unknown {
@@ -107,7 +110,7 @@ impl Registration {
             }
             return Err(DenialReason::ActingNotAllowed);
         }
-        let is_too_long = |max| presentation.lifetime > max;
+        let is_too_long = |max| presentation.lifetime.is_none_or(|lifetime| lifetime > max);
         if parties().filter_map(|party| party.max_token_lifetime).any(is_too_long) {
             return Err(DenialReason::ApplicationTokenLifetimeTooLong);
         }

@@ -5,7 +5,7 @@ use crate::{
     clock::{SystemClock, Timestamp},
     credential::WorkloadIdentity,
     error::ConfigError,
-    reason::DenialReason as R,
+    reason::{DenialReason as R, Malformed},
     scope::ScopeSet,
 };
 
@@ -37,7 +37,9 @@ struct Case {
     kind: SubjectKind,
     tenant: Option<&'static str>,
     scopes: &'static str,
-    lifetime: Duration,
+    /// Is the claim of the tenant malformed?
+    is_tenant_malformed: bool,
+    lifetime: Option<Duration>,
     workload: Option<&'static str>,
     sender_constrained: bool,
 }
@@ -59,7 +61,8 @@ impl Case {
             kind: SubjectKind::User,
             tenant: None,
             scopes: "read",
-            lifetime: Duration::from_secs(300),
+            is_tenant_malformed: false,
+            lifetime: Some(Duration::from_secs(300)),
             workload: Some("spiffe://td/web"),
             sender_constrained: false,
         }
@@ -80,7 +83,7 @@ impl Case {
             client: client.as_ref(),
             actors: &Chain(actor.into_iter().chain(earlier).collect()),
             subject_kind: self.kind,
-            tenant: tenant.as_ref(),
+            tenant: if self.is_tenant_malformed { Err(Malformed) } else { Ok(tenant.as_ref()) },
             scopes: &ScopeSet::parse(self.scopes).unwrap(),
             lifetime: self.lifetime,
         };
@@ -126,7 +129,7 @@ fn breaking(from: usize, mut case: Case) -> Case {
         (1, |case| case.client = None),
         (8, |case| case.kind = SubjectKind::Unknown),
         (7, |case| case.tenant = Some("ours")),
-        (9, |case| case.lifetime = Duration::from_secs(601)),
+        (9, |case| case.lifetime = Some(Duration::from_secs(601))),
         (11, |case| case.workload = None),
         (12, |case| case.scopes = "read admin"),
     ];
@@ -308,6 +311,17 @@ fn environments_and_tenants() {
         assert_eq!(case.reason(&one_tenant), expected, "{tenant:?}");
         assert_eq!(case.reason(&registry([web()])), None, "{tenant:?}");
     }
+    let malformed = Case { is_tenant_malformed: true, ..Case::of_web() };
+    assert_eq!(malformed.reason(&one_tenant), Some(R::FactMalformed));
+    assert_eq!(malformed.reason(&registry([web()])), None, "no one demands it");
+}
+
+#[test]
+fn a_lifetime_that_is_not_known_is_longer_than_any() {
+    let case = Case { lifetime: None, ..Case::of_web() };
+    assert_eq!(case.reason(&registry([web()])), None);
+    let limited = registry([web().max_token_lifetime(Duration::from_secs(600))]);
+    assert_eq!(case.reason(&limited), Some(R::ApplicationTokenLifetimeTooLong));
 }
 
 #[test]

@@ -251,10 +251,19 @@ impl AuditEvent {
         (granted != delegation.scopes()).then(|| Text::new(granted.as_str()))
     }
 
-    /// The customer of the issuer that the token belongs to.
+    /// The customer of the issuer that the token belongs to. `None` also where
+    /// it is one of the [`malformed_claims`](Self::malformed_claims).
     #[must_use]
     pub fn tenant(&self) -> Option<Text<'_>> {
-        self.facts()?.tenant.as_ref().map(|tenant| Text::new(tenant.as_str()))
+        let tenant = self.facts()?.tenant.as_ref().ok()?.as_ref()?;
+        Some(Text::new(tenant.as_str()))
+    }
+
+    /// The facts that the token states in a malformed way, by name: `roles`,
+    /// `permissions`, `groups`, `tenant`, `auth_time`, `acr` or `amr`. They are
+    /// neither absent nor known, and what demanded one of them was denied.
+    pub fn malformed_claims(&self) -> impl Iterator<Item = &'static str> {
+        self.facts().into_iter().flat_map(Facts::malformed)
     }
 
     /// The log-in that the token comes from.

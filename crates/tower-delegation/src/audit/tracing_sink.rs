@@ -57,6 +57,7 @@ fn emit(event: &AuditEvent) {
                 subject_kind = event.subject_kind().map(SubjectKind::as_str),
                 client = event.client().map(shown),
                 tenant = event.tenant().map(shown),
+                malformed_claims = event.malformed_claims().next().map(|_| shown(MalformedClaims(event))),
                 actor = event.actor().map(|actor| shown(actor.id())),
                 earlier_actors = (event.earlier_actors().len() > 0).then(|| shown(EarlierActors(event))),
                 scopes = event.scopes().map(shown),
@@ -78,6 +79,21 @@ fn emit(event: &AuditEvent) {
         Some(RejectionKind::Misconfigured) => event!(Level::ERROR),
         Some(RejectionKind::Unavailable) => event!(Level::WARN),
         Some(_) | None => event!(Level::INFO),
+    }
+}
+
+/// The names of the malformed facts.
+struct MalformedClaims<'a>(&'a AuditEvent);
+
+impl fmt::Display for MalformedClaims<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, name) in self.0.malformed_claims().enumerate() {
+            if number > 0 {
+                f.write_str(", ")?;
+            }
+            f.write_str(name)?;
+        }
+        Ok(())
     }
 }
 

@@ -66,6 +66,22 @@ pub enum ScopeForm {
     Either,
 }
 
+/// How a claim lists roles, permissions or groups. A text is never split.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NameForm {
+    /// An array with one name in each entry.
+    Array,
+    /// One text, which is one name.
+    String,
+    /// An array or one text: for providers that write a list of one as a text.
+    Either,
+    /// An object whose member names are the names, such as
+    /// `{ "clerk": { "1": "org.test" } }`. A member that is `null`, `false` or
+    /// empty grants nothing.
+    Members,
+}
+
 /// What a provider's access tokens look like: plain data that says where each
 /// fact stands.
 ///
@@ -78,12 +94,15 @@ pub enum ScopeForm {
 ///
 /// 1. The signature by the issuer's own keys, `exp`, `iat`, `nbf`, `cnf`, and
 ///    the refusal of a member name that occurs twice.
-/// 2. A claim that is mapped and of the wrong JSON type refuses the token. It is
-///    never taken as empty.
+/// 2. A claim of the wrong JSON type is never taken as empty. It refuses the
+///    token where it is the subject, the client, the scopes, the session, the
+///    actor, the token's identifier, or a tenant that must be the issuer's.
+///    Elsewhere it is a state of that fact: what demands the fact is denied.
 /// 3. Scopes, roles, permissions and groups stay four sets. Nothing that demands
 ///    a scope is ever satisfied by the other three.
-/// 4. Two claims that name the client and differ, or `scope` and `scp` that
-///    differ, refuse the token.
+/// 4. `scope` and `scp` that differ refuse the token. So do two claims that name
+///    the client and differ, unless
+///    [`allow_differing_clients`](Self::allow_differing_clients) is called.
 /// 5. `typ: JWT`, or none, is accepted only together with a [`KindCheck`], and
 ///    never where `sub` is a SPIFFE ID: that is what a JWT-SVID looks like, which
 ///    says who a workload is and not what it may do.
@@ -108,16 +127,17 @@ pub struct ClaimMapping {
     pub(crate) absent_subject: AbsentSubject,
     /// The first test that holds; `Unknown` if none does.
     pub(crate) subject_kinds: Vec<(ClaimTest, SubjectKind)>,
-    /// All that are there must agree.
+    /// All that are there must agree, or the first counts.
     pub(crate) client: Vec<ClaimPath>,
+    pub(crate) differing_clients: DifferingClients,
     pub(crate) client_presence: Presence,
     /// All that are there must agree.
     pub(crate) scopes: Vec<(ClaimPath, ScopeForm)>,
     /// Claims that grant nothing, and must agree with the scopes if they are there.
     pub(crate) rival_scopes: Vec<ClaimPath>,
-    pub(crate) roles: Vec<ClaimPath>,
-    pub(crate) permissions: Vec<ClaimPath>,
-    pub(crate) groups: Vec<ClaimPath>,
+    pub(crate) roles: Vec<(ClaimPath, NameForm)>,
+    pub(crate) permissions: Vec<(ClaimPath, NameForm)>,
+    pub(crate) groups: Vec<(ClaimPath, NameForm)>,
     /// Claims that say: the groups are not all in this token.
     pub(crate) groups_elsewhere: Vec<ClaimPath>,
     pub(crate) tenant: Option<ClaimPath>,
@@ -125,9 +145,12 @@ pub struct ClaimMapping {
     /// The first that is there.
     pub(crate) token_id: Vec<ClaimPath>,
     pub(crate) token_id_presence: Presence,
+    pub(crate) issued_at_presence: Presence,
     /// The first that is there.
     pub(crate) session: Vec<ClaimPath>,
     pub(crate) actor: ActorForm,
+    /// The members of `act` that identify an actor: the first that is there.
+    pub(crate) actor_ids: Vec<Box<str>>,
     /// Values of `act` that stand for no actor.
     pub(crate) absent_actors: Vec<Box<str>>,
     pub(crate) actor_text: ActorText,
@@ -150,6 +173,14 @@ pub(crate) enum AbsentSubject {
     Client {
         unless: Vec<ClaimPath>,
     },
+}
+
+/// What two claims that name the client differently mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DifferingClients {
+    Refused,
+    /// The first of the mapping that is there counts.
+    First,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -202,6 +233,7 @@ impl ClaimMapping {
             // providers name a client differently in `sub`.
             subject_kinds: vec![(ClaimTest::subject_is_client(), SubjectKind::Service)],
             client: vec!["client_id".into()],
+            differing_clients: DifferingClients::Refused,
             client_presence: Presence::Required,
             scopes: vec![("scope".into(), ScopeForm::String)],
             rival_scopes: Vec::new(),
@@ -213,8 +245,10 @@ impl ClaimMapping {
             tenant_rule: TenantRule::Optional,
             token_id: vec!["jti".into()],
             token_id_presence: Presence::Required,
+            issued_at_presence: Presence::Required,
             session: vec!["sid".into()],
             actor: ActorForm::Nested,
+            actor_ids: vec!["sub".into()],
             absent_actors: Vec::new(),
             actor_text: ActorText::Refused,
         }
@@ -322,6 +356,14 @@ impl ClaimMapping {
         self
     }
 
+    /// Takes the first claim that is there for the client, in the order of
+    /// [`client`](Self::client) and [`add_client`](Self::add_client), where several
+    /// name the client and differ. By default such a token is refused.
+    pub fn allow_differing_clients(mut self) -> Self {
+        self.differing_clients = DifferingClients::First;
+        self
+    }
+
     /// Accepts tokens that name no client. A requirement that demands one, or
     /// that somebody acts for a user, is then not met.
     pub fn allow_absent_client(mut self) -> Self {
@@ -360,21 +402,47 @@ impl ClaimMapping {
         self
     }
 
-    /// A claim with an array of roles.
-    pub fn add_roles(mut self, path: impl Into<ClaimPath>) -> Self {
-        self.roles.push(path.into());
+    /// A claim with an array of roles. For other forms, see
+    /// [`add_roles_as`](Self::add_roles_as).
+    pub fn add_roles(self, path: impl Into<ClaimPath>) -> Self {
+        self.add_roles_as(path, NameForm::Array)
+    }
+
+    /// A claim that lists roles in this form.
+    ///
+    /// ```
+    /// use tower_delegation::issuer::{ClaimMapping, NameForm};
+    ///
+    /// // Zitadel: `"urn:zitadel:iam:org:project:roles": { "clerk": { "1": "org.test" } }`
+    /// let zitadel = ClaimMapping::rfc9068()
+    ///     .add_roles_as("urn:zitadel:iam:org:project:roles", NameForm::Members);
+    /// ```
+    pub fn add_roles_as(mut self, path: impl Into<ClaimPath>, form: NameForm) -> Self {
+        self.roles.push((path.into(), form));
         self
     }
 
-    /// A claim with an array of permissions.
-    pub fn add_permissions(mut self, path: impl Into<ClaimPath>) -> Self {
-        self.permissions.push(path.into());
+    /// A claim with an array of permissions. For other forms, see
+    /// [`add_permissions_as`](Self::add_permissions_as).
+    pub fn add_permissions(self, path: impl Into<ClaimPath>) -> Self {
+        self.add_permissions_as(path, NameForm::Array)
+    }
+
+    /// A claim that lists permissions in this form.
+    pub fn add_permissions_as(mut self, path: impl Into<ClaimPath>, form: NameForm) -> Self {
+        self.permissions.push((path.into(), form));
         self
     }
 
-    /// A claim with an array of groups.
-    pub fn add_groups(mut self, path: impl Into<ClaimPath>) -> Self {
-        self.groups.push(path.into());
+    /// A claim with an array of groups. For other forms, see
+    /// [`add_groups_as`](Self::add_groups_as).
+    pub fn add_groups(self, path: impl Into<ClaimPath>) -> Self {
+        self.add_groups_as(path, NameForm::Array)
+    }
+
+    /// A claim that lists groups in this form.
+    pub fn add_groups_as(mut self, path: impl Into<ClaimPath>, form: NameForm) -> Self {
+        self.groups.push((path.into(), form));
         self
     }
 
@@ -412,13 +480,23 @@ impl ClaimMapping {
         self
     }
 
-    /// The claim that identifies the log-in.
+    /// Accepts tokens without `iat`, which RFC 7519 section 4.1.6 makes optional.
+    ///
+    /// The age and the lifetime of such a token are not known: every limit on
+    /// them, of the issuer, the registry or a requirement, refuses it, and a
+    /// revocation of what was issued before some time covers it.
+    pub fn allow_absent_issued_at(mut self) -> Self {
+        self.issued_at_presence = Presence::Optional;
+        self
+    }
+
+    /// The claim that identifies the session.
     pub fn session(mut self, path: impl Into<ClaimPath>) -> Self {
         self.session = vec![path.into()];
         self
     }
 
-    /// A claim that identifies the log-in where the former ones are absent.
+    /// A claim that identifies the session where the former ones are absent.
     pub fn add_session(mut self, path: impl Into<ClaimPath>) -> Self {
         self.session.push(path.into());
         self
@@ -428,6 +506,29 @@ impl ClaimMapping {
     /// inside `act`.
     pub fn earlier_actors(mut self, path: impl Into<ClaimPath>) -> Self {
         self.actor = ActorForm::Beside(path.into());
+        self
+    }
+
+    /// The member of `act` that identifies an actor, in place of `sub`: `act` names
+    /// its party by any claims (RFC 8693 section 4.1).
+    pub fn actor_id(mut self, name: &str) -> Self {
+        self.actor_ids = vec![name.into()];
+        self
+    }
+
+    /// A member of `act` that identifies an actor where the former ones are absent.
+    ///
+    /// Rules and the registry see the identifier alone: the names that the two
+    /// members give must not overlap.
+    ///
+    /// ```
+    /// use tower_delegation::issuer::ClaimMapping;
+    ///
+    /// // `"act": { "client_id": "desk-agent" }`
+    /// let mapping = ClaimMapping::rfc9068().add_actor_id("client_id");
+    /// ```
+    pub fn add_actor_id(mut self, name: &str) -> Self {
+        self.actor_ids.push(name.into());
         self
     }
 
@@ -462,7 +563,7 @@ impl ClaimMapping {
             ActorForm::Beside(path) => Some(path),
         };
         let scopes: Vec<&ClaimPath> = self.scopes.iter().map(|(path, _)| path).collect();
-        let sets = [scopes, refs(&self.roles), refs(&self.permissions), refs(&self.groups)];
+        let sets = [scopes, paths(&self.roles), paths(&self.permissions), paths(&self.groups)];
         let mut paths = [&self.subject, &self.client, &self.groups_elsewhere, &self.token_id, &self.session]
             .into_iter()
             .flatten()
@@ -481,6 +582,12 @@ impl ClaimMapping {
         if read.len() < count {
             return Some(
                 "one claim is read as two of scopes, roles, permissions and groups, or twice as one",
+            );
+        }
+        let is_reserved = |name: &str| name.is_empty() || ["iss", "act"].contains(&name);
+        if self.actor_ids.iter().any(|name| is_reserved(name)) {
+            return Some(
+                "an actor is identified by a member of `act` that is not `iss`, `act` or without a name",
             );
         }
         let is_without_client = self.client.is_empty() || self.client_presence == Presence::Optional;
@@ -503,8 +610,8 @@ impl Default for ClaimMapping {
     }
 }
 
-fn refs(paths: &[ClaimPath]) -> Vec<&ClaimPath> {
-    paths.iter().collect()
+fn paths(claims: &[(ClaimPath, NameForm)]) -> Vec<&ClaimPath> {
+    claims.iter().map(|(path, _)| path).collect()
 }
 
 #[cfg(test)]
@@ -537,6 +644,10 @@ mod tests {
                 new().without_client().insecure_clients_instead_of_audience(["a"]),
             ),
             ("no tenant", new().require_tenant_in_issuer()),
+            ("roles in two forms", new().add_roles("r").add_roles_as("r", NameForm::Members)),
+            ("an actor without a name", new().add_actor_id("")),
+            ("an actor by its issuer", new().actor_id("iss")),
+            ("an actor by another", new().add_actor_id("act")),
         ] {
             assert!(mapping.mistake().is_some(), "{name}");
         }

@@ -53,14 +53,14 @@ pub use self::discovery::metadata_urls;
 pub use self::{
     claim_test::ClaimTest,
     kind_check::KindCheck,
-    mapping::{ClaimMapping, ClaimPath, ScopeForm},
+    mapping::{ClaimMapping, ClaimPath, NameForm, ScopeForm},
     resolver::IssuerResolver,
     tenants::TenantIssuers,
 };
 pub(crate) use self::{
     claim_test::{Test, log_unknown_kind},
     issuers::{Issuers, PolicyRef},
-    mapping::{AbsentSubject, ActorForm, ActorText, AudienceRule, Presence, TenantRule},
+    mapping::{AbsentSubject, ActorForm, ActorText, AudienceRule, DifferingClients, Presence, TenantRule},
     policy::{BuildContext, IssuerPolicy, TypePolicy},
 };
 use crate::{
@@ -144,7 +144,7 @@ impl TrustedIssuer {
     /// An issuer whose key set is at `jwks_url`.
     ///
     /// # Errors
-    /// [`ConfigError::InvalidUrl`] unless `issuer` is an absolute URI and
+    /// [`ConfigError::InvalidUrl`] unless `issuer` is an identifier and
     /// `jwks_url` an `https` URL (or `http` to a loopback address).
     #[cfg(feature = "discovery")]
     pub fn with_jwks_url(issuer: &str, jwks_url: &str) -> Result<Self, ConfigError> {
@@ -156,7 +156,7 @@ impl TrustedIssuer {
     /// An issuer whose keys never change: `jwks` is a JWK Set as JSON text.
     ///
     /// # Errors
-    /// [`ConfigError::InvalidUrl`] unless `issuer` is an absolute URI,
+    /// [`ConfigError::InvalidUrl`] unless `issuer` is an identifier,
     /// [`ConfigError::InvalidKeySet`] if no key of `jwks` could verify a token.
     pub fn with_static_keys(issuer: &str, jwks: &str) -> Result<Self, ConfigError> {
         check_identifier(issuer)?;
@@ -168,7 +168,7 @@ impl TrustedIssuer {
     /// An issuer whose keys come from a source of your own.
     ///
     /// # Errors
-    /// [`ConfigError::InvalidUrl`] unless `issuer` is an absolute URI.
+    /// [`ConfigError::InvalidUrl`] unless `issuer` is an identifier.
     pub fn with_key_source(issuer: &str, source: impl KeySource) -> Result<Self, ConfigError> {
         check_identifier(issuer)?;
         Ok(Self::new(issuer, KeyOrigin::Source(Arc::new(source))))
@@ -302,17 +302,20 @@ impl TrustedIssuer {
     }
 }
 
-/// Issuers whose keys are not looked for at their own URL may be any absolute
-/// URI: real ones are plain `http` URLs and URNs.
+/// Issuers whose keys are not looked for at their own URL may be any text, which
+/// is compared and never fetched: real ones are plain `http` URLs, URNs and bare
+/// names. A text with a colon must be a URI (RFC 7519 section 2, `StringOrURI`).
 fn check_identifier(issuer: &str) -> Result<(), ConfigError> {
-    match Url::parse(issuer) {
-        Ok(_) => Ok(()),
-        Err(_) => Err(ConfigError::InvalidUrl {
-            url: issuer.to_owned(),
-            purpose: "an issuer identifier",
-            problem: "it is no absolute URI: give `iss` exactly as it stands in the tokens",
-        }),
-    }
+    let problem = if issuer.is_empty() {
+        "it is empty: give `iss` exactly as it stands in the tokens"
+    } else if issuer.trim() != issuer || issuer.chars().any(char::is_control) {
+        "it has white space around it or control characters: give `iss` exactly as it stands in the tokens"
+    } else if issuer.contains(':') && Url::parse(issuer).is_err() {
+        "it has a colon and is no URI (RFC 7519 section 2): give `iss` exactly as it stands in the tokens"
+    } else {
+        return Ok(());
+    };
+    Err(ConfigError::InvalidUrl { url: issuer.to_owned(), purpose: "an issuer identifier", problem })
 }
 
 fn static_keys(issuer: &str, jwks: &[u8], algorithms: AlgorithmSet) -> Result<KeySet, ConfigError> {

@@ -393,11 +393,19 @@ mod tests {
     }
 
     #[test]
-    fn identifiers_are_absolute_uris() {
-        for issuer in [ISSUER, "http://idp.example.com/realms/a", "urn:example:idp"] {
+    fn identifiers_are_texts_or_uris() {
+        for issuer in [
+            ISSUER,
+            "http://idp.example.com/realms/a",
+            "urn:example:idp",
+            "my-issuer",
+            "accounts.google.com",
+            "/idp",
+            "My issuer",
+        ] {
             assert!(TrustedIssuer::with_key_source(issuer, Silent).is_ok(), "{issuer}");
         }
-        for issuer in ["", "idp.example.com", "/idp", "//idp.example.com"] {
+        for issuer in ["", " my-issuer", "my-issuer\n", "my\u{0}issuer", "my issuer: a", "https://", ":"] {
             let made = TrustedIssuer::with_key_source(issuer, Silent);
             assert!(matches!(made, Err(ConfigError::InvalidUrl { .. })), "{issuer:?}");
         }

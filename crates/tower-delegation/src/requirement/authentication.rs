@@ -20,7 +20,8 @@ impl Requirement {
     /// Demands an authentication of this class, or of another one demanded
     /// here, in order of preference: the claim `acr` is exactly one of them
     /// (RFC 9470 section 5). A token without `acr` does not satisfy. Otherwise
-    /// the answer is 401 `insufficient_user_authentication` with `acr_values`.
+    /// the answer is 401 `insufficient_user_authentication` with `acr_values`; 403
+    /// where `acr` is malformed, which another sign-in does not cure.
     #[must_use]
     pub fn acr(mut self, acr: &str) -> Self {
         // Space-delimited, in a quoted string (RFC 9470 section 3).
@@ -49,13 +50,13 @@ impl Authentication {
     pub(super) fn check(&self, evidence: &Evidence<'_>) -> Outcome {
         let delegation = evidence.delegation;
         if !self.acr.is_empty() {
-            let acr = delegation.acr().ok_or(Failure::unknown(DenialReason::AuthenticationTooWeak))?;
+            let acr = delegation.acr()?.ok_or(Failure::unknown(DenialReason::AuthenticationTooWeak))?;
             let satisfies = self.acr.iter().any(|demanded| **demanded == *acr);
             ensure(satisfies, DenialReason::AuthenticationTooWeak)?;
         }
         if let Some(max) = self.max_age {
             let unknown = Failure::unknown(DenialReason::AuthenticationTooOld);
-            let auth_time = delegation.auth_time().ok_or(unknown)?;
+            let auth_time = delegation.auth_time()?.ok_or(unknown)?;
             let (now, leeway) = (delegation.authenticated_at(), delegation.circumstances().leeway);
             if auth_time > now.saturating_add(leeway) {
                 // Nobody has authenticated in the future: the claim tells nothing.

@@ -231,7 +231,7 @@ impl Comparison {
         };
         let stated = match &self.fact {
             Fact::Subject => Some(Cow::Borrowed(delegation.subject().id().as_str())),
-            Fact::Tenant => delegation.tenant().map(|tenant| Cow::Borrowed(tenant.as_str())),
+            Fact::Tenant => delegation.tenant()?.map(|tenant| Cow::Borrowed(tenant.as_str())),
             Fact::Claim(path) => delegation.raw_claim(path.segments()).and_then(text),
         };
         // Two empty texts are no agreement: nothing was said.

@@ -89,6 +89,7 @@ impl Composition {
                 Ok(()) => return Err(Failure::certain(DenialReason::Excluded)),
                 // What cannot be judged is not excluded, it is a mistake.
                 Err(failure) if failure.is_ours() => return Err(failure),
+                Err(failure) if failure.reason == DenialReason::FactMalformed => return Err(failure),
                 Err(failure) if !failure.is_certain => return Err(Failure::unknown(DenialReason::Excluded)),
                 Err(_) => {}
             }

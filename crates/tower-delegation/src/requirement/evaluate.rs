@@ -4,7 +4,7 @@
 
 use super::Requirement;
 use crate::{
-    context::{DelegationContext, RequestFacts},
+    context::{ClaimError, DelegationContext, RequestFacts},
     reason::{DenialReason, RejectionKind},
 };
 
@@ -86,6 +86,13 @@ impl Failure {
     /// Is it the service's mistake, and nothing that the token lacks?
     pub(super) fn is_ours(self) -> bool {
         self.reason.kind() == RejectionKind::Misconfigured
+    }
+}
+
+/// The route demands something of a claim that is malformed: nothing is known of it.
+impl From<ClaimError> for Failure {
+    fn from(_: ClaimError) -> Self {
+        Self::unknown(DenialReason::FactMalformed)
     }
 }
 

@@ -121,16 +121,16 @@ impl Grants {
     pub(super) fn check(&self, evidence: &Evidence<'_>) -> Outcome {
         let delegation = evidence.delegation;
         if !self.roles.is_empty() {
-            let held = delegation.roles();
+            let held = delegation.roles()?;
             self.roles.check(|name| held.contains(name), !held.is_empty(), DenialReason::RoleMissing)?;
         }
         if !self.permissions.is_empty() {
-            let held = delegation.permissions();
+            let held = delegation.permissions()?;
             let reason = DenialReason::PermissionMissing;
             self.permissions.check(|name| held.contains(name), !held.is_empty(), reason)?;
         }
         if !self.groups.is_empty() {
-            let held = delegation.groups().ok_or(Failure::unknown(DenialReason::GroupsUnknown))?;
+            let held = delegation.groups()?.ok_or(Failure::unknown(DenialReason::GroupsUnknown))?;
             self.groups.check(|name| held.contains(name), true, DenialReason::GroupMissing)?;
         }
         details::check(&self.details, evidence)

@@ -2,7 +2,8 @@
 //! extractor, the layer and the call.
 //!
 //! 1. Every demand of a requirement must hold. What it names and the token
-//!    lacks is a denial. So is what is malformed.
+//!    lacks is a denial. So is what is malformed (`claim_malformed`), also inside
+//!    [`not`](Requirement::not); a malformed claim that no demand names is none.
 //! 2. Demands are checked in one fixed order, and the denial names the first
 //!    that fails:
 //!

@@ -73,7 +73,8 @@ impl Requirement {
         self.settle()
     }
 
-    /// Demands a token that was issued to live this long at most.
+    /// Demands a token that was issued to live this long at most. A token without
+    /// `iat`, which some mappings allow, does not satisfy.
     #[must_use]
     pub fn max_token_lifetime(mut self, lifetime: Duration) -> Self {
         self.check_duration(lifetime, "a token that lives for no time at all is demanded");
@@ -83,7 +84,7 @@ impl Requirement {
 
     /// Demands a token that was issued this long ago at most, however long it
     /// lives; the configured leeway is added. An older one is a 401: a new one
-    /// would do.
+    /// would do. So is a token without `iat`, which some mappings allow.
     #[must_use]
     pub fn max_token_age(mut self, age: Duration) -> Self {
         self.check_duration(age, "a token of no age at all is demanded");
@@ -120,7 +121,7 @@ impl Origin {
             ensure(self.issuers.contains(delegation.issuer()), DenialReason::IssuerNotAllowed)?;
         }
         if !self.tenants.is_empty() {
-            let tenant = delegation.tenant().ok_or(Failure::unknown(DenialReason::TenantMismatch))?;
+            let tenant = delegation.tenant()?.ok_or(Failure::unknown(DenialReason::TenantMismatch))?;
             ensure(self.tenants.contains(tenant), DenialReason::TenantMismatch)?;
         }
         let audience = delegation.audience();
@@ -136,11 +137,13 @@ impl Origin {
             ensure(delegation.token_scopes().iter().all(is_within), DenialReason::ScopeTooBroad)?;
         }
         if let Some(max) = self.max_lifetime {
-            let lifetime = delegation.expires_at().saturating_since(delegation.issued_at());
+            let unknown = Failure::unknown(DenialReason::TokenLifetimeNotAllowed);
+            let lifetime = delegation.expires_at().saturating_since(delegation.issued_at().ok_or(unknown)?);
             ensure(lifetime <= max, DenialReason::TokenLifetimeNotAllowed)?;
         }
         if let Some(max) = self.max_age {
-            let age = delegation.authenticated_at().saturating_since(delegation.issued_at());
+            let unknown = Failure::unknown(DenialReason::TokenAgeNotAllowed);
+            let age = delegation.authenticated_at().saturating_since(delegation.issued_at().ok_or(unknown)?);
             let leeway = delegation.circumstances().leeway;
             ensure(age <= max.saturating_add(leeway), DenialReason::TokenAgeNotAllowed)?;
         }

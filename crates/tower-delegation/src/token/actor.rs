@@ -61,7 +61,8 @@ impl Actor {
         &self.issuer
     }
 
-    /// The actor's identifier: `act.sub`.
+    /// The actor's identifier: `act.sub`, unless the issuer's
+    /// [`ClaimMapping`](crate::issuer::ClaimMapping) names another member.
     #[must_use]
     pub fn id(&self) -> &SubjectId {
         &self.id
@@ -74,6 +75,14 @@ impl Actors for Box<[Actor]> {
     }
 }
 
+/// What names an actor.
+pub(super) struct ActorNames<'n> {
+    /// Vouches for actors that name no issuer.
+    pub(super) token_issuer: &'n IssuerUrl,
+    /// The members that identify an actor; the first that is there counts.
+    pub(super) ids: &'n [Box<str>],
+}
+
 /// Reads an `act` claim: the current actor first, then earlier ones, newest first.
 ///
 /// Goes down level by level in a loop, so the depth of a hostile chain costs
@@ -81,7 +90,7 @@ impl Actors for Box<[Actor]> {
 /// `exp`, `nbf` and `aud` inside mean nothing and are ignored (RFC 8693 section 4.1).
 pub(super) fn read_chain(
     act: &RawValue,
-    token_issuer: &IssuerUrl,
+    names: &ActorNames<'_>,
     max_actors: usize,
 ) -> Result<Box<[Actor]>, DenialReason> {
     let mut chain = Vec::with_capacity(1);
@@ -90,7 +99,7 @@ pub(super) fn read_chain(
         if chain.len() == max_actors {
             return Err(DenialReason::ActorChainTooLong);
         }
-        let (actor, earlier) = read_actor(act, token_issuer)?;
+        let (actor, earlier) = read_actor(act, names)?;
         chain.push(actor);
         next = earlier;
     }
@@ -102,7 +111,7 @@ pub(super) fn read_chain(
 pub(super) fn read_list(
     act: &RawValue,
     earlier: &RawValue,
-    token_issuer: &IssuerUrl,
+    names: &ActorNames<'_>,
     max_actors: usize,
 ) -> Result<Box<[Actor]>, DenialReason> {
     let earlier: Vec<&RawValue> = serde_json::from_str(earlier.get()).or(Err(MALFORMED))?;
@@ -111,7 +120,7 @@ pub(super) fn read_list(
     }
     let mut chain = Vec::with_capacity(1 + earlier.len());
     for act in iter::once(act).chain(earlier) {
-        let (actor, nested) = read_actor(act, token_issuer)?;
+        let (actor, nested) = read_actor(act, names)?;
         // Two forms at once: which one tells the chain?
         if nested.is_some() {
             return Err(MALFORMED);
@@ -124,15 +133,20 @@ pub(super) fn read_list(
 /// One actor, and the `act` inside.
 fn read_actor<'a>(
     act: &'a RawValue,
-    token_issuer: &IssuerUrl,
+    names: &ActorNames<'_>,
 ) -> Result<(Actor, Option<&'a RawValue>), DenialReason> {
-    let mut id = None;
+    let mut id: Option<(usize, SubjectId)> = None;
     let mut issuer = None;
     let mut nested = None;
     read_object(act.get(), MALFORMED, |name, value| {
         let identity = || string(value).filter(|text| !text.is_empty()).ok_or(MALFORMED);
+        if let Some(rank) = names.ids.iter().position(|id| **id == *name) {
+            let named = SubjectId::from(&*identity()?);
+            if id.as_ref().is_none_or(|(known, _)| rank < *known) {
+                id = Some((rank, named));
+            }
+        }
         match name {
-            "sub" => id = Some(SubjectId::from(&*identity()?)),
             "iss" => issuer = Some(IssuerUrl::from(&*identity()?)),
             "act" => {
                 nested = Some(value);
@@ -142,8 +156,8 @@ fn read_actor<'a>(
         }
         Ok(Nested::Checked)
     })?;
-    let id = id.ok_or(MALFORMED)?;
-    Ok((Actor { issuer: issuer.unwrap_or_else(|| token_issuer.clone()), id }, nested))
+    let (_, id) = id.ok_or(MALFORMED)?;
+    Ok((Actor { issuer: issuer.unwrap_or_else(|| names.token_issuer.clone()), id }, nested))
 }
 
 #[cfg(test)]
@@ -151,8 +165,14 @@ mod tests {
     use super::*;
 
     fn read(act: &str) -> Result<Vec<(String, String)>, DenialReason> {
+        read_by(&["sub"], act)
+    }
+
+    fn read_by(ids: &[&str], act: &str) -> Result<Vec<(String, String)>, DenialReason> {
         let act = serde_json::from_str(act).unwrap();
-        let chain = read_chain(act, &IssuerUrl::from("https://idp"), 8)?;
+        let ids: Vec<Box<str>> = ids.iter().map(|id| Box::from(*id)).collect();
+        let names = ActorNames { token_issuer: &IssuerUrl::from("https://idp"), ids: &ids };
+        let chain = read_chain(act, &names, 8)?;
         Ok(chain.iter().map(|actor| (actor.issuer.to_string(), actor.id.to_string())).collect())
     }
 
@@ -170,6 +190,22 @@ mod tests {
     }
 
     #[test]
+    fn the_first_of_several_names_counts() {
+        let ids = |ids: &[&str], act: &str| {
+            read_by(ids, act).map(|chain| chain.into_iter().map(|(_, id)| id).collect::<Vec<_>>())
+        };
+        let both = ["sub", "client_id"];
+        assert_eq!(ids(&both, r#"{"client_id":"app"}"#).unwrap(), ["app"]);
+        assert_eq!(ids(&both, r#"{"client_id":"app","sub":"bot"}"#).unwrap(), ["bot"]);
+        let nested = r#"{"client_id":"app","act":{"sub":"bot"}}"#;
+        assert_eq!(ids(&both, nested).unwrap(), ["app", "bot"]);
+        assert_eq!(ids(&["client_id"], nested), Err(MALFORMED), "the earlier one has no such name");
+        for act in [r#"{"client_id":1}"#, r#"{"client_id":null}"#, r#"{"sub":"bot","client_id":""}"#, "{}"] {
+            assert_eq!(ids(&both, act), Err(MALFORMED), "{act}");
+        }
+    }
+
+    #[test]
     fn time_and_audience_inside_mean_nothing() {
         assert!(read(r#"{"sub":"svc","exp":1,"nbf":"x","aud":[1]}"#).is_ok());
     }
@@ -182,7 +218,8 @@ mod tests {
 
     fn list(act: &str, earlier: &str) -> Result<Vec<String>, DenialReason> {
         let (act, earlier) = (serde_json::from_str(act).unwrap(), serde_json::from_str(earlier).unwrap());
-        let chain = read_list(act, earlier, &IssuerUrl::from("https://idp"), 3)?;
+        let names = ActorNames { token_issuer: &IssuerUrl::from("https://idp"), ids: &["sub".into()] };
+        let chain = read_list(act, earlier, &names, 3)?;
         Ok(chain.iter().map(|actor| actor.id.to_string()).collect())
     }
 

@@ -16,9 +16,9 @@ use crate::{
     application::RegistrationSlot,
     clock::Timestamp,
     confirmation::Confirmation,
-    issuer::{AudienceRule, ClaimMapping},
+    issuer::{AudienceRule, ClaimMapping, Presence},
     names::{Audience, IssuerUrl},
-    reason::DenialReason,
+    reason::{DenialReason, Malformed},
 };
 
 /// 9999-12-31T23:59:59Z: what lies beyond is a mistake or an attack.
@@ -133,7 +133,10 @@ impl<'a> RawClaims<'a> {
     ) -> Result<VerifiedToken, DenialReason> {
         let expires_at = date(self.expires_at, f64::floor)?.ok_or(DenialReason::ClaimMissing)?;
         let not_before = date(self.not_before, f64::ceil)?;
-        let issued_at = date(self.issued_at, f64::ceil)?.ok_or(DenialReason::ClaimMissing)?;
+        let issued_at = date(self.issued_at, f64::ceil)?;
+        if issued_at.is_none() && terms.mapping.issued_at_presence == Presence::Required {
+            return Err(DenialReason::ClaimMissing);
+        }
         let audience = self.read_audience(terms)?;
         if self.has_events {
             return Err(DenialReason::NotAnAccessToken);
@@ -153,9 +156,9 @@ impl<'a> RawClaims<'a> {
             client,
             scopes: mapped.scopes()?,
             actors: mapped.actors(terms.issuer, terms.max_actors)?,
-            roles: mapped.roles()?,
-            permissions: mapped.permissions()?,
-            groups: mapped.groups()?,
+            roles: mapped.roles(),
+            permissions: mapped.permissions(),
+            groups: mapped.groups(),
             tenant: mapped.tenant(terms.issuer)?,
             session: mapped.session()?,
             confirmation,
@@ -163,19 +166,10 @@ impl<'a> RawClaims<'a> {
             expires_at,
             not_before,
             issued_at,
-            auth_time: date(self.auth_time, f64::floor)?,
-            acr: self
-                .acr
-                .map(|acr| string(acr).ok_or(DenialReason::ClaimMalformed))
-                .transpose()?
-                .map(Into::into),
-            amr: match self.amr {
-                Some(amr) => {
-                    let methods = strings(amr).ok_or(DenialReason::ClaimMalformed)?;
-                    methods.into_iter().map(Into::into).collect()
-                }
-                None => Box::default(),
-            },
+            auth_time: optional(self.auth_time, |claim| numeric_date(claim, f64::floor)),
+            acr: optional(self.acr, |claim| string(claim).map(Into::into)),
+            amr: optional(self.amr, |claim| Some(strings(claim)?.into_iter().map(Into::into).collect()))
+                .map(Option::unwrap_or_default),
             token_id,
             revocable: Revocable::default(),
             registration: RegistrationSlot::default(),
@@ -207,6 +201,15 @@ impl<'a> RawClaims<'a> {
             Err(DenialReason::AudienceMismatch)
         }
     }
+}
+
+/// A claim that refuses no token: absent where it is `null`.
+fn optional<'a, T>(
+    claim: Option<&'a RawValue>,
+    read: impl FnOnce(&'a RawValue) -> Option<T>,
+) -> Result<Option<T>, Malformed> {
+    let claim = claim.filter(|claim| claim.get() != "null");
+    claim.map(|claim| read(claim).ok_or(Malformed)).transpose()
 }
 
 /// On which terms a token's claims become facts.
@@ -335,9 +338,9 @@ mod tests {
             (r#"{"aud":["other"]}"#, AudienceMismatch),
             (r#"{"scope":["a"]}"#, ClaimMalformed),
             (r#"{"scope":"a  b"}"#, ClaimMalformed),
-            (r#"{"acr":1}"#, ClaimMalformed),
-            (r#"{"amr":"pwd"}"#, ClaimMalformed),
-            (r#"{"auth_time":"2020-01-01T00:00:00Z"}"#, ClaimMalformed),
+            (r#"{"iat":null}"#, ClaimMalformed),
+            (r#"{"sid":null}"#, ClaimMalformed),
+            (r#"{"scope":null}"#, ClaimMalformed),
             (r#"{"act":"bot"}"#, ActorMalformed),
             (r#"{"act":null}"#, ActorMalformed),
             (r#"{"cnf":{"kid":"x"}}"#, ConfirmationUnsupported),
@@ -346,6 +349,26 @@ mod tests {
         ] {
             assert_eq!(verify(change).err(), Some(reason), "{change}");
         }
+    }
+
+    /// What no rule demands refuses no token, and is never taken for absent.
+    #[test]
+    fn a_malformed_fact_is_a_state() {
+        let facts = |change: &str| {
+            let token = verify(change).unwrap();
+            let facts = token.facts();
+            (
+                facts.auth_time.map(|time| time.is_some()),
+                facts.acr.clone().map(|acr| acr.is_some()),
+                facts.amr.clone().map(|methods| methods.len()),
+            )
+        };
+        assert_eq!(facts("{}"), (Ok(false), Ok(false), Ok(0)));
+        assert_eq!(facts(r#"{"auth_time":1,"acr":"1","amr":["pwd"]}"#), (Ok(true), Ok(true), Ok(1)));
+        assert_eq!(facts(r#"{"auth_time":null,"acr":null,"amr":null}"#), (Ok(false), Ok(false), Ok(0)));
+        let malformed = (Err(Malformed), Err(Malformed), Err(Malformed));
+        assert_eq!(facts(r#"{"auth_time":"2020-01-01T00:00:00Z","acr":1,"amr":"pwd"}"#), malformed);
+        assert_eq!(facts(r#"{"auth_time":-1,"acr":["1"],"amr":["pwd",1]}"#), malformed);
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub(super) struct Header {
 pub(super) enum TokenType {
     /// `at+jwt` (RFC 9068 section 2.1).
     AccessToken,
-    /// `JWT`, or no `typ`: says nothing about the kind of token.
+    /// `JWT`, written out or not, or no `typ`: says nothing about the kind of token.
     Generic,
     /// Any other kind: never an access token.
     Other,
@@ -143,7 +143,7 @@ impl TokenType {
     fn from_name(name: &str) -> Self {
         if is_media_type(name, "at+jwt") {
             Self::AccessToken
-        } else if name.eq_ignore_ascii_case("JWT") {
+        } else if is_media_type(name, "jwt") {
             Self::Generic
         } else {
             Self::Other
@@ -187,7 +187,11 @@ mod tests {
             ("APPLICATION/AT+jwt", AccessToken),
             ("JWT", Generic),
             ("jwt", Generic),
-            ("application/JWT", Other),
+            ("application/JWT", Generic),
+            ("application/jwt", Generic),
+            ("Application/Jwt", Generic),
+            ("text/jwt", Other),
+            ("application/application/jwt", Other),
             ("at+jwt2", Other),
             ("text/at+jwt", Other),
             ("application/application/at+jwt", Other),

@@ -130,7 +130,7 @@ impl<'a> Mapped<'_, '_, 'a> {
 }
 
 /// An empty text, list or object, which names nothing.
-fn is_empty(value: &RawValue) -> bool {
+pub(super) fn is_empty(value: &RawValue) -> bool {
     let inside = value.get().strip_prefix(['"', '[', '{']);
     let inside = inside.and_then(|rest| rest.strip_suffix(['"', ']', '}']));
     inside.is_some_and(|inside| inside.trim_ascii().is_empty())

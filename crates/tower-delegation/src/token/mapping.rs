@@ -7,15 +7,19 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::value::RawValue;
 
 use super::{
-    actor::{Actor, read_chain, read_list},
+    actor::{Actor, ActorNames, read_chain, read_list},
     claims::RawClaims,
-    json::{Nested, read_object, string, strings},
+    json::{Nested, each_member, read_object, string, strings},
+    kind::is_empty,
     privileges::{GroupSet, PermissionSet, RoleSet},
 };
 use crate::{
-    issuer::{AbsentSubject, ActorForm, ActorText, ClaimMapping, ClaimPath, Presence, ScopeForm, TenantRule},
+    issuer::{
+        AbsentSubject, ActorForm, ActorText, ClaimMapping, ClaimPath, DifferingClients, NameForm, Presence,
+        ScopeForm, TenantRule,
+    },
     names::{ClientId, IssuerUrl, SessionId, SubjectId, TenantId, TokenId},
-    reason::DenialReason,
+    reason::{DenialReason, Malformed},
     scope::ScopeSet,
 };
 
@@ -57,10 +61,12 @@ impl<'a> Mapped<'_, '_, 'a> {
         let mut client: Option<Cow<'_, str>> = None;
         for path in &self.mapping.client {
             let Some(named) = self.text_at(path)? else { continue };
-            if client.as_ref().is_some_and(|client| *client != named) {
+            if client.as_ref().is_some_and(|client| *client != named)
+                && self.mapping.differing_clients == DifferingClients::Refused
+            {
                 return Err(DenialReason::ClaimsContradictory);
             }
-            client = Some(named);
+            client.get_or_insert(named);
         }
         match (client, self.mapping.client_presence) {
             (Some(client), _) => Ok(Some(ClientId::from(&*client))),
@@ -91,32 +97,33 @@ impl<'a> Mapped<'_, '_, 'a> {
         Ok(scopes.unwrap_or_default())
     }
 
-    pub(super) fn roles(&self) -> Result<RoleSet, DenialReason> {
+    pub(super) fn roles(&self) -> Result<RoleSet, Malformed> {
         Ok(RoleSet::from_names(self.names(&self.mapping.roles)?.unwrap_or_default()))
     }
 
-    pub(super) fn permissions(&self) -> Result<PermissionSet, DenialReason> {
+    pub(super) fn permissions(&self) -> Result<PermissionSet, Malformed> {
         Ok(PermissionSet::from_names(self.names(&self.mapping.permissions)?.unwrap_or_default()))
     }
 
     /// `None` if the token does not tell, or not all of them: no list is not an
     /// empty list.
-    pub(super) fn groups(&self) -> Result<Option<GroupSet>, DenialReason> {
+    pub(super) fn groups(&self) -> Result<Option<GroupSet>, Malformed> {
         let groups = self.names(&self.mapping.groups)?;
         for path in &self.mapping.groups_elsewhere {
-            if self.at(path)?.is_some() {
+            // `null` is there: nothing says that the list is complete.
+            if self.at(path).or(Err(Malformed))?.is_some() {
                 return Ok(None);
             }
         }
         Ok(groups.map(GroupSet::from_names))
     }
 
-    fn names(&self, paths: &[ClaimPath]) -> Result<Option<Vec<Box<str>>>, DenialReason> {
+    fn names(&self, paths: &[(ClaimPath, NameForm)]) -> Result<Option<Vec<Box<str>>>, Malformed> {
         let mut names: Option<Vec<Box<str>>> = None;
-        for path in paths {
-            let Some(value) = self.at(path)? else { continue };
+        for (path, form) in paths {
+            let Some(value) = self.optional(path).or(Err(Malformed))? else { continue };
             let names = names.get_or_insert_default();
-            for name in strings(value).ok_or(MALFORMED)? {
+            for name in read_names(value, *form).ok_or(Malformed)? {
                 if !names.iter().any(|known| **known == *name) {
                     names.push(name.into());
                 }
@@ -125,20 +132,32 @@ impl<'a> Mapped<'_, '_, 'a> {
         Ok(names)
     }
 
-    pub(super) fn tenant(&self, issuer: &IssuerUrl) -> Result<Option<TenantId>, DenialReason> {
-        let Some(path) = &self.mapping.tenant else { return Ok(None) };
-        let tenant = self.text_at(path)?;
-        match (&tenant, self.mapping.tenant_rule) {
-            (_, TenantRule::Optional) => {}
-            (None, TenantRule::InIssuer) => return Err(DenialReason::ClaimMissing),
-            (Some(tenant), TenantRule::InIssuer) => {
+    /// A tenant that must agree with the issuer refuses the token; any other is
+    /// a fact like the rest.
+    pub(super) fn tenant(
+        &self,
+        issuer: &IssuerUrl,
+    ) -> Result<Result<Option<TenantId>, Malformed>, DenialReason> {
+        let Some(path) = &self.mapping.tenant else { return Ok(Ok(None)) };
+        match self.mapping.tenant_rule {
+            TenantRule::Optional => {
+                let tenant =
+                    self.optional(path).or(Err(Malformed)).and_then(|claim| match claim.map(string) {
+                        None => Ok(None),
+                        Some(Some(tenant)) if !tenant.is_empty() => Ok(Some(TenantId::from(&*tenant))),
+                        Some(_) => Err(Malformed),
+                    });
+                Ok(tenant)
+            }
+            TenantRule::InIssuer => {
+                let tenant = self.text_at(path)?.ok_or(DenialReason::ClaimMissing)?;
                 // Behind scheme, nothing and host.
-                if !issuer.as_str().split('/').skip(3).any(|segment| *segment == **tenant) {
+                if !issuer.as_str().split('/').skip(3).any(|segment| *segment == *tenant) {
                     return Err(DenialReason::ClaimsContradictory);
                 }
+                Ok(Ok(Some(TenantId::from(&*tenant))))
             }
         }
-        Ok(tenant.map(|tenant| TenantId::from(&*tenant)))
     }
 
     /// The token's identifier, or the digest of what is signed.
@@ -169,16 +188,17 @@ impl<'a> Mapped<'_, '_, 'a> {
             }
             (act, _) => act,
         };
+        let names = ActorNames { token_issuer: issuer, ids: &self.mapping.actor_ids };
         match (&self.mapping.actor, act) {
             (ActorForm::Refused, Some(_)) => Err(MALFORMED),
             (ActorForm::Refused | ActorForm::Nested, None) => Ok(Box::default()),
-            (ActorForm::Nested, Some(act)) => read_chain(act, issuer, max_actors),
+            (ActorForm::Nested, Some(act)) => read_chain(act, &names, max_actors),
             (ActorForm::Beside(path), act) => match (act, self.at(path)?) {
                 (None, None) => Ok(Box::default()),
                 // Somebody acted before nobody.
                 (None, Some(_)) => Err(MALFORMED),
-                (Some(act), None) => read_chain(act, issuer, max_actors),
-                (Some(act), Some(earlier)) => read_list(act, earlier, issuer, max_actors),
+                (Some(act), None) => read_chain(act, &names, max_actors),
+                (Some(act), Some(earlier)) => read_list(act, earlier, &names, max_actors),
             },
         }
     }
@@ -240,6 +260,26 @@ fn member<'a>(object: &'a RawValue, name: &str) -> Result<Option<&'a RawValue>, 
 /// A claim that is a string where it is there.
 fn text(claim: Option<&RawValue>) -> Result<Option<Cow<'_, str>>, DenialReason> {
     claim.map(|value| string(value).ok_or(MALFORMED)).transpose()
+}
+
+/// The names that a claim lists; never a text that is split.
+fn read_names(value: &RawValue, form: NameForm) -> Option<Vec<Cow<'_, str>>> {
+    let one = || string(value).filter(|name| !name.is_empty()).map(|name| vec![name]);
+    match form {
+        NameForm::Array => strings(value),
+        NameForm::String => one(),
+        NameForm::Either => one().or_else(|| strings(value)),
+        NameForm::Members => {
+            let mut names = Vec::new();
+            let is_object = each_member(value.get(), |name, value| {
+                // `"admin": false` and `"admin": {}` grant nothing.
+                if !matches!(value.get(), "null" | "false") && !is_empty(value) {
+                    names.push(Cow::Owned(name.to_owned()));
+                }
+            });
+            is_object.then_some(names)
+        }
+    }
 }
 
 fn read_scopes(value: &RawValue, form: ScopeForm) -> Option<ScopeSet> {

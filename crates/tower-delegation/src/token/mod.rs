@@ -61,7 +61,7 @@ use crate::{
     confirmation::Confirmation,
     issuer::IssuerPolicy,
     names::{Audience, ClientId, SessionId, TenantId, TokenId},
-    reason::DenialReason,
+    reason::{DenialReason, Malformed},
     scope::ScopeSet,
 };
 
@@ -79,18 +79,19 @@ pub(crate) struct Facts {
     pub(crate) scopes: ScopeSet,
     /// What the token is bound to; checked on every request by [`proof`](crate::proof).
     pub(crate) confirmation: Option<Confirmation>,
-    pub(crate) roles: RoleSet,
-    pub(crate) permissions: PermissionSet,
+    pub(crate) roles: Result<RoleSet, Malformed>,
+    pub(crate) permissions: Result<PermissionSet, Malformed>,
     /// `None`: the token does not tell.
-    pub(crate) groups: Option<GroupSet>,
-    pub(crate) tenant: Option<TenantId>,
+    pub(crate) groups: Result<Option<GroupSet>, Malformed>,
+    pub(crate) tenant: Result<Option<TenantId>, Malformed>,
     pub(crate) session: Option<SessionId>,
     pub(crate) expires_at: Timestamp,
     pub(crate) not_before: Option<Timestamp>,
-    pub(crate) issued_at: Timestamp,
-    pub(crate) auth_time: Option<Timestamp>,
-    pub(crate) acr: Option<Box<str>>,
-    pub(crate) amr: Box<[Box<str>]>,
+    /// `None` only where the issuer's mapping allows it.
+    pub(crate) issued_at: Option<Timestamp>,
+    pub(crate) auth_time: Result<Option<Timestamp>, Malformed>,
+    pub(crate) acr: Result<Option<Box<str>>, Malformed>,
+    pub(crate) amr: Result<Box<[Box<str>]>, Malformed>,
     pub(crate) token_id: TokenId,
     /// What a revocation of any part of the token is found by.
     pub(crate) revocable: Revocable,
@@ -112,10 +113,30 @@ impl Facts {
             client: self.client.as_ref(),
             actors: &self.actors,
             subject_kind: self.subject.kind(),
-            tenant: self.tenant.as_ref(),
+            tenant: self.tenant.as_ref().map(Option::as_ref).map_err(|malformed| *malformed),
             scopes: &self.scopes,
-            lifetime: self.expires_at.saturating_since(self.issued_at),
+            lifetime: self.lifetime(),
         }
+    }
+
+    /// From `iat` to `exp`. `None` for a token without `iat`.
+    pub(crate) fn lifetime(&self) -> Option<Duration> {
+        self.issued_at.map(|issued_at| self.expires_at.saturating_since(issued_at))
+    }
+
+    /// The facts that are malformed, by name.
+    pub(crate) fn malformed(&self) -> impl Iterator<Item = &'static str> {
+        [
+            ("roles", self.roles.is_err()),
+            ("permissions", self.permissions.is_err()),
+            ("groups", self.groups.is_err()),
+            ("tenant", self.tenant.is_err()),
+            ("auth_time", self.auth_time.is_err()),
+            ("acr", self.acr.is_err()),
+            ("amr", self.amr.is_err()),
+        ]
+        .into_iter()
+        .filter_map(|(name, is_malformed)| is_malformed.then_some(name))
     }
 }
 
@@ -146,14 +167,19 @@ impl VerifiedToken {
         if facts.not_before.is_some_and(|not_before| now.saturating_add(leeway) < not_before) {
             return Err(DenialReason::TokenNotYetValid);
         }
-        if now.saturating_add(leeway) < facts.issued_at {
+        let Some(issued_at) = facts.issued_at else {
+            // How long it lives and how old it is are not known: a limit is not met.
+            let is_limited = policy.max_token_lifetime().is_some() || policy.max_token_age().is_some();
+            return if is_limited { Err(DenialReason::ClaimMissing) } else { Ok(()) };
+        };
+        if now.saturating_add(leeway) < issued_at {
             return Err(DenialReason::TokenFromFuture);
         }
-        let lifetime = facts.expires_at.saturating_since(facts.issued_at);
+        let lifetime = facts.expires_at.saturating_since(issued_at);
         if policy.max_token_lifetime().is_some_and(|max| lifetime > max) {
             return Err(DenialReason::TokenLifetimeTooLong);
         }
-        let age = now.saturating_since(facts.issued_at);
+        let age = now.saturating_since(issued_at);
         if policy.max_token_age().is_some_and(|max| age > max.saturating_add(leeway)) {
             return Err(DenialReason::TokenTooOld);
         }
@@ -163,7 +189,10 @@ impl VerifiedToken {
     /// A claim of any name and type: `None` if the token does not carry it.
     pub(crate) fn claim<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, ClaimError> {
         let value = find(&self.0.payload, name);
-        value.map(|value| serde_json::from_str(value.get())).transpose().map_err(ClaimError)
+        value
+            .map(|value| serde_json::from_str(value.get()))
+            .transpose()
+            .map_err(|error| ClaimError(Some(error)))
     }
 
     /// A claim's JSON: the member that each name leads to, from the outermost
@@ -188,7 +217,13 @@ impl fmt::Debug for VerifiedToken {
     }
 }
 
-/// A claim is there and is not of the type that was asked for.
+/// A claim is there and is not of the expected type: malformed, which is never absent.
 #[derive(Debug, thiserror::Error)]
 #[error("the claim is not of the expected type")]
-pub struct ClaimError(#[source] serde_json::Error);
+pub struct ClaimError(#[source] Option<serde_json::Error>);
+
+impl From<Malformed> for ClaimError {
+    fn from(_: Malformed) -> Self {
+        Self(None)
+    }
+}

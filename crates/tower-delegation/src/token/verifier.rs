@@ -208,8 +208,9 @@ impl Verifier {
         let verified = claims.into_verified(&terms, token.signing_input())?;
         verified.check_times(now, self.leeway, policy)?;
         policy.keys().mark_used();
-        let facts = verified.facts();
-        policy.note_lifetime(facts.expires_at.saturating_since(facts.issued_at));
+        if let Some(lifetime) = verified.facts().lifetime() {
+            policy.note_lifetime(lifetime);
+        }
         #[cfg(feature = "metrics")]
         super::metrics::verified();
         Ok(verified)

@@ -59,6 +59,8 @@ pub(super) struct Details<'a> {
     presenter: Option<Text<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tenant: Option<Text<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    malformed_claims: Vec<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     session_id: Option<Text<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -117,6 +119,7 @@ impl<'a> Details<'a> {
             application_kind: event.application_kind().map(ApplicationKind::as_str),
             presenter: event.presenter(),
             tenant: event.tenant(),
+            malformed_claims: event.malformed_claims().collect(),
             session_id: event.session_id(),
             actor: event.actor(),
             earlier_actors: event.earlier_actors().collect(),
