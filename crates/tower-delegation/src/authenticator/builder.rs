@@ -166,11 +166,11 @@ impl AuthenticatorBuilder {
         self
     }
 
-    /// One more header field that speaks for a client, such as nginx's
-    /// `ssl-client-verify` or `ssl-client-subject-dn`: removed from every request,
-    /// in every spelling, as
+    /// Adds an identity header, such as nginx's `ssl-client-verify` or
+    /// `ssl-client-subject-dn`: removed from every request, in every spelling, as
     /// [those that are known anyway](crate::credential#header-fields-that-speak-for-a-client).
-    /// The trusted hop's own is not counted as untrusted.
+    /// The trusted hop's own is not counted as untrusted. [`build`](Self::build) refuses a
+    /// field with a meaning of its own, such as `authorization` or `content-length`.
     pub fn add_identity_header(mut self, name: &str) -> Self {
         self.more_identity_headers.push(name.into());
         self

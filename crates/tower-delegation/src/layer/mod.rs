@@ -337,8 +337,7 @@ impl DelegationLayerBuilder {
         self.map(|authenticator| authenticator.applications(applications))
     }
 
-    /// One more header field that speaks for a client. See
-    /// [`AuthenticatorBuilder::add_identity_header`].
+    /// Adds an identity header. See [`AuthenticatorBuilder::add_identity_header`].
     pub fn add_identity_header(self, name: &str) -> Self {
         self.map(|authenticator| authenticator.add_identity_header(name))
     }

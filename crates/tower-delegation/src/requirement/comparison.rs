@@ -77,7 +77,9 @@ impl Requirement {
     }
 
     /// Demands that a claim is the text of this header field, which occurs
-    /// exactly once. The field is the client's word; the token confirms it.
+    /// exactly once. The field is the client's word; the token confirms it. A field
+    /// with [a meaning of its own](crate::credential#header-fields-that-speak-for-a-client)
+    /// is a mistake.
     #[must_use]
     pub fn claim_matches_header(self, claim: impl Into<ClaimPath>, header: &str) -> Self {
         self.compare_with_header(Fact::Claim(claim.into()), header)
@@ -90,7 +92,7 @@ impl Requirement {
     }
 
     /// Demands that the token's tenant is the text of this header field, which
-    /// occurs exactly once.
+    /// occurs exactly once, as [`claim_matches_header`](Self::claim_matches_header) does.
     #[must_use]
     pub fn tenant_matches_header(self, header: &str) -> Self {
         self.compare_with_header(Fact::Tenant, header)

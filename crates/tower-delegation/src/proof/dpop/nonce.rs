@@ -32,7 +32,8 @@ const NONCE_LEN: usize = PERIOD_LEN + TAG_LEN;
 /// The nonce says when a proof was made, so that the client's clock does not
 /// matter: `iat` is not judged (RFC 9449 section 4.3, check 11). Used proofs are
 /// remembered for as long as their nonce is accepted, up to twice the rotation: a
-/// store of 500,000 then takes 2,000 new proofs a second by default, not 7,000.
+/// store of 500,000 then takes 2,000 new proofs a second by default, not 7,000, and
+/// one key's share of it 200, not 700.
 ///
 /// Without keys, this process makes its own at random: a nonce of one replica is
 /// then none of another's. With keys, replicas that have the same accept each

@@ -4,7 +4,7 @@ use serde_json::json;
 use super::*;
 use crate::{
     clock::SystemClock,
-    proof::dpop::vectors::{ProofCase, RFC9449},
+    proof::dpop::vectors::{ProofCase, RFC9449, Stopped},
 };
 
 /// What the RFC's own request is judged as, with one thing changed.
@@ -195,6 +195,11 @@ fn layers_at_one_origin_share_a_store() {
             }
             Err(other) => panic!("{name}: {other}"),
         }
+    }
+    // A clock without an identity can be compared with none, not with itself either.
+    let stopped: Arc<dyn Clock> = Arc::new(Stopped(Timestamp::from_unix_seconds(0)));
+    for entries in [100, 101] {
+        assert!(bounded("https://shared.example", entries).build(&stopped).is_ok(), "{entries}");
     }
     drop(first);
     assert!(build(bounded("https://shared.example", 101)).is_ok(), "no layer uses the former bounds");

@@ -190,7 +190,7 @@ fn judge(case: &Value, token: &str) -> Result<(), DenialReason> {
 
 /// A clock that stands still.
 #[derive(Debug)]
-struct Stopped(Timestamp);
+pub(super) struct Stopped(pub(super) Timestamp);
 
 impl Clock for Stopped {
     fn now(&self) -> Timestamp {
