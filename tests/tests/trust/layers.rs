@@ -374,6 +374,30 @@ async fn a_context_is_not_carried_over() {
     assert_eq!(second.get("/", &plain).await.status, 401, "judged again, and revoked");
 }
 
+/// Code that calls the authenticator by itself goes by what it finds, too.
+#[tokio::test]
+async fn the_authenticator_leaves_no_context_of_an_outer_layer() {
+    let world = World::new().await;
+    let outer = world.layer().build().unwrap();
+    let authenticator = world.layer().build().unwrap().authenticator().clone();
+    let by_hand = from_fn(move |request: Request, next: Next| {
+        let authenticator = authenticator.clone();
+        async move {
+            let (mut head, body) = request.into_parts();
+            head.headers.remove(AUTHORIZATION);
+            let found = authenticator.authenticate(&mut head).await;
+            assert!(matches!(found, Ok(None)));
+            next.run(Request::from_parts(head, body)).await
+        }
+    });
+    let served = Served::start(routes().layer(by_hand).layer(outer)).await;
+    let admin = world.token().scopes(["admin"]).sign();
+    for path in ["/", "/admin"] {
+        let answer = served.get(path, &admin).await;
+        assert_eq!((answer.status, answer.code().as_str()), (500, "misconfigured"), "{path}");
+    }
+}
+
 /// A layer in between that sends a request again sends the same request.
 #[tokio::test]
 async fn a_retry_in_between_is_the_same_request() {

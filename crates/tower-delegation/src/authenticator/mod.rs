@@ -433,8 +433,8 @@ impl Authenticator {
     }
 
     /// What this authenticator has judged of a request.
-    pub(crate) fn passage(&self, head: Head<'_>) -> Passage {
-        Passage::new(self.0.number, head.method, head.client_target(), head.headers)
+    pub(crate) fn passage(&self, head: Head<'_>, scheme: Option<Scheme>) -> Passage {
+        Passage::new(self.0.number, head.method, head.client_target(), head.headers, scheme)
     }
 
     /// Was it this authenticator that judged?

@@ -15,7 +15,8 @@ use crate::{
 };
 
 /// A router that takes only handlers with a rule: an attribute,
-/// [`Authorized<R>`](super::Authorized) as the first argument, or
+/// [`Authorized<R>`](super::Authorized) as the first argument,
+/// [`guard`](super::guard) around every method of a path, or
 /// [`public`](super::public) with a reason. A route without one does not
 /// compile, and every route stands in the [inventory](Self::inventory).
 ///

@@ -2,8 +2,9 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header::AUTHORIZATION, uri::PathAndQuery};
 
-/// The fields that carry credentials.
-const FIELDS: [HeaderName; 2] = [AUTHORIZATION, HeaderName::from_static("dpop")];
+use crate::credential::Scheme;
+
+const PROOF: HeaderName = HeaderName::from_static("dpop");
 
 /// The layer that admitted a request, and the parts of the head that it judged.
 ///
@@ -18,7 +19,9 @@ pub(crate) struct Passage {
     method: Method,
     /// As the client sent it, also behind nested routers.
     target: Option<PathAndQuery>,
-    credentials: [Option<HeaderValue>; 2],
+    authorization: Option<HeaderValue>,
+    /// Only where the token came with one that was judged.
+    proof: Option<HeaderValue>,
     allows_inner: bool,
 }
 
@@ -28,12 +31,18 @@ impl Passage {
         method: &Method,
         target: Option<&PathAndQuery>,
         headers: &HeaderMap,
+        scheme: Option<Scheme>,
     ) -> Self {
+        let proof = match scheme {
+            Some(Scheme::Dpop) => headers.get(PROOF),
+            Some(Scheme::Bearer) | None => None,
+        };
         Self {
             authenticator,
             method: method.clone(),
             target: target.cloned(),
-            credentials: FIELDS.map(|name| headers.get(name).cloned()),
+            authorization: headers.get(AUTHORIZATION).cloned(),
+            proof: proof.cloned(),
             allows_inner: false,
         }
     }
@@ -55,12 +64,14 @@ impl Passage {
 
     /// Is this the head that was judged?
     pub(crate) fn judged(&self, method: &Method, target: Option<&PathAndQuery>, headers: &HeaderMap) -> bool {
+        let is_only = |name: HeaderName, known: Option<&HeaderValue>| {
+            let mut sent = headers.get_all(name).iter();
+            sent.next() == known && sent.next().is_none()
+        };
         self.method == *method
             && self.target.as_ref() == target
-            && FIELDS.iter().zip(&self.credentials).all(|(name, known)| {
-                let mut sent = headers.get_all(name).iter();
-                sent.next() == known.as_ref() && sent.next().is_none()
-            })
+            && is_only(AUTHORIZATION, self.authorization.as_ref())
+            && (self.proof.is_none() || is_only(PROOF, self.proof.as_ref()))
     }
 }
 
@@ -82,9 +93,10 @@ mod tests {
             })
         };
         const AUTH: (&str, &str) = ("authorization", "Bearer a");
+        const BOUND: (&str, &str) = ("authorization", "DPoP a");
         const PROOF: (&str, &str) = ("dpop", "p");
         let bearer: Sent = ("GET", "/a?b=1", &[AUTH]);
-        let proved: Sent = ("GET", "/a", &[AUTH, PROOF]);
+        let proved: Sent = ("GET", "/a", &[BOUND, PROOF]);
         let nothing: Sent = ("GET", "/a", &[]);
         for (name, judged, sent, expected) in [
             ("the same", bearer, bearer, true),
@@ -95,15 +107,22 @@ mod tests {
             ("the token, removed", bearer, ("GET", "/a?b=1", &[]), false),
             ("the token, twice", bearer, ("GET", "/a?b=1", &[AUTH, AUTH]), false),
             ("a token, added", nothing, ("GET", "/a", &[AUTH]), false),
-            ("a proof, added", ("GET", "/a", &[AUTH]), proved, false),
-            ("a proof, removed", proved, ("GET", "/a", &[AUTH]), false),
-            ("another proof", proved, ("GET", "/a", &[AUTH, ("dpop", "q")]), false),
-            ("another method", proved, ("DELETE", "/a", &[AUTH, PROOF]), false),
-            ("another path", proved, ("GET", "/b", &[AUTH, PROOF]), false),
+            ("a field that a bearer token has no use for", bearer, ("GET", "/a?b=1", &[AUTH, PROOF]), true),
+            ("another scheme", ("GET", "/a", &[AUTH]), proved, false),
+            ("the proof, removed", proved, ("GET", "/a", &[BOUND]), false),
+            ("the proof, twice", proved, ("GET", "/a", &[BOUND, PROOF, PROOF]), false),
+            ("another proof", proved, ("GET", "/a", &[BOUND, ("dpop", "q")]), false),
+            ("another method", proved, ("DELETE", "/a", &[BOUND, PROOF]), false),
+            ("another path", proved, ("GET", "/b", &[BOUND, PROOF]), false),
             ("a token in the query", nothing, ("GET", "/a?access_token=x", &[]), false),
         ] {
             let (method, path, fields): Sent = judged;
-            let passage = Passage::new(1, &method.parse().unwrap(), Some(&target(path)), &headers(fields));
+            let scheme = fields.iter().find_map(|(_, value)| match value.split_once(' ')?.0 {
+                "DPoP" => Some(Scheme::Dpop),
+                _ => Some(Scheme::Bearer),
+            });
+            let (sent_method, judged_target) = (method.parse().unwrap(), target(path));
+            let passage = Passage::new(1, &sent_method, Some(&judged_target), &headers(fields), scheme);
             let (method, path, fields): Sent = sent;
             assert_eq!(
                 passage.judged(&method.parse().unwrap(), Some(&target(path)), &headers(fields)),

@@ -278,7 +278,9 @@ impl DelegationLayerBuilder {
     /// happens is reported with a warning, once in the life of the process.
     ///
     /// The inner layer's decisions are about its own context: this layer's
-    /// [`refuse_undecided`](Self::refuse_undecided) does not count them.
+    /// [`refuse_undecided`](Self::refuse_undecided) does not count them. Two layers
+    /// that take DPoP proofs for one origin cannot both judge a request: the outer
+    /// one uses its proof up. A layer that is only nested is cloned instead.
     pub fn allow_inner_authenticator(mut self) -> Self {
         self.inner_authenticators = InnerAuthenticators::Allowed;
         self

@@ -164,7 +164,7 @@ impl Gate {
                 let dpop_nonce = delegation.dpop_nonce().cloned().map(Box::new);
                 let watch = self.watch(request, Caller::Known(delegation.clone()));
                 request.extensions_mut().insert(delegation);
-                return Ok(Admitted { dpop_nonce, watch: watch.to_the_end() });
+                return Ok(Admitted { dpop_nonce, watch: watch.until_the_end() });
             }
             (Ok(None), AnonymousRequests::Allowed) => {
                 let anonymous = self.authenticator.anonymous();
@@ -172,7 +172,7 @@ impl Gate {
                 self.mark(anonymous.record(), request);
                 let watch = self.watch(request, Caller::Anonymous(anonymous.clone()));
                 request.extensions_mut().insert(anonymous);
-                return Ok(Admitted { dpop_nonce: None, watch: watch.to_the_end() });
+                return Ok(Admitted { dpop_nonce: None, watch: watch.until_the_end() });
             }
             (Ok(None), AnonymousRequests::Refused) => {
                 self.authenticator.rejection(DenialReason::CredentialsMissing, None)
@@ -213,7 +213,7 @@ impl Gate {
 
     /// Writes down what this layer has judged, for layers further inside.
     fn mark<B>(&self, record: &RequestRecord, request: &Request<B>) {
-        let passage = self.authenticator.passage(Head::of(request));
+        let passage = self.authenticator.passage(Head::of(request), record.scheme());
         record.admit(passage.allow_inner(self.inner_authenticators == InnerAuthenticators::Allowed));
     }
 

@@ -1,7 +1,7 @@
 //! The last net: a response of success is not sent where the request was denied,
 //! or where nothing was decided about it.
 
-use http::{HeaderMap, HeaderValue, Request, Response, header::CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, header::CONTENT_TYPE};
 
 use super::{DelegationBody, observer::Caller};
 use crate::{reason::RejectionKind, rejection::Rejection};
@@ -26,11 +26,13 @@ pub(super) struct Watch {
 
 impl Watch {
     pub(super) fn over<B>(request: &Request<B>, caller: Caller, undecided: UndecidedResponses) -> Self {
-        Self { caller, undecided, is_grpc: is_grpc(request.headers()), is_outermost: false }
+        // Every call in gRPC is a `POST`.
+        let is_grpc = *request.method() == Method::POST && is_grpc(request.headers());
+        Self { caller, undecided, is_grpc, is_outermost: false }
     }
 
     /// The same for the layer that has authenticated the request.
-    pub(super) fn to_the_end(mut self) -> Self {
+    pub(super) fn until_the_end(mut self) -> Self {
         self.is_outermost = true;
         self
     }

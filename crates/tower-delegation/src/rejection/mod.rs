@@ -28,6 +28,7 @@
 //! Bodies are `application/problem+json` (RFC 9457). Which check a token failed
 //! is in the audit event, never in the answer.
 
+mod authorize;
 mod challenge;
 
 use std::{fmt, sync::Arc};
@@ -42,13 +43,10 @@ pub use self::challenge::Challenge;
 pub(crate) use self::challenge::is_quotable;
 pub use crate::reason::RejectionKind;
 use crate::{
-    context::{Basis, DelegationContext, Effect, Evaluation, Needs, Refused, RequestFacts, RequestRecord},
+    context::{Basis, Effect, Evaluation, Needs, Refused, RequestRecord},
     credential::{ProtectionSpace, Scheme},
-    issuer::log_unknown_kind,
-    names::SubjectKind,
     reason::DenialReason,
-    requirement::{Decision, Evidence, Requirement},
-    text::Text,
+    requirement::Requirement,
 };
 
 /// How long a client should wait before it asks again, in seconds: the time in
@@ -386,95 +384,6 @@ impl fmt::Display for Rejection {
 }
 
 impl std::error::Error for Rejection {}
-
-impl DelegationContext {
-    /// Evaluates `requirement` here and now, as a decision about this request.
-    /// Goes through the same evaluation as the attribute, the extractor and the
-    /// layer, and leaves the same record.
-    ///
-    /// An enforced denial is final: behind a
-    /// [`DelegationLayer`](crate::layer::DelegationLayer) the client gets the
-    /// refusal, also where the handler ignores the error and answers with success.
-    /// Code that only asks calls [`permits`](Self::permits).
-    ///
-    /// # Errors
-    /// The [`Rejection`] to answer with, if a demand does not hold and the
-    /// requirement is enforced: neither in shadow mode nor under an exception.
-    ///
-    /// ```
-    /// use tower_delegation::{context::{DelegationContext, RequestFacts}, rejection::Rejection, requirement::Requirement};
-    ///
-    /// fn refund(delegation: &DelegationContext) -> Result<(), Rejection> {
-    ///     delegation.authorize(&Requirement::named("refund").scope("orders:refund"), &RequestFacts::none())?;
-    ///     // …
-    ///     Ok(())
-    /// }
-    /// ```
-    pub fn authorize(&self, requirement: &Requirement, facts: &RequestFacts<'_>) -> Result<(), Rejection> {
-        self.decide(requirement, facts, Basis::Rule)
-    }
-
-    /// Whether [`authorize`](Self::authorize) would let the request go on, without
-    /// deciding about it: for a menu, an item of a list, a field of a GraphQL
-    /// answer, a call in a batch.
-    ///
-    /// The audit event shows the evaluation as asked; the same question with the
-    /// same answer is recorded once. It is no decision: it refuses nothing, and
-    /// [`refuse_undecided`](crate::layer::DelegationLayerBuilder::refuse_undecided)
-    /// does not count it.
-    ///
-    /// ```
-    /// use tower_delegation::{DelegationContext, RequestFacts, Requirement};
-    ///
-    /// fn menu(delegation: &DelegationContext) -> Vec<&'static str> {
-    ///     let refund = Requirement::named("refund").scope("orders:refund");
-    ///     let mut entries = vec!["orders"];
-    ///     if delegation.permits(&refund, &RequestFacts::none()) {
-    ///         entries.push("refunds");
-    ///     }
-    ///     entries
-    /// }
-    /// ```
-    #[must_use]
-    pub fn permits(&self, requirement: &Requirement, facts: &RequestFacts<'_>) -> bool {
-        self.decide(requirement, facts, Basis::Question).is_ok()
-    }
-
-    /// Evaluates, records, and refuses where an enforced demand does not hold.
-    pub(crate) fn decide(
-        &self,
-        requirement: &Requirement,
-        facts: &RequestFacts<'_>,
-        basis: Basis,
-    ) -> Result<(), Rejection> {
-        let denial = match requirement.evaluate(self, facts) {
-            Decision::Allow => None,
-            Decision::Deny(denial) => Some(denial.reason()),
-        };
-        if denial == Some(DenialReason::NotOnBehalfOfUser) && self.subject().kind() == SubjectKind::Unknown {
-            log_unknown_kind(self.issuer());
-        }
-        let effect = requirement.effect(denial, self.authenticated_at());
-        let refusal = denial.filter(|_| effect == Effect::Enforced);
-        let needs = refusal
-            .filter(|_| basis != Basis::Question)
-            .and_then(|reason| requirement.needs_of(reason, Evidence::new(self, facts)));
-        self.record().add(Evaluation {
-            requirement: requirement.shared_name(),
-            denial,
-            effect,
-            basis,
-            scopes: requirement.demanded_scopes().cloned(),
-            needs: needs.clone(),
-        });
-        let Some(reason) = refusal else { return Ok(()) };
-        if reason.kind() == RejectionKind::Misconfigured {
-            tracing::error!(requirement = %Text::new(requirement.name()), %reason, "the requirement cannot be judged");
-        }
-        let record = self.record();
-        Err(Rejection { needs, ..Rejection::new(reason, record.space().clone(), record.scheme()) })
-    }
-}
 
 /// Adds what the client needs to the challenge (RFC 6750 section 3, RFC 9470 section 3).
 fn with_needs(challenge: Challenge, needs: &Needs) -> Challenge {
