@@ -75,11 +75,17 @@ async fn a_party_is_found_by_the_raw_claim_and_by_the_mapped_one() {
         let token = keycloak.token().subject("ana").typ("JWT").claim("typ", "Bearer").claim("azp", "shop");
         token.without("client_id").session("session-9").claim("preferred_username", "ana")
     };
-    let mapping = ClaimMapping::rfc9068().subject("user").token_id("tid").session("login").client("app");
+    let mapping = ClaimMapping::rfc9068().subject("user").add_subject("upn").token_id("tid");
+    let mapping = mapping.session("login").client("app").add_client("azp").allow_differing_clients();
+    let mapping = mapping.actor_id("client_id");
     let of_own = || {
         let token = own.token().subject("raw").client("raw-client").token_id("raw-jti").session("raw-sid");
         let token = token.claim("user", "ana").claim("tid", "t-1").claim("login", "s-1").claim("app", "shop");
-        token.actor("bot")
+        let token = token.claim("upn", "ana@example.com").claim("azp", "portal");
+        token.claim(
+            "act",
+            json!({"sub": "raw-bot", "client_id": "bot", "act": {"sub": "raw-relay", "client_id": "relay"}}),
+        )
     };
     type Token<'a> = &'a dyn Fn() -> TokenBuilder;
     type Row<'a> = (&'a str, &'a MockIssuer, ClaimMapping, Token<'a>, RevocationTarget, &'a str);
@@ -116,7 +122,22 @@ async fn a_party_is_found_by_the_raw_claim_and_by_the_mapped_one() {
         row("own, session", &own, mapping.clone(), &of_own, "session", "s-1", "revoked"),
         row("own, raw client", &own, mapping.clone(), &of_own, "client", "raw-client", "revoked"),
         row("own, client", &own, mapping.clone(), &of_own, "client", "shop", "revoked"),
+        row(
+            "own, the claim not read",
+            &own,
+            mapping.clone(),
+            &of_own,
+            "subject",
+            "ana@example.com",
+            "revoked",
+        ),
+        row("own, the client that lost", &own, mapping.clone(), &of_own, "client", "portal", "revoked"),
         row("own, actor", &own, mapping.clone(), &of_own, "actor", "bot", "revoked"),
+        row("own, raw actor", &own, mapping.clone(), &of_own, "actor", "raw-bot", "revoked"),
+        row("own, earlier actor", &own, mapping.clone(), &of_own, "actor", "relay", "revoked"),
+        row("own, raw earlier actor", &own, mapping.clone(), &of_own, "subject", "raw-relay", "revoked"),
+        row("own, actor as client", &own, mapping.clone(), &of_own, "client", "bot", ""),
+        row("own, portal as subject", &own, mapping.clone(), &of_own, "subject", "portal", ""),
         row("own, subject as session", &own, mapping.clone(), &of_own, "session", "raw", ""),
         row("own, session as token", &own, mapping, &of_own, "token", "raw-sid", ""),
     ];
@@ -206,6 +227,49 @@ async fn issued_before_covers_a_clock_that_is_ahead_and_fractions() {
     ] {
         let token = world.token().claim("iat", issued_at).claim("exp", second + 3600).sign();
         assert_eq!(service.get("/", &token).await.status, status, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_does_not_say_when_it_was_issued_counts_as_issued_before() {
+    let world = World::new().await;
+    let mapping = || ClaimMapping::rfc9068().allow_absent_issued_at();
+    let now = world.clock.now();
+    let issuer = world.idp.issuer();
+    let full = |store: &InMemoryRevocations| {
+        store.revoke(Revocation::client(issuer, "one")).unwrap();
+        store.revoke(Revocation::client(issuer, "two")).unwrap_err();
+    };
+    type Take<'a> = &'a dyn Fn(&InMemoryRevocations);
+    let rows: [(&str, Take<'_>, u16, u16); 5] = [
+        ("nothing", &|_| {}, 200, 200),
+        (
+            "the subject",
+            &|store| store.revoke(Revocation::subject(issuer, "alice").issued_before(now)).unwrap(),
+            401,
+            200,
+        ),
+        (
+            "another subject",
+            &|store| store.revoke(Revocation::subject(issuer, "bob").issued_before(now)).unwrap(),
+            200,
+            200,
+        ),
+        ("everything", &|store| store.revoke_everything_issued_before(now).unwrap(), 401, 200),
+        ("a full store", &full, 401, 200),
+    ];
+    for (name, take, without_iat, with_iat) in rows {
+        let store = InMemoryRevocations::builder().clock(world.clock.clone()).capacity(1).build();
+        let trusted = TrustedIssuer::with_static_keys(issuer, &world.idp.jwks().to_string()).unwrap();
+        let trusted = trusted.audience(AUDIENCE).claim_mapping(mapping());
+        let layer = DelegationLayer::builder().issuer(trusted).clock(world.clock.clone());
+        let service = world.serve(layer.revocations(store.clone())).await;
+        take(&store);
+        world.clock.advance(DAY);
+        let fresh = world.token().sign();
+        let silent = world.token().without("iat").sign();
+        assert_eq!(service.get("/", &silent).await.status, without_iat, "{name}, without iat");
+        assert_eq!(service.get("/", &fresh).await.status, with_iat, "{name}, issued afterwards");
     }
 }
 

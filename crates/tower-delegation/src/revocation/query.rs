@@ -12,9 +12,9 @@ use crate::{
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct RevocationQuery<'a> {
-    /// The keys of the token, its subject, session, client and actors, by the
-    /// identifiers that the issuer's mapping reads and by those of the standard
-    /// claims `jti`, `sub`, `sid` and `client_id`.
+    /// The keys of the token, its subject, session, client and actors: by every
+    /// claim that the issuer's mapping names for them, and by the standard claims
+    /// `jti`, `sub`, `sid`, `client_id` and `act.sub`.
     pub keys: &'a [RevocationKey],
     /// Who presents it, if that is known.
     pub workload: Option<&'a WorkloadIdentity>,

@@ -52,6 +52,8 @@ impl Subject {
 pub struct Actor {
     issuer: IssuerUrl,
     id: SubjectId,
+    /// What else names it: only a revocation looks at these.
+    other_ids: Box<[SubjectId]>,
 }
 
 impl Actor {
@@ -66,6 +68,12 @@ impl Actor {
     #[must_use]
     pub fn id(&self) -> &SubjectId {
         &self.id
+    }
+
+    /// Every identifier that a revocation may name it by: `act.sub`, and the members
+    /// that the mapping names.
+    pub(super) fn every_id(&self) -> impl Iterator<Item = &SubjectId> {
+        iter::once(&self.id).chain(&self.other_ids)
     }
 }
 
@@ -135,19 +143,19 @@ fn read_actor<'a>(
     act: &'a RawValue,
     names: &ActorNames<'_>,
 ) -> Result<(Actor, Option<&'a RawValue>), DenialReason> {
-    let mut id: Option<(usize, SubjectId)> = None;
+    let mut ids: Vec<(usize, SubjectId)> = Vec::with_capacity(1);
     let mut issuer = None;
     let mut nested = None;
     read_object(act.get(), MALFORMED, |name, value| {
-        let identity = || string(value).filter(|text| !text.is_empty()).ok_or(MALFORMED);
+        let identity = || string(value).filter(|text| !text.is_empty());
         if let Some(rank) = names.ids.iter().position(|id| **id == *name) {
-            let named = SubjectId::from(&*identity()?);
-            if id.as_ref().is_none_or(|(known, _)| rank < *known) {
-                id = Some((rank, named));
-            }
+            ids.push((rank, SubjectId::from(&*identity().ok_or(MALFORMED)?)));
+        } else if name == "sub" {
+            // Named, and not read: it may be malformed.
+            ids.extend(identity().map(|id| (names.ids.len(), SubjectId::from(&*id))));
         }
         match name {
-            "iss" => issuer = Some(IssuerUrl::from(&*identity()?)),
+            "iss" => issuer = Some(IssuerUrl::from(&*identity().ok_or(MALFORMED)?)),
             "act" => {
                 nested = Some(value);
                 return Ok(Nested::Unchecked);
@@ -156,8 +164,12 @@ fn read_actor<'a>(
         }
         Ok(Nested::Checked)
     })?;
-    let (_, id) = id.ok_or(MALFORMED)?;
-    Ok((Actor { issuer: issuer.unwrap_or_else(|| names.token_issuer.clone()), id }, nested))
+    ids.sort_by_key(|(rank, _)| *rank);
+    let mut ids = ids.into_iter();
+    let (_, id) = ids.next().filter(|(rank, _)| *rank < names.ids.len()).ok_or(MALFORMED)?;
+    let other_ids = ids.map(|(_, other)| other).filter(|other| *other != id).collect();
+    let issuer = issuer.unwrap_or_else(|| names.token_issuer.clone());
+    Ok((Actor { issuer, id, other_ids }, nested))
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use super::{
     actor::Subject,
     json::{Nested, read_object, string, strings},
     mapping::Mapped,
-    revocable::{Revocable, StandardClaims},
+    revocable::Revocable,
 };
 use crate::{
     application::RegistrationSlot,
@@ -151,7 +151,7 @@ impl<'a> RawClaims<'a> {
         }
         let token_id = mapped.token_id(signing_input)?;
         let kind = mapped.subject_kind(&subject, client.as_ref());
-        let facts = Facts {
+        let mut facts = Facts {
             subject: Subject::new(terms.issuer.clone(), subject, kind),
             client,
             scopes: mapped.scopes()?,
@@ -175,15 +175,9 @@ impl<'a> RawClaims<'a> {
             registration: RegistrationSlot::default(),
             payload: self.payload.into(),
         };
-        let named = StandardClaims {
-            token_id: self.token_id,
-            subject: self.subject,
-            session: self.session,
-            client: self.client,
-            actor: self.actor,
-            issued_at: self.issued_at,
-        };
-        Ok(VerifiedToken::assertion(facts, &named))
+        let issued_at = date(self.issued_at, f64::floor)?;
+        facts.revocable = Revocable::of(&facts, &mapped.identifiers(), issued_at);
+        Ok(VerifiedToken::assertion(facts))
     }
 
     /// `aud`, which names this service; absent only where the mapping goes by the client.

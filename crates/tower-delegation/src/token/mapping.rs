@@ -12,6 +12,7 @@ use super::{
     json::{Nested, each_member, read_object, string, strings},
     kind::is_empty,
     privileges::{GroupSet, PermissionSet, RoleSet},
+    revocable::Identifier,
 };
 use crate::{
     issuer::{
@@ -20,6 +21,7 @@ use crate::{
     },
     names::{ClientId, IssuerUrl, SessionId, SubjectId, TenantId, TokenId},
     reason::{DenialReason, Malformed},
+    revocation::RevocationKind,
     scope::ScopeSet,
 };
 
@@ -201,6 +203,27 @@ impl<'a> Mapped<'_, '_, 'a> {
                 (Some(act), Some(earlier)) => read_list(act, earlier, &names, max_actors),
             },
         }
+    }
+
+    /// Everything that names the token, its subject, session or client: the
+    /// standard claims, and all that the mapping may read, chosen or not.
+    pub(super) fn identifiers(&self) -> Vec<Identifier<'a>> {
+        use RevocationKind as Kind;
+        let Mapped { mapping, claims } = self;
+        let sources = [
+            (Kind::Token, "jti", &mapping.token_id),
+            (Kind::Subject, "sub", &mapping.subject),
+            (Kind::Session, "sid", &mapping.session),
+            (Kind::Client, "client_id", &mapping.client),
+        ];
+        // Where the mapping reads no client, there is none to revoke.
+        let sources = sources.into_iter().filter(|(_, _, paths)| !paths.is_empty());
+        let identifiers = sources.flat_map(|(kind, standard, paths)| {
+            let mapped = paths.iter().filter_map(|path| self.at(path).ok().flatten());
+            let values = claims.get(standard).into_iter().chain(mapped);
+            values.filter_map(move |value| Some((kind, string(value).filter(|text| !text.is_empty())?)))
+        });
+        identifiers.collect()
     }
 
     fn first_text(&self, paths: &[ClaimPath]) -> Result<Option<Cow<'a, str>>, DenialReason> {

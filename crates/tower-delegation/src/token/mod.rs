@@ -39,7 +39,6 @@ use std::{fmt, sync::Arc, time::Duration};
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-use self::revocable::StandardClaims;
 pub use self::{
     actor::{Actor, Subject},
     cache::TokenCache,
@@ -142,8 +141,7 @@ impl Facts {
 
 impl VerifiedToken {
     /// Makes the proof. The one caller has just checked the signature.
-    fn assertion(mut facts: Facts, claims: &StandardClaims<'_>) -> Self {
-        facts.revocable = Revocable::of(&facts, claims);
+    fn assertion(facts: Facts) -> Self {
         Self(Arc::new(facts))
     }
 

@@ -2,13 +2,7 @@
 
 use std::borrow::Cow;
 
-use serde_json::value::RawValue;
-
-use super::{
-    Facts,
-    claims::date,
-    json::{find, string},
-};
+use super::Facts;
 use crate::{
     clock::Timestamp,
     revocation::{RevocationKey, RevocationKind},
@@ -23,22 +17,14 @@ pub(crate) struct Revocable {
     pub(crate) issued_at: Option<Timestamp>,
 }
 
-/// The standard claims that name what can be revoked, as they are in the token.
-#[derive(Default)]
-pub(super) struct StandardClaims<'a> {
-    pub(super) token_id: Option<&'a RawValue>,
-    pub(super) subject: Option<&'a RawValue>,
-    pub(super) session: Option<&'a RawValue>,
-    pub(super) client: Option<&'a RawValue>,
-    pub(super) actor: Option<&'a RawValue>,
-    pub(super) issued_at: Option<&'a RawValue>,
-}
+/// An identifier, and what it is one of.
+pub(super) type Identifier<'a> = (RevocationKind, Cow<'a, str>);
 
 impl Revocable {
-    /// The token, its subject, session and client; each actor, in that role and
-    /// as a subject. By the identifiers that the mapping reads, and by those of the
-    /// standard claims where they differ: other systems name a party by these.
-    pub(super) fn of(facts: &Facts, claims: &StandardClaims<'_>) -> Self {
+    /// The token, its subject, session and client, by every one of their
+    /// `identifiers`: other systems name a party by another claim than the mapping
+    /// reads. Each actor, in that role and as a subject.
+    pub(super) fn of(facts: &Facts, identifiers: &[Identifier<'_>], issued_at: Option<Timestamp>) -> Self {
         use RevocationKind as Kind;
         let issuer = facts.subject.issuer();
         let mapped = [
@@ -47,39 +33,21 @@ impl Revocable {
             facts.session.as_ref().map(|session| (Kind::Session, session.as_str())),
             facts.client.as_ref().map(|client| (Kind::Client, client.as_str())),
         ];
-        let mut keys: Vec<RevocationKey> = Vec::with_capacity(mapped.len() + 2 * facts.actors.len());
         let mapped = mapped.into_iter().flatten();
-        keys.extend(mapped.map(|(kind, id)| RevocationKey::of_party(kind, issuer, id)));
-        for actor in &facts.actors {
-            for kind in [Kind::Actor, Kind::Subject] {
-                keys.push(RevocationKey::of_party(kind, actor.issuer(), actor.id().as_str()));
-            }
-        }
-        let mut add = |kind, issuer, claim: Option<&RawValue>| {
-            let Some(id) = claim.and_then(text) else { return };
-            let key = RevocationKey::of_party(kind, issuer, &id);
+        let named = identifiers.iter().map(|(kind, id)| (*kind, &**id));
+        let of_token = mapped.chain(named).map(|(kind, id)| RevocationKey::of_party(kind, issuer, id));
+        let of_actors = facts.actors.iter().flat_map(|actor| {
+            actor.every_id().flat_map(|id| {
+                [Kind::Actor, Kind::Subject]
+                    .map(|kind| RevocationKey::of_party(kind, actor.issuer(), id.as_str()))
+            })
+        });
+        let mut keys: Vec<RevocationKey> = Vec::new();
+        for key in of_token.chain(of_actors) {
             if !keys.contains(&key) {
                 keys.push(key);
             }
-        };
-        add(Kind::Token, issuer, claims.token_id);
-        add(Kind::Subject, issuer, claims.subject);
-        add(Kind::Session, issuer, claims.session);
-        // Without a client the mapping reads none, and there is none to revoke.
-        add(Kind::Client, issuer, claims.client.filter(|_| facts.client.is_some()));
-        let mut act = claims.actor;
-        for actor in &facts.actors {
-            let Some(object) = act.filter(|act| act.get().starts_with('{')) else { break };
-            for kind in [Kind::Actor, Kind::Subject] {
-                add(kind, actor.issuer(), find(object.get(), "sub"));
-            }
-            act = find(object.get(), "act");
         }
-        Self { keys: keys.into(), issued_at: date(claims.issued_at, f64::floor).ok().flatten() }
+        Self { keys: keys.into(), issued_at }
     }
-}
-
-/// What is not a text identifies nothing.
-fn text(claim: &RawValue) -> Option<Cow<'_, str>> {
-    string(claim).filter(|text| !text.is_empty())
 }
