@@ -138,7 +138,7 @@ impl Discovery {
         match former.filter(|former| former.read_at.elapsed(now) <= MAX_STALE) {
             Some(former) => {
                 tracing::warn!(
-                    issuer = %Text::new(self.issuer.as_str()), error = %error, cause = %Text::account(&causes(&error)),
+                    issuer = %Text::new(self.issuer.as_str()), error = %Text::account(&error.to_string()), cause = %Text::account(&causes(&error)),
                     "the issuer's metadata could not be read again: its last key set is used"
                 );
                 self.fetch_known(former, request).await

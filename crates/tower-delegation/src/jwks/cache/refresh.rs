@@ -176,7 +176,7 @@ impl KeyCache {
                 tracing::warn!(
                     issuer = %Text::new(self.issuer.as_str()), error = %Text::account(&error.to_string()),
                     cause = %Text::account(&causes(&error)), failures,
-                    has_keys = had_keys, "the issuer's keys could not be fetched"
+                    had_keys, "the issuer's keys could not be fetched"
                 );
                 Err(error)
             }
@@ -207,16 +207,23 @@ impl KeyCache {
         if skipped.is_empty() {
             return;
         }
-        let list = list(skipped);
-        let (issuer, list) = (Text::new(self.issuer.as_str()), Text::account(&list));
+        let (issuer, list) = (self.issuer.as_str(), list(skipped));
         if skipped.iter().all(|key| key.reason.is_expected()) {
-            tracing::debug!(%issuer, skipped = %list, "keys of the issuer's set are not for its tokens");
+            tracing::debug!(
+                issuer = %Text::new(issuer), skipped = %Text::account(&list),
+                "keys of the issuer's set are not for its tokens"
+            );
         } else {
-            tracing::warn!(%issuer, skipped = %list, "keys of the issuer's set are not usable");
+            tracing::warn!(
+                issuer = %Text::new(issuer), skipped = %Text::account(&list),
+                "keys of the issuer's set are not usable"
+            );
         }
         for key in skipped.iter().filter(|key| key.exposes_secret) {
-            tracing::warn!(%issuer, kid = %Text::new(key.kid.as_deref().unwrap_or_default()), reason = %key.reason,
-                "the issuer publishes a secret in its key set");
+            tracing::warn!(
+                issuer = %Text::new(issuer), kid = %Text::new(key.kid.as_deref().unwrap_or_default()),
+                reason = %Text::account(&key.reason.to_string()), "the issuer publishes a secret in its key set"
+            );
         }
     }
 
