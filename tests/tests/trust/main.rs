@@ -1,6 +1,6 @@
 //! Who a token is taken for, and what can be taken back, at the level that
 //! users meet: HTTP and TLS.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 mod applications;
 mod arrival;
