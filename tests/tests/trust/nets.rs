@@ -375,6 +375,23 @@ async fn what_is_on_trial_decides_nothing() {
     }
 }
 
+#[tokio::test]
+async fn a_route_whose_rules_are_all_on_trial_is_reported_at_start_up() {
+    let world = World::new().await;
+    let log = AuditLog::listen_to("tower_delegation::axum::guarded");
+    let enforced = Requirement::new().scope("x");
+    let guarded = GuardedRouter::<()>::new()
+        .route("/trial", guarded_get(on_trial))
+        .route("/guarded", guard(enforced.clone().shadow(), any(async || SECRET)))
+        .route("/both", guarded_get(on_trial_and_any))
+        .route("/enforced", guard(enforced, any(async || SECRET)))
+        .route("/table", guarded_get(by_table(async || SECRET)));
+    let _ = guarded.behind(world.layer().build().unwrap()).unwrap();
+    let heard: Vec<String> = log.take().iter().map(|event| event.field("route").to_owned()).collect();
+    // Of several arguments the inventory knows the first.
+    assert_eq!(heard, ["GET /trial", "* /guarded", "GET /both"]);
+}
+
 /// A handler that leaves its rule to the table is served by a row, and by nothing else.
 #[tokio::test]
 async fn only_a_row_decides_for_a_handler_of_the_table() {
