@@ -138,7 +138,7 @@ impl Bench {
             .acts_for_users();
         let applications = Applications::builder().application(application).build().unwrap();
         let revocations = InMemoryRevocations::new();
-        let revoked = (0..1_000_000).map(|id| Revocation::token("https://idp.example.com", id.to_string()));
+        let revoked = (0..1_000_000).map(|id| Revocation::token(self.provider.issuer(), id.to_string()));
         revocations.revoke_each(revoked).unwrap();
         let layer = self.layer(|layer| {
             layer

@@ -55,7 +55,7 @@ fn operator(world: &World) -> String {
 /// Providers whose mapping reads other claims than the standard ones. A logout
 /// token, a ticket or a log names a party by either.
 #[tokio::test]
-async fn a_party_is_found_by_the_raw_claim_and_by_the_mapped_one() {
+async fn a_revocation_finds_a_party_by_the_raw_claim_and_by_the_mapped_one() {
     const TENANT: &str = "aaaabbbb-0000-cccc-1111-dddd2222eeee";
     let world = World::new().await;
     let entra = world.idp.issuer_at(&format!("/{TENANT}/v2.0"));
