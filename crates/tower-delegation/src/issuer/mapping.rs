@@ -92,8 +92,8 @@ pub enum NameForm {
 ///
 /// What no mapping changes:
 ///
-/// 1. The signature by the issuer's own keys, `exp`, `iat`, `nbf`, `cnf`, and
-///    the refusal of a member name that occurs twice.
+/// 1. The signature by the issuer's own keys, `exp`, `nbf`, `cnf`, an `iat` that
+///    is present, and the refusal of a member name that occurs twice.
 /// 2. A claim of the wrong JSON type is never taken as empty. It refuses the
 ///    token where it is the subject, the client, the scopes, the session, the
 ///    actor, the token's identifier, or a tenant that must be the issuer's.
