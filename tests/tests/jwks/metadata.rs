@@ -52,8 +52,8 @@ impl Provider {
     /// The usual one: metadata at the place of OpenID Connect, keys at `/keys`.
     async fn usual() -> Self {
         let provider = Self::start().await;
-        provider.publish(OPENID, provider.metadata("/keys"));
-        provider.publish("/keys", provider.world.idp.jwks());
+        provider.publish(OPENID, &provider.metadata("/keys"));
+        provider.publish("/keys", &provider.world.idp.jwks());
         provider
     }
 
@@ -61,8 +61,8 @@ impl Provider {
         self.answers.lock().unwrap().insert(path.to_owned(), answer);
     }
 
-    fn publish(&self, path: &str, document: Value) {
-        self.answer(path, of_json(&document));
+    fn publish(&self, path: &str, document: &Value) {
+        self.answer(path, of_json(document));
     }
 
     fn metadata(&self, keys: &str) -> Value {
@@ -164,7 +164,7 @@ async fn a_place_that_is_odd_does_not_end_the_search() {
         let service = provider.service();
         assert_eq!(service.call(&provider.token()).await, StatusCode::SERVICE_UNAVAILABLE, "{name}");
         assert_eq!(*provider.asked(), [OAUTH, OPENID], "{name}");
-        provider.publish(OPENID, provider.metadata("/keys"));
+        provider.publish(OPENID, &provider.metadata("/keys"));
     }
 }
 
@@ -200,7 +200,7 @@ async fn the_place_that_was_good_is_asked_first_and_lost_ones_are_searched_for()
     provider.asked().clear();
     let _ = service.layer.refresh_keys().await;
     assert_eq!(*provider.asked(), [OPENID, "/keys"]);
-    provider.publish(OAUTH, provider.metadata("/keys"));
+    provider.publish(OAUTH, &provider.metadata("/keys"));
     provider.answer(OPENID, plain(StatusCode::NOT_FOUND));
     provider.asked().clear();
     let _ = service.layer.refresh_keys().await;
@@ -232,8 +232,8 @@ async fn a_key_set_that_moved_is_followed_by_the_first_token_of_a_new_key() {
             if name == "an unknown kid" {
                 moved["keys"][0]["kid"] = json!("b");
             }
-            provider.publish("/moved", moved);
-            provider.publish(OPENID, provider.metadata("/moved"));
+            provider.publish("/moved", &moved);
+            provider.publish(OPENID, &provider.metadata("/moved"));
             let token = token.subject("alice").client("shop-web").issuer(&provider.issuer);
             let token = token.audience(integration_tests::AUDIENCE).sign();
             assert_eq!(service.call(&token).await, StatusCode::OK, "{name}, {cache_control:?}");
@@ -299,14 +299,14 @@ async fn metadata_that_cannot_be_read_again_does_not_cut_off_the_keys() {
     service.layer.warm_up().await.unwrap();
     provider.answer(OPENID, plain(StatusCode::BAD_GATEWAY));
     provider.world.idp.rotate_keys();
-    provider.publish("/keys", provider.world.idp.jwks());
+    provider.publish("/keys", &provider.world.idp.jwks());
     assert_eq!(service.call(&provider.token()).await, StatusCode::OK, "a rotation meanwhile");
     assert_eq!(service.last_error(), None);
     // Bounded: after a day the place of the key set is not known any more.
     provider.world.clock.advance(crate::DAY + SECOND);
     service.until("the refresh has failed", |status| status.last_error.is_some()).await;
     assert_eq!(service.last_error(), Some(KeySourceErrorKind::Refused));
-    provider.publish(OPENID, provider.metadata("/keys"));
+    provider.publish(OPENID, &provider.metadata("/keys"));
     provider.world.clock.advance(REFILL);
     assert_eq!(service.call(&provider.token()).await, StatusCode::OK);
 }
@@ -317,7 +317,7 @@ async fn a_key_set_that_is_gone_is_looked_for_anew() {
     let service = provider.service();
     service.layer.warm_up().await.unwrap();
     let elsewhere = provider.world.idp.issuer_at("/elsewhere");
-    provider.publish(OPENID, json!({"issuer": provider.issuer, "jwks_uri": elsewhere.jwks_uri()}));
+    provider.publish(OPENID, &json!({"issuer": provider.issuer, "jwks_uri": elsewhere.jwks_uri()}));
     provider.answer("/keys", plain(StatusCode::GONE));
     let old = provider.token();
     assert_eq!(service.call_at_once(&old), StatusCode::OK);

@@ -247,9 +247,9 @@ impl TrustedIssuer {
         self
     }
 
-    /// How long a request waits for the issuer's keys; then it is answered 503, with
-    /// `Retry-After`, and the fetch goes on. Default 10 seconds, from 100
-    /// milliseconds to 30 seconds.
+    /// How long a request waits for the issuer's keys; then it is answered by what is
+    /// known, and the fetch goes on: 503 with `Retry-After`, or 401 for a key that a
+    /// set lacks which is fresh. Default 10 seconds, from 100 milliseconds to 30 seconds.
     pub fn max_key_wait(mut self, wait: Duration) -> Self {
         self.key_limits.max_wait = wait;
         self

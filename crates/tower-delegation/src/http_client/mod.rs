@@ -2,35 +2,36 @@
 //! and is made so that the answer can do as little harm as possible.
 //!
 //! 1. `https` only; plain `http` to a loopback address, for development.
-//! 2. No redirects: a redirect is an error, since it would let whoever controls
-//!    the answer choose where the next request goes (RFC 8725 section 3.10).
+//! 2. No redirects: a redirect is an error, since it would let the answer choose
+//!    where the next request goes (RFC 8725 section 3.10).
 //! 3. Five seconds for the whole exchange by default, so that a silent server
 //!    does not hold requests up.
 //! 4. At most 512 KiB of body, counted as it arrives. Requests ask for it
 //!    unencoded; an answer with a `Content-Encoding` all the same is an error of
 //!    its own.
 //! 5. No proxy from the environment: where keys come from is decided by the
-//!    configuration and not by whoever sets `HTTPS_PROXY`.
+//!    configuration, not by the variable `HTTPS_PROXY`.
 //! 6. No cookies, no credentials, no query of ours.
 //!
 //! *Deployment caveat*: the server's certificate is checked against the
 //! platform's root certificates; a private authority is added with
 //! [`HttpClientBuilder::add_root_certificate_pem`].
 
+mod freshness;
+
 use std::{error::Error, fmt, time::Duration};
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use reqwest::{Certificate, Client, ClientBuilder, Response, redirect};
 use url::{Host, Url};
 
+pub(crate) use self::freshness::Freshness;
+use self::freshness::text;
 use crate::error::ConfigError;
 
 /// The largest body, in octets.
 const MAX_BODY_LEN: usize = 512 * 1024;
-
-/// The longest `ETag` that is kept, in octets.
-const MAX_ETAG_LEN: usize = 1024;
 
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -265,45 +266,6 @@ pub(crate) enum Fetched {
     },
 }
 
-/// What the answer says about its validity (RFC 9111 section 5.2, RFC 9110 section 8.8.3).
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Freshness {
-    pub(crate) etag: Option<String>,
-    /// How long the answer stays fresh from now; `None` if it does not say.
-    pub(crate) max_age: Option<Duration>,
-}
-
-impl Freshness {
-    fn of(headers: &HeaderMap) -> Self {
-        let etag = text(headers, &header::ETAG).filter(|etag| etag.len() <= MAX_ETAG_LEN).map(str::to_owned);
-        let directives = headers
-            .get_all(header::CACHE_CONTROL)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .map(str::trim);
-        let max_age = directives.filter_map(lifetime_of_directive).min();
-        let age = text(headers, &header::AGE).and_then(seconds).unwrap_or_default();
-        Self { etag, max_age: max_age.map(|max_age| max_age.saturating_sub(age)) }
-    }
-}
-
-fn lifetime_of_directive(directive: &str) -> Option<Duration> {
-    if directive.eq_ignore_ascii_case("no-store") || directive.eq_ignore_ascii_case("no-cache") {
-        return Some(Duration::ZERO);
-    }
-    let (name, value) = directive.split_once('=')?;
-    name.eq_ignore_ascii_case("max-age").then(|| seconds(value)).flatten()
-}
-
-fn seconds(value: &str) -> Option<Duration> {
-    value.trim().parse().ok().map(Duration::from_secs)
-}
-
-fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
-    headers.get(name).and_then(|value| value.to_str().ok())
-}
-
 fn media_type(headers: &HeaderMap) -> Option<&str> {
     text(headers, &header::CONTENT_TYPE)?.split(';').next().map(str::trim)
 }
@@ -411,43 +373,6 @@ mod tests {
         ];
         for (url, accepted) in rows {
             assert_eq!(configured_url(url, "a JWK Set").is_ok(), accepted, "{url}");
-        }
-    }
-
-    #[test]
-    fn cache_control_is_read() {
-        type Fields = &'static [(&'static str, &'static str)];
-        let rows: &[(&str, Fields, Option<u64>)] = &[
-            ("none", &[], None),
-            ("max-age", &[("cache-control", "public, max-age=600")], Some(600)),
-            ("case and space", &[("cache-control", "Max-Age=60 , must-revalidate")], Some(60)),
-            (
-                "several: the least",
-                &[("cache-control", "max-age=600"), ("cache-control", "max-age=5")],
-                Some(5),
-            ),
-            ("no-store wins", &[("cache-control", "max-age=600, no-store")], Some(0)),
-            ("no-cache", &[("cache-control", "no-cache")], Some(0)),
-            ("minus the age", &[("cache-control", "max-age=600"), ("age", "200")], Some(400)),
-            ("older than it may be", &[("cache-control", "max-age=600"), ("age", "9999")], Some(0)),
-            ("not a number", &[("cache-control", "max-age=-1, s-maxage=9")], None),
-            ("too large a number", &[("cache-control", "max-age=99999999999999999999999")], None),
-        ];
-        for (name, fields, expected) in rows {
-            let mut headers = HeaderMap::new();
-            for (field, value) in *fields {
-                headers.append(HeaderName::from_static(field), value.parse().unwrap());
-            }
-            assert_eq!(Freshness::of(&headers).max_age, expected.map(Duration::from_secs), "{name}");
-        }
-    }
-
-    #[test]
-    fn an_overlong_etag_is_not_kept() {
-        for (len, kept) in [(MAX_ETAG_LEN, true), (MAX_ETAG_LEN + 1, false)] {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::ETAG, "e".repeat(len).parse().unwrap());
-            assert_eq!(Freshness::of(&headers).etag.is_some(), kept, "{len}");
         }
     }
 
