@@ -1,86 +1,7 @@
 //! How one provider spells the claims of its access tokens.
 
-use std::fmt;
-
-use super::{ClaimTest, KindCheck};
+use super::{ClaimPath, ClaimTest, KindCheck, NameForm, ScopeForm};
 use crate::names::{ClientId, SubjectKind};
-
-/// Where a claim stands in a token: one member name, or several, each inside
-/// the object that the former one names.
-///
-/// A dot is part of a name: `"p1.userId"` is one claim, and
-/// `["realm_access", "roles"]` is the member `roles` of the claim `realm_access`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct ClaimPath(Box<[Box<str>]>);
-
-impl ClaimPath {
-    /// The member names, the outermost first.
-    pub(crate) fn segments(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(|segment| &**segment)
-    }
-
-    pub(crate) fn is_sound(&self) -> bool {
-        !self.0.is_empty() && self.0.iter().all(|segment| !segment.is_empty())
-    }
-
-    fn is(&self, name: &str) -> bool {
-        matches!(&*self.0, [only] if **only == *name)
-    }
-}
-
-/// The member names with dots between them, for people to read.
-impl fmt::Display for ClaimPath {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.join("."))
-    }
-}
-
-impl From<&str> for ClaimPath {
-    fn from(name: &str) -> Self {
-        Self([name.into()].into())
-    }
-}
-
-impl<const N: usize> From<[&str; N]> for ClaimPath {
-    fn from(names: [&str; N]) -> Self {
-        Self::from(names.as_slice())
-    }
-}
-
-impl From<&[&str]> for ClaimPath {
-    fn from(names: &[&str]) -> Self {
-        Self(names.iter().map(|name| Box::from(*name)).collect())
-    }
-}
-
-/// How a claim lists scopes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ScopeForm {
-    /// One string, space-delimited (RFC 8693 section 4.2).
-    String,
-    /// An array with one scope in each entry. An entry with a space is
-    /// malformed, never split.
-    Array,
-    /// Either of the two.
-    Either,
-}
-
-/// How a claim lists roles, permissions or groups. A text is never split.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum NameForm {
-    /// An array with one name in each entry.
-    Array,
-    /// One text, which is one name.
-    String,
-    /// An array or one text: for providers that write a list of one as a text.
-    Either,
-    /// An object whose member names are the names, such as
-    /// `{ "clerk": { "1": "org.test" } }`. A member that is `null`, `false` or
-    /// empty grants nothing.
-    Members,
-}
 
 /// What a provider's access tokens look like: plain data that says where each
 /// fact stands.
@@ -617,13 +538,6 @@ fn paths(claims: &[(ClaimPath, NameForm)]) -> Vec<&ClaimPath> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_dot_is_part_of_a_name() {
-        assert_eq!(ClaimPath::from("p1.userId").segments().collect::<Vec<_>>(), ["p1.userId"]);
-        let path = ClaimPath::from(["kubernetes.io", "namespace"]);
-        assert_eq!(path.segments().collect::<Vec<_>>(), ["kubernetes.io", "namespace"]);
-    }
 
     #[test]
     fn contradictory_mappings_are_found() {

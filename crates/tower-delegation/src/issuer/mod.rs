@@ -32,6 +32,7 @@
 mod claim_test;
 #[cfg(feature = "discovery")]
 mod discovery;
+mod forms;
 mod issuers;
 mod kind_check;
 mod mapping;
@@ -52,8 +53,9 @@ use url::Url;
 pub use self::discovery::metadata_urls;
 pub use self::{
     claim_test::ClaimTest,
+    forms::{ClaimPath, NameForm, ScopeForm},
     kind_check::KindCheck,
-    mapping::{ClaimMapping, ClaimPath, NameForm, ScopeForm},
+    mapping::ClaimMapping,
     resolver::IssuerResolver,
     tenants::TenantIssuers,
 };
