@@ -23,7 +23,7 @@ use serde_json::value::RawValue;
 #[cfg(all(feature = "axum", feature = "toml"))]
 pub(crate) use self::route::below_nested;
 #[cfg(feature = "axum")]
-pub(crate) use self::route::matched_route;
+pub(crate) use self::route::{is_rest_of, matched_route};
 pub use self::{
     facts::{PathParameters, RequestFacts},
     risk::{RiskRequest, RiskSignal},

@@ -18,7 +18,7 @@ use integration_tests::{Answer, AuditLog, Served, World};
 use tower::ServiceExt as _;
 use tower_delegation::{
     ClientIdentity, DelegationContext, DelegationLayer, DenialReason, Dpop, RequireLayer, Requirement,
-    axum::{GuardedRouter, get as guarded_get, public},
+    axum::{AnyCaller, Authorized, GuardedRouter, get as guarded_get, public},
     credential::{WorkloadIdentity, WorkloadIdentitySource, WorkloadRequest},
     layer::DelegationLayerBuilder,
     requires,
@@ -155,6 +155,7 @@ async fn the_same_authenticator_judges_a_request_once() {
     let router = Router::new()
         .nest("/nested", nested.layer(layer.clone()))
         .nest_service("/service", routes().layer(layer.clone()))
+        .nest("/of/{tenant}/", Router::new().nest("/v1", routes().layer(layer.clone())))
         .merge(routes())
         .layer(layer.clone())
         .layer(layer);
@@ -164,6 +165,8 @@ async fn the_same_authenticator_judges_a_request_once() {
     for (name, path, is_bound, caller, status, reason) in [
         ("a bearer token", "/", false, None, 200, ""),
         ("through a nested service", "/service/admin", true, None, 200, ""),
+        ("below a parameter", "/of/a%2Fb/v1/admin", true, None, 200, ""),
+        ("below a parameter, with a query", "/of/acme/v1/admin?a=/v1", false, None, 403, "scope_missing"),
         ("nested", "/nested/admin", true, Some("spiffe://example.org/desk"), 200, ""),
         ("the identity counts", "/nested", false, Some("spiffe://example.org/desk"), 200, ""),
         (
@@ -372,6 +375,47 @@ async fn a_context_is_not_carried_over() {
     let subject = RevocationTarget::Subject(world.idp.issuer().into(), "alice".into());
     revocations.revoke(Revocation::new(subject)).unwrap();
     assert_eq!(second.get("/", &plain).await.status, 401, "judged again, and revoked");
+}
+
+/// A handler that sends requests of its own with the extensions of the one that it
+/// serves (a batch, a gateway) makes other requests: no decision about one of them
+/// is a decision about another, whatever `OriginalUri` says.
+#[tokio::test]
+async fn a_request_within_a_request_is_decided_about_by_itself() {
+    let world = World::new().await;
+    let layer = world.layer().refuse_undecided().build().unwrap();
+    let inner = Router::new()
+        .route("/", get(subject))
+        .route("/ch", get(subject))
+        .route("/unruled", get(subject))
+        .route("/ruled", get(async |_: Authorized<AnyCaller>| "served"))
+        .nest("/api", Router::new().route("/unruled", get(subject)).layer(layer.clone()))
+        .layer(layer.clone());
+    let batch = async move |_: Authorized<AnyCaller>, request: Request| -> String {
+        let (parts, _) = request.into_parts();
+        let to = parts.headers["x-to"].to_str().unwrap().to_owned();
+        let mut within = Request::new(axum::body::Body::empty());
+        *within.uri_mut() = to.parse().unwrap();
+        *within.headers_mut() = parts.headers.clone();
+        *within.extensions_mut() = parts.extensions.clone();
+        // Debug builds of axum refuse to route what was routed.
+        within.extensions_mut().remove::<axum::extract::MatchedPath>();
+        let answer = inner.clone().oneshot(within).await.unwrap();
+        answer.status().as_u16().to_string()
+    };
+    let served = Served::start(Router::new().route("/batch", get(batch)).layer(layer)).await;
+    for (to, status) in [
+        ("/unruled", "500"),
+        ("/unruled?a=b", "500"),
+        ("/api/unruled", "500"),
+        ("/", "500"),
+        ("/ch", "500"),
+        ("/ruled", "200"),
+    ] {
+        let request = served.request(Method::GET, "/batch").header("x-to", to);
+        let answer = Answer::of(request.bearer_auth(world.token().sign())).await;
+        assert_eq!((answer.status, answer.body.as_str()), (200, status), "{to}");
+    }
 }
 
 /// Code that calls the authenticator by itself goes by what it finds, too.

@@ -8,6 +8,8 @@ use std::{
 use http::{Extensions, HeaderMap, Method, Request, Uri, request::Parts, uri::PathAndQuery};
 
 use super::{Authenticator, admission::Admission};
+#[cfg(feature = "axum")]
+use crate::context::is_rest_of;
 use crate::{
     context::{DelegationContext, Passage},
     credential::PeerInfo,
@@ -63,7 +65,15 @@ impl<'a> Head<'a> {
 
     /// Is this the head that was judged?
     pub(crate) fn was_judged(self, passage: &Passage) -> bool {
-        passage.judged(self.method, self.client_target(), self.headers)
+        self.is_received() && passage.judged(self.method, self.client_target(), self.headers)
+    }
+
+    /// Is the target what is left of the one that the client sent?
+    fn is_received(self) -> bool {
+        #[cfg(feature = "axum")]
+        return is_rest_of(self.extensions, self.client_uri(), self.uri);
+        #[cfg(not(feature = "axum"))]
+        true
     }
 
     pub(super) fn presenting(self) -> PresentingRequest<'a> {

@@ -1,7 +1,7 @@
 //! The route that axum has chosen for a request.
 
 use axum::extract::{MatchedPath, NestedPath};
-use http::Extensions;
+use http::{Extensions, Uri};
 
 /// The template of the route that axum has chosen; `None` where no router has
 /// chosen one for the place where the request is now.
@@ -27,6 +27,25 @@ pub(crate) fn below_nested<'t>(extensions: &Extensions, template: &'t str) -> Op
 fn below<'t>(prefix: &str, template: &'t str) -> Option<&'t str> {
     let rest = template.strip_prefix(prefix.trim_end_matches('/'))?;
     (rest.is_empty() || rest.starts_with('/')).then_some(rest)
+}
+
+/// Is `uri` what the nested routers that the request has passed leave of `received`?
+/// Otherwise the request is another one, with the extensions of the one that was
+/// received: of a batch, of a gateway.
+pub(crate) fn is_rest_of(extensions: &Extensions, received: &Uri, uri: &Uri) -> bool {
+    let (received_path, path) = (received.path(), uri.path());
+    let cut = match (received_path.strip_suffix(path), path) {
+        (Some(cut), _) => cut,
+        // What is left of the prefix itself.
+        (None, "/") => received_path,
+        (None, _) => return false,
+    };
+    let nested = extensions.get::<NestedPath>().map_or("", NestedPath::as_str);
+    received.query() == uri.query() && segments(cut) == segments(nested)
+}
+
+fn segments(path: &str) -> usize {
+    path.split('/').filter(|segment| !segment.is_empty()).count()
 }
 
 #[cfg(test)]
