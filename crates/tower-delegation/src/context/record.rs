@@ -25,6 +25,10 @@ use crate::{
 /// the same.
 const MAX_EVALUATIONS: usize = 256;
 
+/// How many of these may be answers to questions: decisions come after them, and
+/// have room left.
+const MAX_QUESTIONS: usize = MAX_EVALUATIONS / 2;
+
 /// An enforced requirement allowed the request, or its route is public.
 const DECIDED: u8 = 1;
 /// A row of a route table did.
@@ -164,7 +168,11 @@ impl RequestRecord {
         if evaluations.kept.iter().any(|known| evaluation.repeats(known)) {
             return;
         }
-        if evaluations.kept.len() < MAX_EVALUATIONS || is_first_denial {
+        let limit = match evaluation.basis {
+            Basis::Question => MAX_QUESTIONS,
+            _ => MAX_EVALUATIONS,
+        };
+        if evaluations.kept.len() < limit || is_first_denial {
             evaluations.kept.push(evaluation);
         } else {
             evaluations.omitted = evaluations.omitted.saturating_add(1);
@@ -333,6 +341,11 @@ mod tests {
             record.add(evaluation(&format!("item {at}"), None, Effect::Enforced, Basis::Question));
         }
         assert!(!record.has_decision());
+        assert_eq!(record.evaluations().kept.len(), MAX_QUESTIONS);
+        for at in 0..2 * MAX_EVALUATIONS {
+            record.add(evaluation(&format!("rule {at}"), None, Effect::Enforced, Basis::Rule));
+        }
+        assert!(record.has_decision());
         let denial = Some(DenialReason::ScopeMissing);
         record.add(evaluation("late", denial, Effect::Enforced, Basis::Rule));
         record.add(evaluation("later", denial, Effect::Enforced, Basis::Rule));
@@ -341,6 +354,7 @@ mod tests {
         assert_eq!(evaluations.kept.len(), MAX_EVALUATIONS + 1);
         // One question was asked each time, and is kept once.
         assert_eq!(evaluations.kept.iter().filter(|one| one.requirement == "item").count(), 1);
-        assert_eq!(evaluations.omitted as usize, MAX_EVALUATIONS + 2);
+        assert!(evaluations.kept.iter().any(|one| one.requirement == "rule 0"));
+        assert_eq!(evaluations.omitted as usize, 3 * MAX_EVALUATIONS + 2);
     }
 }

@@ -18,6 +18,8 @@ impl DelegationContext {
     /// An enforced denial is final: behind a
     /// [`DelegationLayer`](crate::layer::DelegationLayer) the client gets the
     /// refusal, also where the handler ignores the error and answers with success.
+    /// That holds until the head of the response is there: a task or a streamed body
+    /// that goes on afterwards must stop by itself.
     /// Code that only asks calls [`permits`](Self::permits).
     ///
     /// # Errors
