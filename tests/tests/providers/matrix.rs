@@ -42,6 +42,7 @@ const ASSUMED_USERS: &[&str] = &[
     "entra_v1: machine",
     "entra_v2: machine",
     "entra: agent",
+    "entra: device",
     "entra: agent's account",
     "auth0: machine",
     "auth0: machine, no grant",
@@ -125,6 +126,7 @@ fn entra() -> Vec<Row> {
             &v2,
             &json!({ "idtyp": "app", "scp": null, "xms_sub_fct": "9 3 11" }),
         ),
+        row("entra: device", Machine, jwt, &v2, &json!({ "idtyp": "device" })),
         row("entra: agent's account", Machine, jwt, &v2, &json!({ "idtyp": "user", "xms_sub_fct": "3 13" })),
         row("entra: ID", Id, jwt, &with(&v2, &id), &json!({ "nonce": "n" })),
         row("entra: ID, no nonce", Id, jwt, &with(&v2, &id), &json!({ "jti": "j" })),
@@ -277,6 +279,9 @@ fn others() -> Vec<Row> {
         ),
         row("others: type refresh", Refresh, jwt, &rfc, &json!({ "type": "refresh", "fresh": false })),
         row("others: token_use refresh", Refresh, jwt, &rfc, &json!({ "token_use": "refresh_token" })),
+        row("others: in other words", Refresh, jwt, &rfc, &json!({ "token_type": "RefreshToken" })),
+        row("others: as a media type", Refresh, jwt, &rfc, &json!({ "token_use": "rt+jwt" })),
+        row("others: tty", Id, jwt, &rfc, &json!({ "tty": "it" })),
     ]
 }
 

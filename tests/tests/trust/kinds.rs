@@ -75,6 +75,49 @@ async fn only_what_the_operator_names_proves_a_user() {
     }
 }
 
+/// What the operator named proves a user only where it says something, and no
+/// user is named like a client, by whichever claim.
+#[tokio::test]
+async fn an_empty_mark_and_a_clients_name_prove_no_user() {
+    let world = World::new().await;
+    let bare = || TrustedIssuer::discover(world.idp.issuer()).unwrap().audience(AUDIENCE);
+    let marked = serve(&world, bare().add_user_claim("person")).await;
+    let differing = ClaimMapping::rfc9068().add_client("azp").allow_differing_clients();
+    let differing = serve(&world, bare().claim_mapping(differing).assume_user_unless_client()).await;
+    let by_uid = ClaimMapping::rfc9068().subject("uid").add_subject("sub").add_user_claim("uid");
+    let by_uid = serve(&world, bare().claim_mapping(by_uid)).await;
+    let token = || world.idp.token().subject("alice").client("shop");
+    let person = |value: Value| token().claim("person", value);
+    let of = |subject: &str, azp: &str| token().subject(subject).claim("azp", azp);
+    let uid = |subject: &str| token().subject(subject).claim("uid", "u-1");
+    // The statuses of `/user` and `/service`.
+    type Row<'s> = (&'static str, &'s Served, TokenBuilder, (u16, u16));
+    let rows: Vec<Row<'_>> = vec![
+        ("a text", &marked, person(json!("alice")), (200, 403)),
+        ("true", &marked, person(json!(true)), (200, 403)),
+        ("a list with a text", &marked, person(json!(["", "a"])), (200, 403)),
+        ("an empty list", &marked, person(json!([])), (403, 403)),
+        ("an empty object", &marked, person(json!({})), (403, 403)),
+        ("a list of empty texts", &marked, person(json!(["", " "])), (403, 403)),
+        ("a list of null", &marked, person(json!([null])), (403, 403)),
+        ("an object of empty values", &marked, person(json!({ "id": null, "of": [] })), (403, 403)),
+        ("a blank text", &marked, person(json!("\t\u{a0}")), (403, 403)),
+        ("false as a text", &marked, person(json!("false")), (403, 403)),
+        ("zero", &marked, person(json!(0)), (403, 403)),
+        ("differing clients: a user", &differing, of("alice", "gateway"), (200, 403)),
+        ("differing clients: the first", &differing, of("shop", "gateway"), (403, 200)),
+        ("differing clients: the second", &differing, of("gateway", "gateway"), (403, 200)),
+        ("another subject's claim: a user", &by_uid, uid("alice"), (200, 403)),
+        ("another subject's claim: `sub` is the client", &by_uid, uid("shop"), (403, 200)),
+    ];
+    for (name, site, token, (user, service)) in rows {
+        let token = token.sign();
+        assert_eq!(site.get("/", &token).await.status, 200, "{name}: the token itself is good");
+        assert_eq!(site.get("/user", &token).await.status, user, "{name}: for a user");
+        assert_eq!(site.get("/service", &token).await.status, service, "{name}: for a service");
+    }
+}
+
 /// A test that cannot read its claim ends the search: no later test decides by
 /// the absence of what could not be read.
 #[tokio::test]

@@ -49,8 +49,10 @@ impl ClaimTest {
         Self(Test::Always)
     }
 
-    /// The claim is present, whatever its value. `null` and `false` count as
-    /// absent; an empty text, list or object cannot be read.
+    /// The claim is present and says something, whatever it is. `null` and `false`
+    /// count as absent. What else says nothing cannot be read: zero, a blank text,
+    /// the texts `false` and `null`, and a list or an object with nothing but such
+    /// values in it.
     pub fn present(path: impl Into<ClaimPath>) -> Self {
         Self(Test::Present(path.into()))
     }
@@ -91,14 +93,15 @@ impl ClaimTest {
         Self(Test::NamesClient { path: path.into(), prefix: prefix.into(), suffix: suffix.into() })
     }
 
-    /// The subject, as mapped, is the client. Fails without a client.
+    /// The subject, as mapped, or `sub` is the client, by any of the claims that name
+    /// it. Fails without a client.
     #[must_use]
     pub fn subject_is_client() -> Self {
         Self(Test::SubjectIsClient)
     }
 
-    /// The subject, as mapped, is another party than the client. Fails without a
-    /// client. It proves no kind, so it is no test that mappings can be given:
+    /// Neither the subject, as mapped, nor `sub` is the client, by any of the claims
+    /// that name it. Fails without a client. It proves no kind, so it is no test that mappings can be given:
     /// see `ClaimMapping::assume_user_unless_client`.
     pub(super) fn subject_is_not_client() -> Self {
         Self(Test::SubjectIsNotClient)

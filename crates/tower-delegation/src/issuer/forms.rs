@@ -74,8 +74,8 @@ pub enum NameForm {
     /// An array or one text: for providers that write a list of one as a text.
     Either,
     /// An object whose member names are the names, such as
-    /// `{ "clerk": { "1": "org.test" } }`. A member that is `null`, `false` or
-    /// empty grants nothing.
+    /// `{ "clerk": { "1": "org.test" } }`. A member that is `null`, `false`,
+    /// zero or empty, all through, grants nothing.
     Members,
 }
 

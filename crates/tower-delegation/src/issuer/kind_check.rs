@@ -28,9 +28,27 @@ const CLAIMS_OF_OTHER_KINDS: [&str; 4] = ["nonce", "at_hash", "c_hash", "events"
 /// (`purpose`), Django and Flask (`token_type`, `type`), `FusionAuth` (`tty`).
 const CLAIMS_OF_KINDS: [&str; 6] = ["typ", "token_use", "token_type", "type", "purpose", "tty"];
 
-/// Their values, in small letters, for tokens that open no resource.
-const OTHER_KINDS: [&str; 8] =
-    ["id", "id_token", "id-token", "refresh", "refresh_token", "refresh-token", "offline", "logout"];
+/// Their values for tokens that open no resource, in small letters and letters alone.
+const OTHER_KINDS: [&str; 15] = [
+    "id",
+    "idtoken",
+    "idjwt",
+    "identitytoken",
+    "refresh",
+    "refreshtoken",
+    "refreshjwt",
+    "rtjwt",
+    "offline",
+    "offlinetoken",
+    "logout",
+    "logouttoken",
+    "logoutjwt",
+    "secevent",
+    "seceventjwt",
+];
+
+/// The same for the claim in which two letters are the kind.
+const OTHER_SHORT_KINDS: [&str; 2] = ["it", "rt"];
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Rule {
@@ -87,7 +105,7 @@ impl KindCheck {
             }
             Rule::ClaimPresent { name } => claim(name).is_some_and(|json| json != "null"),
             Rule::NotAnIdToken => {
-                let is_other = |name: &&str| claim(name).is_some_and(names_other_kind);
+                let is_other = |name: &&str| claim(name).is_some_and(|json| names_other_kind(name, json));
                 CLAIMS_OF_OTHER_KINDS.iter().all(|name| claim(name).is_none())
                     && !CLAIMS_OF_KINDS.iter().any(is_other)
             }
@@ -96,9 +114,13 @@ impl KindCheck {
 }
 
 /// Whether the claim's JSON is a text, or a list with one, that names another
-/// kind than an access token.
-fn names_other_kind(json: &str) -> bool {
-    let is_other = |text: &String| OTHER_KINDS.contains(&text.to_ascii_lowercase().as_str());
+/// kind than an access token, however it is spelled.
+fn names_other_kind(name: &str, json: &str) -> bool {
+    let is_other = |text: &String| {
+        let mut text: String = text.chars().filter(char::is_ascii_alphabetic).collect();
+        text.make_ascii_lowercase();
+        OTHER_KINDS.contains(&&*text) || (name == "tty" && OTHER_SHORT_KINDS.contains(&&*text))
+    };
     match serde_json::from_str::<String>(json) {
         Ok(text) => is_other(&text),
         Err(_) => serde_json::from_str::<Vec<String>>(json).is_ok_and(|texts| texts.iter().any(is_other)),
@@ -138,6 +160,15 @@ mod tests {
             ("events", &no_id_token, &[("events", "{}")], false),
             ("calls itself an ID token", &no_id_token, &[("typ", r#""ID""#)], false),
             ("calls itself a refresh token", &no_id_token, &[("token_type", r#""refresh""#)], false),
+            ("in other words", &no_id_token, &[("token_type", r#""refreshToken""#)], false),
+            ("with a space", &no_id_token, &[("token_use", r#""Refresh Token""#)], false),
+            ("as a media type", &no_id_token, &[("typ", r#""logout+jwt""#)], false),
+            ("in two letters", &no_id_token, &[("tty", r#""it""#)], false),
+            ("two letters that mean something else", &no_id_token, &[("type", r#""IT""#)], true),
+            ("an access token in two letters", &no_id_token, &[("tty", r#""at""#)], true),
+            ("an access token as a media type", &no_id_token, &[("typ", r#""at+jwt""#)], true),
+            ("an access token in words", &no_id_token, &[("token_type", r#""access_token""#)], true),
+            ("nothing but the ending", &no_id_token, &[("typ", r#""JWT""#)], true),
             ("is one of two kinds", &no_id_token, &[("purpose", r#"["access","id"]"#)], false),
             ("calls itself an access token", &no_id_token, &[("typ", r#""Bearer""#)], true),
             ("says something else", &no_id_token, &[("type", r#""invoice""#), ("purpose", "1")], true),

@@ -248,14 +248,14 @@ impl ClaimMapping {
     }
 
     /// A claim that only tokens of users have: a subject whose token carries it
-    /// is a user, unless an earlier test tells another kind. `null`, `false` and
-    /// empty values prove nothing.
+    /// is a user, unless an earlier test tells another kind. `null`, `false`, zero and
+    /// empty values prove nothing: see [`ClaimTest::present`].
     pub fn add_user_claim(self, path: impl Into<ClaimPath>) -> Self {
         self.add_subject_kinds([(ClaimTest::present(path), SubjectKind::User)])
     }
 
-    /// Assumes that every subject that is not the client is a user, unless an
-    /// earlier test tells another kind. Without a client, nothing is assumed.
+    /// Assumes that every subject that is not the client, by any claim that names
+    /// either, is a user, unless an earlier test tells another kind. Without a client, nothing is assumed.
     ///
     /// *Unsafe where the issuer names a client differently in `sub`* (Auth0:
     /// `abc@clients`; Keycloak: a UUID): the machine then counts as a user. Look

@@ -82,6 +82,8 @@ impl ClaimMapping {
                 (Test::has_word("xms_sub_fct", "13"), Unknown),
                 (Test::equals("idtyp", "app"), Service),
                 (Test::equals("idtyp", "user"), User),
+                // A device, or what is to come: `scp` does not overrule it.
+                (Test::present("idtyp"), Unknown),
                 (Test::has_word("xms_sub_fct", "11"), Unknown),
                 (Test::present("scp"), User),
                 (Test::same("sub", "oid"), Service),

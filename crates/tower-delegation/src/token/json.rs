@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use crate::reason::DenialReason;
 
 /// How deep the JSON of a token may nest, the outermost object included.
-const MAX_DEPTH: u8 = 16;
+pub(super) const MAX_DEPTH: u8 = 16;
 
 /// How many members one object of a token may have: keeps the search for
 /// duplicates short when the token is hostile.

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 
 use super::{
-    json::{string, strings},
+    json::{MAX_DEPTH, each_entry, each_member, string, strings},
     mapping::Mapped,
 };
 use crate::{
@@ -66,8 +66,8 @@ impl<'a> Mapped<'_, '_, 'a> {
                 let named = text.strip_prefix(&**prefix).and_then(|rest| rest.strip_suffix(&**suffix));
                 named.is_some_and(|named| client.is_some_and(|client| named.eq_ignore_ascii_case(client)))
             }),
-            Test::SubjectIsClient => client.is_some_and(|client| subject == client).into(),
-            Test::SubjectIsNotClient => client.is_some_and(|client| subject != client).into(),
+            Test::SubjectIsClient => self.is_client(subject).into(),
+            Test::SubjectIsNotClient => (client.is_some() && !self.is_client(subject)).into(),
             Test::All(tests) => {
                 let mut verdicts = tests.iter().map(|test| self.judge(test, subject, client));
                 verdicts.find(|verdict| *verdict != Verdict::Holds).unwrap_or(Verdict::Holds)
@@ -75,12 +75,22 @@ impl<'a> Mapped<'_, '_, 'a> {
         }
     }
 
+    /// Is the subject a client, by any of its names and any name of a client? `sub`
+    /// counts also where the mapping reads another claim for the subject, and a
+    /// client also where another claim was chosen: no user is named like a client
+    /// (RFC 9068 section 5).
+    fn is_client(&self, subject: &SubjectId) -> bool {
+        let mut clients = self.mapping.client.iter().filter_map(|path| string(self.optional(path).ok()??));
+        let sub = self.claims.subject.and_then(string);
+        clients.any(|client| *subject == *client || sub.as_ref().is_some_and(|sub| *sub == client))
+    }
+
     fn is_present(&self, path: &ClaimPath) -> Verdict {
         match self.optional(path) {
             Err(_) => Verdict::Undecided,
             Ok(None) => Verdict::Fails,
             Ok(Some(value)) if value.get() == "false" => Verdict::Fails,
-            Ok(Some(value)) if is_empty(value) => Verdict::Undecided,
+            Ok(Some(value)) if says_nothing(value) => Verdict::Undecided,
             Ok(Some(_)) => Verdict::Holds,
         }
     }
@@ -129,11 +139,28 @@ impl<'a> Mapped<'_, '_, 'a> {
     }
 }
 
-/// An empty text, list or object, which names nothing.
-pub(super) fn is_empty(value: &RawValue) -> bool {
-    let inside = value.get().strip_prefix(['"', '[', '{']);
-    let inside = inside.and_then(|rest| rest.strip_suffix(['"', ']', '}']));
-    inside.is_some_and(|inside| inside.trim_ascii().is_empty())
+/// `null`, `false`, zero, and the text of the first two; a text without a letter; and
+/// a list or an object that holds nothing else.
+pub(super) fn says_nothing(value: &RawValue) -> bool {
+    // Deeper than any claim that was checked: `act` is not, when it is looked at here.
+    says_nothing_within(value, MAX_DEPTH)
+}
+
+fn says_nothing_within(value: &RawValue, depth: u8) -> bool {
+    let Some(depth) = depth.checked_sub(1) else { return true };
+    let mut says_something = false;
+    let mut look = |inner: &RawValue| says_something |= !says_nothing_within(inner, depth);
+    match value.get().as_bytes().first() {
+        Some(b'"') => {
+            let is_word = |text: &str| {
+                !text.is_empty() && !text.eq_ignore_ascii_case("false") && !text.eq_ignore_ascii_case("null")
+            };
+            !string(value).is_some_and(|text| is_word(text.trim()))
+        }
+        Some(b'[') => !each_entry(value, look) || !says_something,
+        Some(b'{') => !each_member(value.get(), |_, inner| look(inner)) || !says_something,
+        _ => matches!(value.get(), "null" | "false" | "0"),
+    }
 }
 
 #[cfg(test)]
@@ -154,6 +181,29 @@ mod tests {
         mapped.subject_kind(&subject, client.as_ref())
     }
 
+    /// No user is named like a client, whichever claim the mapping reads for either.
+    #[test]
+    fn a_subject_that_is_a_client_by_any_name() {
+        use SubjectKind::{Service, Unknown, User};
+        let assumed = || ClaimMapping::rfc9068().assume_user_unless_client();
+        let by_uid = assumed().subject("uid").add_subject("sub");
+        let differing = assumed().add_client("azp").allow_differing_clients();
+        for (name, mapping, payload, expected) in [
+            ("another", &by_uid, r#"{"uid":"1","sub":"alice","client_id":"shop"}"#, User),
+            ("`sub` is the client", &by_uid, r#"{"uid":"1","sub":"shop","client_id":"shop"}"#, Service),
+            ("`uid` is the client", &by_uid, r#"{"uid":"shop","sub":"x","client_id":"shop"}"#, Service),
+            ("no claim of a client", &differing, r#"{"sub":"alice","client_id":"a","azp":"b"}"#, User),
+            ("the first", &differing, r#"{"sub":"a","client_id":"a","azp":"b"}"#, Service),
+            ("the second", &differing, r#"{"sub":"b","client_id":"a","azp":"b"}"#, Service),
+            ("no client", &assumed().allow_absent_client(), r#"{"sub":"alice"}"#, Unknown),
+        ] {
+            let claims = RawClaims::parse(payload).unwrap();
+            let mapped = Mapped { mapping, claims: &claims };
+            let (subject, client) = mapped.parties().unwrap();
+            assert_eq!(mapped.subject_kind(&subject, client.as_ref()), expected, "{name}");
+        }
+    }
+
     #[test]
     fn tests_of_claims() {
         use ClaimTest as T;
@@ -167,7 +217,16 @@ mod tests {
             ("present, an empty list", T::present("x"), "[ ]", Unknown),
             ("present, a space", T::present("x"), r#"" ""#, Unknown),
             ("present, an empty object", T::present("x"), "{}", Unknown),
-            ("present, zero", T::present("x"), "0", Holds),
+            ("present, zero", T::present("x"), "0", Unknown),
+            ("present, one", T::present("x"), "1", Holds),
+            ("present, a tab", T::present("x"), r#""\t""#, Unknown),
+            ("present, a wide space", T::present("x"), r#""\u3000""#, Unknown),
+            ("present, the word false", T::present("x"), r#""False""#, Unknown),
+            ("present, the word null", T::present("x"), r#""null""#, Unknown),
+            ("present, a list of nothing", T::present("x"), r#"["",null,false,[],{}]"#, Unknown),
+            ("present, an object of nothing", T::present("x"), r#"{"a":"","b":{"c":null}}"#, Unknown),
+            ("present, a list of something", T::present("x"), r#"["","a"]"#, Holds),
+            ("present, an object of something", T::present("x"), r#"{"a":null,"b":[1]}"#, Holds),
             ("absent", T::present("y"), "1", Fails),
             ("inside", T::present(["x", "a.b"]), r#"{"a.b":1}"#, Holds),
             ("not inside", T::present(["x", "a", "b"]), r#"{"a.b":1}"#, Fails),

@@ -10,7 +10,7 @@ use super::{
     actor::{Actor, ActorNames, read_chain, read_list},
     claims::RawClaims,
     json::{Nested, each_member, read_object, string, strings},
-    kind::is_empty,
+    kind::says_nothing,
     privileges::{GroupSet, PermissionSet, RoleSet},
     revocable::Identifier,
 };
@@ -296,7 +296,7 @@ fn read_names(value: &RawValue, form: NameForm) -> Option<Vec<Cow<'_, str>>> {
             let mut names = Vec::new();
             let is_object = each_member(value.get(), |name, value| {
                 // `"admin": false` and `"admin": {}` grant nothing.
-                if !matches!(value.get(), "null" | "false") && !is_empty(value) {
+                if !says_nothing(value) {
                     names.push(Cow::Owned(name.to_owned()));
                 }
             });
