@@ -156,7 +156,7 @@ mod tests {
     fn causes_are_one_line_and_an_account_is_longer() {
         #[derive(Debug, thiserror::Error)]
         #[error("{0}")]
-        struct Layered(&'static str, #[source] Option<Box<Layered>>);
+        struct Layered(&'static str, #[source] Option<Box<Self>>);
 
         let innermost = Layered("key \"a\nb\"", None);
         let error = Layered("outermost", Some(Box::new(Layered("in between", Some(Box::new(innermost))))));
