@@ -31,6 +31,7 @@ struct Known {
     issuers: RwLock<HashMap<String, TrustedIssuer>>,
     generation: AtomicU64,
     has_no_generation: bool,
+    max_issuers: Option<u64>,
     asked: AtomicUsize,
     under_way: AtomicUsize,
 }
@@ -38,6 +39,10 @@ struct Known {
 impl Customers {
     fn without_generation() -> Self {
         Self(Arc::new(Known { has_no_generation: true, ..Known::default() }))
+    }
+
+    fn at_most(max_issuers: u64) -> Self {
+        Self(Arc::new(Known { max_issuers: Some(max_issuers), ..Known::default() }))
     }
 
     fn put(&self, issuer: &str, terms: TrustedIssuer) {
@@ -71,7 +76,7 @@ impl IssuerResolver for Customers {
     }
 
     fn max_issuers(&self) -> u64 {
-        100
+        self.0.max_issuers.unwrap_or(100)
     }
 }
 
@@ -472,6 +477,37 @@ async fn the_first_resolver_that_knows_the_issuer_counts() {
         two.off_board(&issuer);
         assert_eq!(judge().await, 401, "neither again");
     }
+}
+
+/// Status and `refresh_keys` no longer see an issuer that was dropped to make room, so
+/// neither do tokens that were verified before.
+#[tokio::test]
+async fn an_issuer_that_was_dropped_to_make_room_vouches_for_nothing() {
+    let shop = Shop::with(Customers::at_most(1)).await;
+    let layer = shop.layer().build().unwrap();
+    let service = Served::start(whoami().layer(layer.clone())).await;
+    let (one, two) = (shop.world.idp.issuer_at("/one"), shop.world.idp.issuer_at("/two"));
+    for issuer in [&one, &two] {
+        let terms = TrustedIssuer::discover(issuer.issuer()).unwrap().audience(AUDIENCE);
+        shop.customers.put(issuer.issuer(), terms);
+    }
+    let life = Duration::from_secs(20 * 3600);
+    let token = one.token().expires_in(life).sign();
+    for _ in 0..2 {
+        assert_eq!(service.get("/", &token).await.status, 200, "held");
+    }
+    // Room is made now and then, and not at once.
+    for _ in 0..1_000 {
+        assert_eq!(service.get("/", &two.token().sign()).await.status, 200);
+        if layer.status().issuers.iter().all(|held| held.issuer != *one.issuer()) {
+            break;
+        }
+    }
+    one.rotate_keys();
+    one.withdraw_old_keys();
+    layer.refresh_keys().await;
+    assert_eq!(service.get("/", &token).await.status, 401, "its key is withdrawn");
+    assert_eq!(service.get("/", &one.token().expires_in(life).sign()).await.status, 200);
 }
 
 /// A layer's issuers go by what is configured first, whatever a resolver says.

@@ -14,6 +14,7 @@ use std::{
 
 use moka::{
     Entry,
+    notification::RemovalCause,
     ops::compute::{CompResult, Op},
     policy::EvictionPolicy,
     sync::Cache,
@@ -152,6 +153,16 @@ struct Held {
 }
 
 impl Held {
+    /// What is held no more, whatever for, is in force no more: neither status nor
+    /// `refresh_keys` would see it.
+    fn is_dropped(&self, cause: RemovalCause) {
+        self.policy.tenure().inspect(|tenure| tenure.end());
+        // Where the terms were replaced, the new ones may have the same keys.
+        if cause == RemovalCause::Size {
+            self.policy.keys().retire();
+        }
+    }
+
     fn holds(&self, clock: &dyn Clock) -> bool {
         self.policy.tenure().is_some_and(|tenure| tenure.holds(clock))
     }
@@ -162,6 +173,7 @@ impl Resolved {
         let held = Cache::builder()
             .max_capacity(resolver.max_issuers().max(1))
             .eviction_policy(EvictionPolicy::lru())
+            .eviction_listener(|_, former: Arc<Held>, cause| former.is_dropped(cause))
             .build();
         let label = format!("resolver:{number}").into();
         Self { resolver, held, label, warned_at: AtomicU64::new(NEVER) }

@@ -132,7 +132,7 @@ pub trait IssuerResolver: fmt::Debug + Send + Sync + 'static {
     }
 
     /// How many issuers are held at once. Beyond that, the least recently used
-    /// is dropped, with its keys. Default 1,000.
+    /// is dropped, with its keys, and its tokens are verified anew. Default 1,000.
     ///
     /// Give a number that all allowed issuers fit in: an issuer that was dropped
     /// is fetched anew, and a client that can name more allowed issuers than are

@@ -4,7 +4,7 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -29,7 +29,11 @@ pub(super) struct Asked {
 
 /// The answers that the terms of a resolved issuer rest on: that of the resolver which
 /// knows it, and those of the resolvers before it, which did not.
-pub(super) struct Tenure(Box<[Answer]>);
+pub(super) struct Tenure {
+    answers: Box<[Answer]>,
+    /// Whether the terms are held no more.
+    has_ended: AtomicBool,
+}
 
 struct Answer {
     resolver: Arc<dyn IssuerResolver>,
@@ -55,34 +59,41 @@ impl Tenure {
             generation: AtomicU64::new(asked.generation),
             asked_at: AtomicU64::new(asked.at),
         });
-        Self(answers.collect())
+        Self { answers: answers.collect(), has_ended: AtomicBool::new(false) }
     }
 
     /// The same resolvers were asked again, and the answers are the same.
     pub(super) fn renew(&self, asked: &[Asked]) {
-        for (answer, asked) in self.0.iter().zip(asked) {
+        for (answer, asked) in self.answers.iter().zip(asked) {
             answer.generation.store(asked.generation, Ordering::Relaxed);
             answer.asked_at.store(asked.at, Ordering::Relaxed);
         }
     }
 
+    /// The terms are held no more: none of the answers counts from now on.
+    pub(super) fn end(&self) {
+        self.has_ended.store(true, Ordering::Relaxed);
+    }
+
     /// Do all answers still count? On the path of every request: one comparison where
     /// the resolver has a generation, one look at the clock where it has none.
     pub(super) fn holds(&self, clock: &dyn Clock) -> bool {
-        self.0.iter().all(|answer| match answer.resolver.generation() {
-            Some(NO_GENERATION) => false,
-            Some(generation) => generation == answer.generation.load(Ordering::Relaxed),
-            None => {
-                let age = millis(clock.monotonic()).saturating_sub(answer.asked_at.load(Ordering::Relaxed));
-                age < millis(ANSWER_LIFETIME)
-            }
-        })
+        !self.has_ended.load(Ordering::Relaxed)
+            && self.answers.iter().all(|answer| match answer.resolver.generation() {
+                Some(NO_GENERATION) => false,
+                Some(generation) => generation == answer.generation.load(Ordering::Relaxed),
+                None => {
+                    let age =
+                        millis(clock.monotonic()).saturating_sub(answer.asked_at.load(Ordering::Relaxed));
+                    age < millis(ANSWER_LIFETIME)
+                }
+            })
     }
 }
 
 impl fmt::Debug for Tenure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.0.iter().map(|answer| &answer.resolver)).finish()
+        f.debug_list().entries(self.answers.iter().map(|answer| &answer.resolver)).finish()
     }
 }
 
