@@ -14,3 +14,4 @@ mod nets;
 mod proxies;
 mod resolvers;
 mod revocations;
+mod waits;

@@ -8,13 +8,13 @@ use super::{Authentication, Authenticator, Pending, revocation_query};
 use crate::{
     application::{Evidence, Registration},
     context::{Circumstances, DelegationContext, Refused, RequestRecord, SenderConstraint},
-    credential::{Credential, Scheme, WorkloadIdentity},
+    credential::{Credential, Scheme},
     proof::{self, Presentation, PresentingRequest, SingleUse, Transport},
     reason::DenialReason,
     rejection::Rejection,
     replay::{Remembering, ReplayStoreError, ReplayStoreErrorKind, Sighting},
     text::{Text, causes},
-    token::VerifiedToken,
+    token::{Verification, VerifiedToken},
 };
 
 /// A good token whose presenter may present it, and what is known of the request.
@@ -23,9 +23,16 @@ pub(crate) struct Admission {
     token: VerifiedToken,
     scheme: Scheme,
     constraint: SenderConstraint,
-    workload: Option<WorkloadIdentity>,
+    transport: Transport,
     registration: Option<Arc<Registration>>,
     dpop_nonce: Option<HeaderValue>,
+}
+
+impl Admission {
+    /// What the record says of a request that is refused after all.
+    fn into_refused(self) -> Refused {
+        Refused { token: self.token, workload: self.transport.workload() }
+    }
 }
 
 impl Authenticator {
@@ -59,14 +66,14 @@ impl Authenticator {
             }
         };
         let (constraint, dpop_nonce) = (proved.constraint, proved.dpop_nonce);
-        let workload = transport.workload();
-        let admission = Admission { token, scheme, constraint, workload, registration, dpop_nonce };
+        let admission = Admission { token, scheme, constraint, transport, registration, dpop_nonce };
         // After all else, so that nobody can burn the identifier of another's
         // proof (RFC 9449 section 11.1).
         match proved.single_use.map(SingleUse::remember) {
             None => Authentication::Done(Ok(Some(self.admit(admission)))),
             Some(Remembering::Ready(answer)) => {
-                Authentication::Done(self.admit_once(answer, admission).map(Some))
+                let admitted = self.sighted(answer, admission).map(|admission| self.admit(admission));
+                Authentication::Done(admitted.map(Some))
             }
             Some(Remembering::Pending(answer)) => {
                 Authentication::Pending(Pending::Replay { answer, admission })
@@ -97,14 +104,44 @@ impl Authenticator {
         revocations.check(&query).into_result()
     }
 
-    /// Makes the context, unless the proof was used before.
-    pub(super) fn admit_once(
+    /// Makes the context after the store was waited for, unless the proof was used
+    /// before. What was good before the wait is judged again: the token and its key,
+    /// the registry, and what was revoked.
+    pub(super) fn admit_after_wait(
         &self,
         answer: Result<Sighting, ReplayStoreError>,
         admission: Admission,
+        credential: Credential<'_>,
     ) -> Result<DelegationContext, Rejection> {
+        let mut admission = self.sighted(answer, admission)?;
+        let Admission { scheme, constraint, .. } = admission;
+        admission.transport = admission.transport.at(self.clock().now());
+        let judged = match self.0.verifier.verify(credential) {
+            Verification::Done(token) => token.map(|token| admission.token = token),
+            // The proof is used up, so the client asks again with another one.
+            Verification::NeedsKey(..) => Err(DenialReason::KeysUnavailable),
+        };
+        let judged = judged.and_then(|()| {
+            let Admission { token, transport, .. } = &admission;
+            proof::check_certificate(token.facts().confirmation.as_ref(), transport)?;
+            let registration = self.check_presenter(token, transport, constraint)?;
+            self.check_revocation(token, transport)?;
+            Ok(registration)
+        });
+        match judged {
+            Ok(registration) => Ok(self.admit(Admission { registration, ..admission })),
+            Err(reason) => Err(self.refusal(reason, scheme).of(admission.into_refused())),
+        }
+    }
+
+    /// The admission, unless the proof was used before.
+    fn sighted(
+        &self,
+        answer: Result<Sighting, ReplayStoreError>,
+        admission: Admission,
+    ) -> Result<Admission, Rejection> {
         let reason = match answer {
-            Ok(Sighting::First) => return Ok(self.admit(admission)),
+            Ok(Sighting::First) => return Ok(admission),
             Ok(Sighting::Again) => DenialReason::DpopProofReplayed,
             // A client can cause this by itself.
             Err(error) if error.kind() == ReplayStoreErrorKind::ShareExhausted => {
@@ -124,12 +161,11 @@ impl Authenticator {
                 }
             }
         };
-        let Admission { token, scheme, workload, .. } = admission;
-        Err(self.refusal(reason, scheme).of(Refused { token, workload }))
+        Err(self.refusal(reason, admission.scheme).of(admission.into_refused()))
     }
 
     fn admit(&self, admission: Admission) -> DelegationContext {
-        let Admission { token, scheme, constraint, workload, registration, dpop_nonce } = admission;
+        let Admission { token, scheme, constraint, transport, registration, dpop_nonce } = admission;
         let record = RequestRecord::new(self.0.space.clone(), Some(scheme));
         let at = self.clock().now();
         if let Some(registration) = &registration {
@@ -139,7 +175,7 @@ impl Authenticator {
         DelegationContext::assertion(
             token,
             constraint,
-            workload,
+            transport.workload(),
             registration,
             dpop_nonce,
             circumstances,

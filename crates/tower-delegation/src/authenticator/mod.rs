@@ -20,8 +20,8 @@ use std::{
 
 use http::{HeaderMap, request::Parts};
 
-use self::client_identity::Identity;
 pub(crate) use self::pending::{Authentication, Head, Pending, peer_info};
+use self::{admission::Admission, client_identity::Identity};
 pub use self::{
     builder::{AuthenticatorBuilder, DEFAULT_LEEWAY, DEFAULT_MAX_ACTORS, MAX_LEEWAY},
     client_identity::ClientIdentity,
@@ -41,6 +41,7 @@ use crate::{
     protected_resource::{Capabilities, ProtectedResource, ResourceMetadata},
     reason::{DenialReason, RejectionKind},
     rejection::Rejection,
+    replay::{ReplayStoreError, Sighting},
     revocation::{
         RevocationListener, RevocationQuery, RevocationStore, RevocationTarget, Standing, TargetMismatch,
     },
@@ -409,6 +410,19 @@ impl Authenticator {
         };
         let token = key.and_then(|key| self.0.verifier.verify_with(credential, &key, policy));
         self.prove(token, credential, Some(head.presenting()), transport)
+    }
+
+    /// Goes on with the same head, now that the store of used proofs has answered.
+    fn resume_once(
+        &self,
+        head: Head<'_>,
+        answer: Result<Sighting, ReplayStoreError>,
+        admission: Admission,
+    ) -> Result<Option<DelegationContext>, Rejection> {
+        match self.credential(head)? {
+            Some(credential) => self.admit_after_wait(answer, admission, credential).map(Some),
+            None => Ok(None),
+        }
     }
 
     fn credential<'a>(&self, head: Head<'a>) -> Result<Option<Credential<'a>>, Rejection> {

@@ -117,11 +117,12 @@ impl Pending {
         Poll::Ready(match self {
             Self::Key { key, policy, transport } => {
                 let key = ready!(key.as_mut().poll(cx));
-                authenticator.resume(head, transport.clone(), key, policy)
+                let transport = transport.clone().at(authenticator.clock().now());
+                authenticator.resume(head, transport, key, policy)
             }
             Self::Replay { answer, admission } => {
                 let answer = ready!(answer.as_mut().poll(cx));
-                Authentication::Done(authenticator.admit_once(answer, admission.clone()).map(Some))
+                Authentication::Done(authenticator.resume_once(head, answer, admission.clone()))
             }
         })
     }

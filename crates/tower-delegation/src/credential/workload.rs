@@ -31,6 +31,14 @@ impl WorkloadIdentity {
         self.certificate.as_ref()
     }
 
+    /// What is left of it at a later time: without a certificate that is not current any
+    /// more, and `None` where nothing else says who it is.
+    pub(crate) fn at(self, now: Timestamp) -> Option<Self> {
+        let Self { certificate, named } = self;
+        let certificate = certificate.filter(|certificate| certificate.is_current(now));
+        (certificate.is_some() || named.is_some()).then_some(Self { certificate, named })
+    }
+
     /// Whether anything says which workload it is: a SPIFFE ID or a DNS name.
     fn is_named(&self) -> bool {
         self.spiffe_id().is_some() || self.dns_names().next().is_some()

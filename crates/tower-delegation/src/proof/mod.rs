@@ -44,7 +44,7 @@ use http::{HeaderMap, HeaderValue, Method};
 pub use self::dpop::{Dpop, DpopNonces};
 pub(crate) use self::dpop::{DpopRequest, DpopVerifier};
 use crate::{
-    clock::Clock,
+    clock::{Clock, Timestamp},
     confirmation::{Confirmation, SenderConstraint},
     credential::{Credential, PeerCertificate, PeerInfo, Scheme, WorkloadIdentity, dpop_proof},
     reason::DenialReason,
@@ -76,6 +76,17 @@ impl Transport {
         let certificate = peer.and_then(PeerInfo::certificate_at_handshake);
         let hop = certificate.filter(|certificate| !is_workload(certificate)).cloned();
         Self::Considered { workload, hop }
+    }
+
+    /// What is left of it at a later time: a certificate may have expired while the
+    /// request waited, or the trust anchors that vouched for it may have been replaced.
+    pub(crate) fn at(self, now: Timestamp) -> Self {
+        match self {
+            Self::NotConsidered => Self::NotConsidered,
+            Self::Considered { workload, hop } => {
+                Self::Considered { workload: workload.and_then(|workload| workload.at(now)), hop }
+            }
+        }
     }
 
     pub(crate) fn as_workload(&self) -> Option<&WorkloadIdentity> {
@@ -159,9 +170,7 @@ pub(crate) fn check<'a>(
         (Scheme::Dpop, None, _) => return Err(DenialReason::DpopTokenUnbound),
         (Scheme::Dpop, Some(key), Some(dpop)) => Some((key, dpop)),
     };
-    if let Some(certificate) = certificate {
-        check_certificate(certificate, presentation.transport)?;
-    }
+    check_certificate(confirmation, presentation.transport)?;
     let Some((key, dpop)) = by_dpop else {
         let constraint =
             if certificate.is_some() { SenderConstraint::MutualTls } else { SenderConstraint::None };
@@ -179,7 +188,13 @@ pub(crate) fn check<'a>(
     Ok(Proved { constraint, single_use, dpop_nonce: accepted.next_nonce })
 }
 
-fn check_certificate(bound: &[u8; 32], transport: &Transport) -> Result<(), DenialReason> {
+/// Does the presenter hold the certificate that the token is bound to, if it is bound
+/// to one?
+pub(crate) fn check_certificate(
+    confirmation: Option<&Confirmation>,
+    transport: &Transport,
+) -> Result<(), DenialReason> {
+    let Some(bound) = confirmation.and_then(Confirmation::certificate) else { return Ok(()) };
     let Transport::Considered { workload, .. } = transport else {
         return Err(DenialReason::ConfirmationUnsupported);
     };

@@ -9,6 +9,8 @@
 //!    `future_tolerance` longer. That time passes by the monotonic clock.
 //! 3. A store that is full or cannot be reached refuses the request, with 503:
 //!    what cannot be remembered could be replayed.
+//!    Where the answer had to be waited for, token, certificate, registry and
+//!    revocations are judged again.
 //! 4. One key has a share of the store. A client that uses it up is refused with
 //!    429, and others go on.
 //! 5. All layers of this process at one origin and by one clock share one store, also
