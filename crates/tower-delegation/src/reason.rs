@@ -266,11 +266,12 @@ reasons! {
     ActorUnregistered = "actor_unregistered" => Forbidden,
     /// The client's application is suspended.
     ClientSuspended = "client_suspended" => Forbidden,
-    /// The current actor's application is suspended.
+    /// The application of an actor, current or earlier, is suspended, or that of a
+    /// subject that is no user.
     ActorSuspended = "actor_suspended" => Forbidden,
     /// The registration of the client's application has ended.
     ClientExpired = "client_expired" => Forbidden,
-    /// The registration of the current actor's application has ended.
+    /// The registration of such an application has ended.
     ActorExpired = "actor_expired" => Forbidden,
     /// The client's or the current actor's application is not registered for
     /// the environment that the service runs in.

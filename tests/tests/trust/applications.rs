@@ -6,10 +6,12 @@ use std::time::Duration;
 use integration_tests::{AuditLog, World};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tower_delegation::{
-    Applications, ConfigError,
+    Applications, ConfigError, DelegationLayer, SubjectKind,
     application::{Application, ApplicationBuilder, ApplicationKind},
     clock::Clock as _,
+    issuer::{ClaimMapping, ClaimTest},
 };
+use tower_delegation_testing::USER_CLAIM;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -72,6 +74,51 @@ async fn what_is_taken_back_counts_anywhere_in_the_chain() {
             let event = audit.one();
             assert_eq!(event.field("reason"), reason, "{name}");
             assert!(event.field("earlier_actors").contains("scout"), "{name}");
+        }
+    }
+}
+
+/// A party is one party, however often it is registered, and a service for whom
+/// others act is a party too.
+#[tokio::test]
+async fn what_is_taken_back_under_one_name_is_taken_back() {
+    let world = World::new().await;
+    let audit = AuditLog::listen();
+    let acting = || world.token().actor("desk");
+    let service = |client: &str| {
+        let token = world.idp.token().subject("batch").client(client).scopes(["orders:read"]);
+        token.claim("machine", true)
+    };
+    let machines = [(ClaimTest::present("machine"), SubjectKind::Service)];
+    let mapping = ClaimMapping::rfc9068().subject_kinds(machines).add_user_claim(USER_CLAIM);
+    let other = |name: &str| entry(&world, name).acts_for_services();
+    let batch = || other("batch").client_id("batch");
+    for (name, other, token, reason) in [
+        ("the actor, as a client", other("x").client_id("desk"), acting(), "actor_suspended"),
+        ("the client, as an actor", other("x").actor_id("shop-web"), acting(), "actor_suspended"),
+        ("the service", batch(), service("shop-web").actor("desk"), "actor_suspended"),
+        ("the service, as an actor", other("x").actor_id("batch"), service("shop-web"), "actor_suspended"),
+        ("the service itself", batch(), service("batch"), "client_suspended"),
+        ("a user of such a name", batch(), world.token().user("batch"), ""),
+        ("another", other("x").client_id("x"), acting(), ""),
+    ] {
+        let token = token.sign();
+        let first = || [web(&world).acts_for_services(), agent(&world, "desk").acts_for_services()];
+        let registry = |other: ApplicationBuilder| {
+            let all = first().into_iter().chain([other]);
+            all.fold(Applications::builder(), |builder, one| builder.application(one)).build().unwrap()
+        };
+        let ended = if reason == "client_suspended" { "client_expired" } else { "actor_expired" };
+        for (other, reason) in [
+            (other.clone(), ""),
+            (other.clone().suspended(), reason),
+            (other.expires("2020-01-01"), if reason.is_empty() { "" } else { ended }),
+        ] {
+            let layer = DelegationLayer::builder().issuer(world.issuer().claim_mapping(mapping.clone()));
+            let layer = layer.clock(world.clock.clone()).applications(registry(other));
+            let answer = world.serve(layer).await.get("/", &token).await;
+            assert_eq!(answer.status, if reason.is_empty() { 200 } else { 403 }, "{name}: {}", answer.body);
+            assert_eq!(audit.one().field("reason"), reason, "{name}");
         }
     }
 }

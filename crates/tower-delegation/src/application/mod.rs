@@ -12,8 +12,9 @@
 //! 3. so does the current actor, if there is one: `actor_unregistered`; an earlier
 //!    actor that does not is recorded, or
 //!    [refused](ApplicationsBuilder::refuse_unknown_earlier_actors);
-//! 4. none of them is suspended, and no earlier actor's application is:
-//!    `client_suspended`, `actor_suspended`;
+//! 4. none of them is suspended, and neither is the application of an earlier actor,
+//!    of a subject that is no user, or one that any of them is registered for under
+//!    another name (a client's or an actor's): `client_suspended`, `actor_suspended`;
 //! 5. the same with those that have expired: `client_expired`, `actor_expired`;
 //! 6. both are registered for the service's environment: `environment_not_allowed`;
 //! 7. and for the token's tenant: `tenant_not_allowed`;

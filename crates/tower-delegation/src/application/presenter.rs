@@ -18,6 +18,7 @@ use crate::{
 /// request with that token.
 pub(crate) struct Presentation<'a> {
     pub(crate) issuer: &'a IssuerUrl,
+    pub(crate) subject: &'a SubjectId,
     pub(crate) client: Option<&'a ClientId>,
     /// The current actor and those before it, newest first.
     pub(crate) actors: &'a dyn Actors,
@@ -51,8 +52,9 @@ pub(crate) struct Registration {
     client: Arc<Application>,
     /// The current actor's.
     actor: Option<Arc<Application>>,
-    /// Those of earlier actors, as far as they are registered.
-    earlier: Box<[Arc<Application>]>,
+    /// All others of the chain, as far as they are registered: see
+    /// [`other_applications`].
+    others: Box<[Arc<Application>]>,
     /// The token's scopes as far as both may ever use them; `None`: all.
     scopes: Option<ScopeSet>,
     /// Whether either ever expires: most do not, and need no clock.
@@ -75,24 +77,24 @@ impl Registration {
             .actor(0)
             .map(|(issuer, id)| registry.actor(issuer, id).cloned().ok_or(DenialReason::ActorUnregistered));
         let actor = actor.transpose()?;
-        let earlier = earlier_applications(registry, presentation.actors)?;
+        let others = other_applications(registry, presentation)?;
         let is_suspended = |application: &Application| application.status == ApplicationStatus::Suspended;
         if is_suspended(&client) {
             return Err(DenialReason::ClientSuspended);
         }
-        if actor.iter().chain(&earlier).any(|actor| is_suspended(actor)) {
+        if actor.iter().chain(&others).any(|actor| is_suspended(actor)) {
             return Err(DenialReason::ActorSuspended);
         }
         let parties = || [Some(&*client), actor.as_deref()].into_iter().flatten();
         let registration = Self {
             generation: registry.generation,
             has_end: parties().any(|party| party.expires.is_some())
-                || earlier.iter().any(|application| application.expires.is_some()),
+                || others.iter().any(|application| application.expires.is_some()),
             sender_constrained: parties().any(|party| party.sender_constrained),
             scopes: presentation.scopes.cut(|scope| parties().all(|party| party.may_ever_use(scope))),
             client: client.clone(),
             actor: actor.clone(),
-            earlier: earlier.into(),
+            others: others.into(),
         };
         registration.check_end(evidence.clock)?;
         if !parties().all(|party| party.is_for_environment(registry.environment())) {
@@ -139,7 +141,7 @@ impl Registration {
         if has_expired(&self.client, now) {
             return Err(DenialReason::ClientExpired);
         }
-        if self.actor.iter().chain(&self.earlier).any(|actor| has_expired(actor, now)) {
+        if self.actor.iter().chain(&self.others).any(|actor| has_expired(actor, now)) {
             return Err(DenialReason::ActorExpired);
         }
         Ok(())
@@ -161,7 +163,6 @@ impl Registration {
     }
 
     /// The application that the token was issued to.
-    /// The application that the token was issued to.
     pub(crate) fn client(&self) -> &Application {
         &self.client
     }
@@ -182,22 +183,33 @@ impl Registration {
     }
 }
 
-/// The applications of earlier actors. One that is registered only as a client is
-/// found too: its registration can be taken back like any other.
-fn earlier_applications(
+/// The applications of earlier actors, and those that a party of the chain is
+/// registered for under another name: as a client where it is an actor, as an actor
+/// where it is the client, as either where it is the subject and no user. What is
+/// taken back from one registration of a party is taken back from the party.
+fn other_applications(
     registry: &Registry,
-    actors: &dyn Actors,
+    presentation: &Presentation<'_>,
 ) -> Result<Vec<Arc<Application>>, DenialReason> {
-    let mut applications = Vec::new();
-    for (issuer, id) in (1..).map_while(|at| actors.actor(at)) {
-        let as_actor = registry.actor(issuer, id);
-        if as_actor.is_none() && registry.refuses_unknown_earlier_actors() {
+    let as_client = |issuer, id: &str| registry.client(issuer, &ClientId::from(id)).cloned();
+    let as_actor = |issuer, id: &str| registry.actor(issuer, &SubjectId::from(id)).cloned();
+    let mut others = Vec::new();
+    for (at, (issuer, id)) in (0..).map_while(|at| Some((at, presentation.actors.actor(at)?))) {
+        let earlier = if at == 0 { None } else { as_actor(issuer, id.as_str()) };
+        if at > 0 && earlier.is_none() && registry.refuses_unknown_earlier_actors() {
             return Err(DenialReason::ActorUnregistered);
         }
-        let as_client = || registry.client(issuer, &ClientId::from(id.as_str()));
-        applications.extend(as_actor.or_else(as_client).cloned());
+        others.extend(earlier.into_iter().chain(as_client(issuer, id.as_str())));
     }
-    Ok(applications)
+    let issuer = presentation.issuer;
+    if let Some(client) = presentation.client {
+        others.extend(as_actor(issuer, client.as_str()));
+    }
+    if presentation.subject_kind != SubjectKind::User {
+        let subject = presentation.subject.as_str();
+        others.extend(as_actor(issuer, subject).into_iter().chain(as_client(issuer, subject)));
+    }
+    Ok(others)
 }
 
 fn has_expired(application: &Application, now: Timestamp) -> bool {

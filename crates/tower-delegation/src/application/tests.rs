@@ -80,6 +80,7 @@ impl Case {
         let workload = self.workload.map(|id| WorkloadIdentity::of_spiffe_id(id.parse().unwrap()));
         let presentation = Presentation {
             issuer: &IDP.into(),
+            subject: &"alice".into(),
             client: client.as_ref(),
             actors: &Chain(actor.into_iter().chain(earlier).collect()),
             subject_kind: self.kind,

@@ -109,6 +109,7 @@ impl Facts {
     pub(crate) fn presentation(&self) -> Presentation<'_> {
         Presentation {
             issuer: self.subject.issuer(),
+            subject: self.subject.id(),
             client: self.client.as_ref(),
             actors: &self.actors,
             subject_kind: self.subject.kind(),
