@@ -17,7 +17,9 @@ use axum::{
 use integration_tests::{Answer, AuditLog, Served, World};
 use tower::ServiceExt as _;
 use tower_delegation::{
-    ClientIdentity, DelegationContext, DelegationLayer, DenialReason, Dpop, RequireLayer, Requirement,
+    Applications, ClientIdentity, DelegationContext, DelegationLayer, DenialReason, Dpop, RequireLayer,
+    Requirement,
+    application::{Application, ApplicationBuilder, ApplicationKind},
     axum::{AnyCaller, Authorized, GuardedRouter, get as guarded_get, public},
     credential::{WorkloadIdentity, WorkloadIdentitySource, WorkloadRequest},
     layer::DelegationLayerBuilder,
@@ -334,6 +336,52 @@ async fn nothing_but_the_very_same_request_passes() {
         let answer = Answer::of(request).await;
         assert_eq!(answer.status, status, "{name}: {}", answer.body);
         assert!(status != 200 || answer.body == body, "{name}: {}", answer.body);
+    }
+}
+
+/// A request may wait for long between two layers of the same authenticator. What was
+/// taken back meanwhile is taken back, and the refusal says so.
+#[tokio::test]
+async fn what_is_taken_back_between_two_layers_counts() {
+    type Change = Box<dyn Fn(&mut Request) + Send + Sync>;
+    let world = World::new().await;
+    let web = || {
+        Application::builder("shop-web", ApplicationKind::Application)
+            .issuer(world.idp.issuer())
+            .client_id("shop-web")
+            .allow_any_workload()
+            .acts_for_users()
+    };
+    let registry = |web: ApplicationBuilder| Applications::builder().application(web);
+    let key = DpopKey::generate().clock(world.clock.clone());
+    for (name, is_revoked, is_suspended, expected) in [
+        ("nothing", false, false, (200, "")),
+        ("the subject is revoked", true, false, (401, "subject_revoked")),
+        ("the application is suspended", false, true, (403, "client_suspended")),
+    ] {
+        let audit = AuditLog::listen();
+        let revocations = InMemoryRevocations::new();
+        let applications = registry(web()).build().unwrap();
+        let layer = world.layer().dpop(Dpop::at(ORIGIN)).revocations(revocations.clone());
+        let layer = layer.applications(applications.clone()).build().unwrap();
+        let subject = RevocationTarget::Subject(world.idp.issuer().into(), "alice".into());
+        let suspended = web().suspended();
+        let change: Change = Box::new(move |_| {
+            if is_revoked {
+                revocations.revoke(Revocation::new(subject.clone())).unwrap();
+            }
+            if is_suspended {
+                applications.replace(Applications::builder().application(suspended.clone())).unwrap();
+            }
+        });
+        let served = Served::start(routes().layer(layer.clone()).layer(between!(change)).layer(layer)).await;
+        let token = world.token().bound_to_key(&key).sign();
+        let proof = key.proof("GET", format!("{ORIGIN}/")).for_token(&token).sign();
+        let request = served.request(Method::GET, "/").header(AUTHORIZATION, format!("DPoP {token}"));
+        let answer = Answer::of(request.header("dpop", proof)).await;
+        let heard = audit.take();
+        let reason = heard.iter().map(|event| event.field("reason")).find(|reason| !reason.is_empty());
+        assert_eq!((answer.status, reason.unwrap_or_default()), expected, "{name}: {}", answer.body);
     }
 }
 

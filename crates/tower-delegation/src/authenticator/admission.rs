@@ -104,6 +104,25 @@ impl Authenticator {
         revocations.check(&query).into_result()
     }
 
+    /// Has the authority of the context ended since the request was judged: by its
+    /// token's time, its certificate, the registry or a revocation? A request may
+    /// have waited for long between two layers.
+    pub(crate) fn has_ended(&self, delegation: &DelegationContext) -> bool {
+        let now = self.clock().now();
+        if now >= delegation.expires_at().saturating_add(self.0.leeway) {
+            return true;
+        }
+        let token = delegation.token();
+        let transport = match &self.0.client_identity {
+            None => Transport::NotConsidered,
+            Some(_) => Transport::of(delegation.workload().cloned(), None).at(now),
+        };
+        let judged = proof::check_certificate(token.facts().confirmation.as_ref(), &transport)
+            .and_then(|()| self.check_presenter(token, &transport, delegation.sender_constraint()))
+            .and_then(|_| self.check_revocation(token, &transport));
+        judged.is_err()
+    }
+
     /// Makes the context after the store was waited for, unless the proof was used
     /// before. What was good before the wait is judged again: the token and its key,
     /// the registry, and what was revoked.

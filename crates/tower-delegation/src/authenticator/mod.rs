@@ -456,11 +456,6 @@ impl Authenticator {
         passage.is_of(self.0.number)
     }
 
-    /// Has the token ended since it was judged?
-    pub(crate) fn has_ended(&self, delegation: &DelegationContext) -> bool {
-        self.clock().now() >= delegation.expires_at().saturating_add(self.0.leeway)
-    }
-
     pub(crate) fn anonymous(&self) -> Anonymous {
         Anonymous::new(self.0.space.clone())
     }

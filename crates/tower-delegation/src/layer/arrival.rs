@@ -23,7 +23,8 @@ pub(super) enum Arrival {
 ///
 /// 1. a layer of the same authenticator left it, whose response is still awaited;
 /// 2. the parts of the head that authentication goes by are what they were; and
-/// 3. the token has not ended since.
+/// 3. nothing has ended since: the token, the certificate, a registration; and nothing
+///    was revoked.
 ///
 /// Otherwise the request is authenticated as it is now: a context that was carried
 /// over from another request opens nothing.

@@ -20,7 +20,8 @@
 //! 7. A layer of the same authenticator further inside lets the request pass, with
 //!    the context that it has: one proof is checked, and one audit event made. The
 //!    request must be the very same: method, target, `Authorization` and `DPoP` are
-//!    compared, the path must be what nested routers leave of the target, the token must not have ended, and the outer layer must still wait
+//!    compared, the path must be what nested routers leave of the target, nothing that it was let in by may have ended or been revoked
+//!    since, and the outer layer must still wait
 //!    for the response. Anything else is authenticated anew.
 //!
 //! The layer authenticates. Authorization is the route's: an attribute,
