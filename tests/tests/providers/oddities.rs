@@ -323,7 +323,7 @@ async fn an_actor_that_is_named_as_a_client() {
     assert_eq!(only.get("/", &agent(json!({ "sub": "desk-agent" }))).await, refused(R::ActorMalformed));
 }
 
-/// RFC 7515 section 4.1.9: `JWT` stands for `application/jwt`.
+/// RFC 7515 section 4.1.9: `JWT` means `application/jwt`.
 #[tokio::test]
 async fn a_type_that_is_written_out() {
     let mint = Mint::new().await;

@@ -13,7 +13,7 @@ fn toml(guide: &str) -> &str {
     guide.split_once("```toml\n").unwrap().1.split_once("```").unwrap().0
 }
 
-/// `docs/routes.md`: what no row allows, nobody gets, by no spelling of path or method.
+/// `docs/routes.md`: what no row allows is refused, by every spelling of path or method.
 #[tokio::test]
 async fn the_table_of_the_guide_opens_what_it_lists_and_no_more() {
     let world = World::new().await;

@@ -226,7 +226,7 @@ fn limits_of_keys_that_make_no_sense_do_not_build() {
     }
 }
 
-/// Hands out what it is told to, and records why it was asked.
+/// Hands out what it is given, and records why it was asked.
 #[derive(Debug, Default)]
 struct Recording {
     document: Mutex<String>,

@@ -175,7 +175,7 @@ async fn an_exchange_makes_no_user_of_a_machine() {
     }
 }
 
-/// The operator is told which call would help, and the client is not.
+/// The log says which call would help; the answer does not.
 #[tokio::test]
 async fn a_refusal_for_an_unknown_kind_names_the_remedy_in_the_log() {
     let world = World::new().await;

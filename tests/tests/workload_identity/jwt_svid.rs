@@ -445,7 +445,7 @@ async fn tls_and_jwt_svids_go_together() {
     ] {
         let answer = Answer::of(client.get(site.url("/web")).bearer_auth(&token).header(FIELD, &svid)).await;
         assert_eq!(answer.status, status, "{name}: {}", answer.body);
-        // Without a JWT-SVID it is nobody's workload.
+        // Without a JWT-SVID it names no workload.
         let answer = Answer::of(client.get(site.url("/web")).bearer_auth(&token)).await;
         assert_ne!(answer.status, 200, "{name}");
     }

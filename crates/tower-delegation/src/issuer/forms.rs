@@ -1,8 +1,8 @@
-//! Where a claim stands in a token, and in which form it lists things.
+//! Where a claim is found in a token, and in which form it lists things.
 
 use std::fmt;
 
-/// Where a claim stands in a token: one member name, or several, each inside
+/// Where a claim is found in a token: one member name, or several, each inside
 /// the object that the former one names.
 ///
 /// A dot is part of a name: `"p1.userId"` is one claim, and

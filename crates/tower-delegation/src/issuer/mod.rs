@@ -309,11 +309,11 @@ impl TrustedIssuer {
 /// names. A text with a colon must be a URI (RFC 7519 section 2, `StringOrURI`).
 fn check_identifier(issuer: &str) -> Result<(), ConfigError> {
     let problem = if issuer.is_empty() {
-        "it is empty: give `iss` exactly as it stands in the tokens"
+        "it is empty: give `iss` exactly as the tokens spell it"
     } else if issuer.trim() != issuer || issuer.chars().any(char::is_control) {
-        "it has white space around it or control characters: give `iss` exactly as it stands in the tokens"
+        "it has white space around it or control characters: give `iss` exactly as the tokens spell it"
     } else if issuer.contains(':') && Url::parse(issuer).is_err() {
-        "it has a colon and is no URI (RFC 7519 section 2): give `iss` exactly as it stands in the tokens"
+        "it has a colon and is no URI (RFC 7519 section 2): give `iss` exactly as the tokens spell it"
     } else {
         return Ok(());
     };

@@ -305,7 +305,7 @@ impl ForwardedIdentity {
 
     fn of_element(&self, element: &XfccElement<'_>) -> Result<PeerCertificate, Refusal> {
         if !element.is_in_order() {
-            return Err(Refusal::malformed("a pair stands behind a name of the client's certificate"));
+            return Err(Refusal::malformed("a pair follows a name of the client's certificate"));
         }
         let expected_by = self.header.xfcc.expected_by.as_ref();
         if expected_by.is_some_and(|us| element.by().all(|by| by != us.as_str())) {

@@ -195,7 +195,7 @@ impl<'a> XfccElement<'a> {
 
     /// Whether the keys stand in Envoy's order: `By`, `Hash`, `Cert` and `Chain`
     /// in any order, then `Subject`, `URI`, `DNS`. Otherwise a name of the
-    /// client's certificate may have supplied what stands behind it.
+    /// client's certificate may have supplied what follows it.
     pub(super) fn is_in_order(&self) -> bool {
         self.is_in_order
     }

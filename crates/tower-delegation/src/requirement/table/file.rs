@@ -77,7 +77,7 @@ fn requirements(name: String, mut row: Table) -> Result<Vec<Requirement>, String
             return Err(r#"it demands nothing: name a demand, or say `any_caller = true` for every verified token, or `public = "why"`"#.to_owned());
         }
         (true, 0) if is_lenient => {
-            return Err("nothing is on trial: name the demands beside `any_caller`".to_owned());
+            return Err("nothing is on trial: name the demands in addition to `any_caller`".to_owned());
         }
         (true, 1..) if !is_lenient => {
             return Err("`any_caller` means that there are no demands, and there are: remove one of the two"

@@ -110,7 +110,7 @@ impl InMemoryRevocations {
     }
 
     /// Refuses every token that was issued at or before the second of `time`,
-    /// whoever it belongs to, by a clock that may be ahead by the layer's leeway,
+    /// of every subject, by a clock that may be ahead by the layer's leeway,
     /// and every token that does not say when it was issued: for a compromised
     /// issuer key, or where it is not known what leaked. Cannot be taken back.
     ///

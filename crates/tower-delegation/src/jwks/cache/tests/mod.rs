@@ -63,7 +63,7 @@ impl Clock for ManualClock {
     }
 }
 
-/// A source that counts, waits at a gate, and answers as it is told.
+/// A source that counts, waits at a gate, and answers as the test says.
 #[derive(Debug)]
 struct FakeSource {
     fetches: AtomicUsize,
