@@ -81,6 +81,36 @@ async fn parts_alternatives_and_exclusions() {
             |t| t.claim("authorization_details", "x"),
             excluded,
         ),
+        (
+            "a detail whose list is a text",
+            new().not(new().authorization_detail(detail().action("a"))),
+            |t| t.claim("authorization_details", json!([{ "type": "x", "actions": "a" }])),
+            excluded,
+        ),
+        (
+            "a detail whose list holds more than texts",
+            new().not(new().authorization_detail(detail().action("a"))),
+            |t| t.claim("authorization_details", json!([{ "type": "x", "actions": ["a", 1] }])),
+            excluded,
+        ),
+        (
+            "a detail whose identifier is a number",
+            new().not(new().authorization_detail(detail().identifier("1"))),
+            |t| t.claim("authorization_details", json!([{ "type": "x", "identifier": 1 }])),
+            excluded,
+        ),
+        (
+            "a detail by a parameter that is not known",
+            new().not(new().authorization_detail(detail().identifier_matches_path("id"))),
+            |t| t.claim("authorization_details", json!([{ "type": "x", "identifier": "1" }])),
+            excluded,
+        ),
+        (
+            "another detail's malformed list",
+            new().not(new().authorization_detail(detail().action("a"))),
+            |t| t.claim("authorization_details", json!([{ "type": "other", "actions": "a" }])),
+            None,
+        ),
         ("purpose absent", new().not(new().purpose("purpose", "x")), same, excluded),
         ("not known, twice turned", new().not(new().not(new().group("x"))), same, excluded),
         (

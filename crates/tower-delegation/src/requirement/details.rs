@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 
 use super::{
     describe::Said,
-    evaluate::{Evidence, Failure, Outcome, ensure},
+    evaluate::{Evidence, Failure, Outcome},
 };
 use crate::{
     context::PathParameters,
@@ -139,22 +139,38 @@ impl AuthorizationDetail {
         Said::Members(members)
     }
 
-    /// Does this one object grant all of it?
-    fn is_granted_by(&self, object: &Object<'_>, path: Option<&dyn PathParameters>) -> bool {
-        let identifier = match (&self.identifier, object.identifier.map(string)) {
-            (None, None) => true,
-            (Some(Identifier::Text(demanded)), Some(Some(identifier))) => **demanded == *identifier,
-            (Some(Identifier::PathParameter(name)), Some(Some(identifier))) => path
-                .and_then(|path| path.get(name))
-                .is_some_and(|value| !value.is_empty() && *value == *identifier),
-            (None, Some(_)) | (Some(_), None | Some(None)) => false,
-        };
-        identifier
-            && object.kind.and_then(string).is_some_and(|kind| *kind == *self.kind)
-            && covers(object.actions, &self.actions)
-            && covers(object.locations, &self.locations)
-            && covers(object.datatypes, &self.datatypes)
-            && covers(object.privileges, &self.privileges)
+    /// Does this one object grant all of it? `None`: it may, and what it says of
+    /// that cannot be read, or the parameter of the path is not known.
+    fn is_granted_by(&self, object: &Object<'_>, path: Option<&dyn PathParameters>) -> Option<bool> {
+        if !object.kind.and_then(string).is_some_and(|kind| *kind == *self.kind) {
+            return Some(false);
+        }
+        let parts = [
+            self.names(object.identifier, path),
+            covers(object.actions, &self.actions),
+            covers(object.locations, &self.locations),
+            covers(object.datatypes, &self.datatypes),
+            covers(object.privileges, &self.privileges),
+        ];
+        if parts.contains(&Some(false)) {
+            Some(false)
+        } else {
+            parts.iter().all(Option::is_some).then_some(true)
+        }
+    }
+
+    /// Is the identifier there exactly where one is demanded, and that one?
+    fn names(&self, identifier: Option<&RawValue>, path: Option<&dyn PathParameters>) -> Option<bool> {
+        let Some(identifier) = identifier else { return Some(self.identifier.is_none()) };
+        let identifier = string(identifier)?;
+        match &self.identifier {
+            None => Some(false),
+            Some(Identifier::Text(demanded)) => Some(**demanded == *identifier),
+            Some(Identifier::PathParameter(name)) => {
+                let value = path?.get(name)?;
+                Some(!value.is_empty() && *value == *identifier)
+            }
+        }
     }
 }
 
@@ -189,10 +205,10 @@ impl<'a> Object<'a> {
     }
 }
 
-/// Is the list there exactly where something is demanded, an array of strings,
-/// and all that is demanded in it?
-fn covers(list: Option<&RawValue>, demanded: &[Box<str>]) -> bool {
-    let Some(list) = list else { return demanded.is_empty() };
+/// Is the list there exactly where something is demanded, and all that is demanded in
+/// it? `None`: it is no array of strings.
+fn covers(list: Option<&RawValue>, demanded: &[Box<str>]) -> Option<bool> {
+    let Some(list) = list else { return Some(demanded.is_empty()) };
     let mut are_strings = true;
     let is_array = each_entry(list, |entry| are_strings &= string(entry).is_some());
     let contains = |wanted: &str| {
@@ -200,7 +216,8 @@ fn covers(list: Option<&RawValue>, demanded: &[Box<str>]) -> bool {
         each_entry(list, |entry| found |= string(entry).is_some_and(|text| *text == *wanted));
         found
     };
-    is_array && are_strings && !demanded.is_empty() && demanded.iter().all(|wanted| contains(wanted))
+    let covers = || !demanded.is_empty() && demanded.iter().all(|wanted| contains(wanted));
+    (is_array && are_strings).then(covers)
 }
 
 pub(super) fn check(demanded: &[AuthorizationDetail], evidence: &Evidence<'_>) -> Outcome {
@@ -210,15 +227,20 @@ pub(super) fn check(demanded: &[AuthorizationDetail], evidence: &Evidence<'_>) -
     let claim = evidence.delegation.raw_claim([CLAIM]);
     let claim = claim.ok_or(Failure::unknown(DenialReason::AuthorizationDetailMissing))?;
     for detail in demanded {
-        let (mut is_granted, mut is_sound) = (false, true);
+        let (mut is_granted, mut is_certain, mut is_sound) = (false, true, true);
         let is_array = each_entry(claim, |entry| match Object::read(entry) {
-            Some(object) => is_granted |= detail.is_granted_by(&object, evidence.facts.path_parameters),
+            Some(object) => match detail.is_granted_by(&object, evidence.facts.path_parameters) {
+                Some(grants) => is_granted |= grants,
+                None => is_certain = false,
+            },
             None => is_sound = false,
         });
         if !(is_array && is_sound) {
             return Err(Failure::unknown(DenialReason::AuthorizationDetailsMalformed));
         }
-        ensure(is_granted, DenialReason::AuthorizationDetailMissing)?;
+        if !is_granted {
+            return Err(Failure { reason: DenialReason::AuthorizationDetailMissing, is_certain });
+        }
     }
     Ok(())
 }
