@@ -366,6 +366,16 @@ async fn actors_in_every_form() {
     let nested = json!({ "sub": "agent", "act": { "sub": "app" } });
     let rows = [
         ("Okta, a list", (ClaimMapping::okta(), okta_chain), vec!["a", "b", "c"]),
+        (
+            "Okta, an empty list of earlier ones",
+            (ClaimMapping::okta(), with(&okta(), &json!({ "act": by("a"), "delegated_through": [] }))),
+            vec!["a"],
+        ),
+        (
+            "Okta, an empty list and no actor",
+            (ClaimMapping::okta(), with(&okta(), &json!({ "delegated_through": [] }))),
+            vec![],
+        ),
         ("Okta, one", (ClaimMapping::okta(), with(&okta(), &json!({ "act": by("a") }))), vec!["a"]),
         (
             "Auth0, nested",

@@ -120,6 +120,13 @@ async fn malformed_and_contradictory_claims() {
         ("okta", "earlier actors of nobody", json!({ "delegated_through": [act] }), R::ActorMalformed),
         (
             "okta",
+            "earlier actors of nobody, an object",
+            json!({ "delegated_through": {} }),
+            R::ActorMalformed,
+        ),
+        ("okta", "earlier actors of nobody, a text", json!({ "delegated_through": "" }), R::ActorMalformed),
+        (
+            "okta",
             "earlier actors, no list",
             json!({ "act": act, "delegated_through": act }),
             R::ActorMalformed,

@@ -197,6 +197,10 @@ impl<'a> Mapped<'_, '_, 'a> {
             (ActorForm::Nested, Some(act)) => read_chain(act, &names, max_actors),
             (ActorForm::Beside(path), act) => match (act, self.at(path)?) {
                 (None, None) => Ok(Box::default()),
+                // A provider that always writes the list.
+                (None, Some(earlier)) if strings(earlier).is_some_and(|list| list.is_empty()) => {
+                    Ok(Box::default())
+                }
                 // Somebody acted before nobody.
                 (None, Some(_)) => Err(MALFORMED),
                 (Some(act), None) => read_chain(act, &names, max_actors),
