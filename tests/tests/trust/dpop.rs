@@ -175,6 +175,82 @@ async fn a_layer_that_is_built_anew_knows_what_was_used() {
     }
 }
 
+/// Layers of one origin may differ in how long they accept a proof: it is good once all
+/// the same, also where the patient one is built last.
+#[tokio::test]
+async fn a_layer_that_accepts_older_proofs_revives_none() {
+    const SECOND: Duration = Duration::from_secs(1);
+    let audit = AuditLog::listen();
+    let (strict, patient) = (Dpop::at(ORIGIN), Dpop::at(ORIGIN).max_age(300 * SECOND));
+    // When the second layer is built, and when the proof comes there.
+    for (name, is_kept, built, used) in [
+        ("both from the beginning", true, 0, 100),
+        ("both, to the last second", true, 0, 299),
+        ("the patient one is built later", true, 30, 100),
+        ("later, and the proof was forgotten", true, 90, 100),
+        ("later, when the strict one is gone", false, 30, 100),
+        ("later, and nothing is remembered", false, 100, 200),
+        ("later, at the last moment", false, 298, 299),
+        ("long after, in time for neither", false, 1_000, 1_000),
+    ] {
+        let world = World::new().await;
+        let (client, other) = (Client::new(&world), Client::new(&world));
+        let first = serve(&world, strict.clone()).await;
+        let proof = client.proof().sign();
+        assert_eq!(client.send(&first, &proof).await.status, 200, "{name}");
+        let first = is_kept.then_some(first);
+        world.clock.advance(built * SECOND);
+        if let Some(first) = &first {
+            // What has expired there is swept.
+            for client in [&client, &other] {
+                assert_eq!(client.send_new(first).await.status, 200, "{name}");
+            }
+        }
+        let second = serve(&world, patient.clone()).await;
+        assert_eq!(client.send_new(&second).await.status, 200, "{name}: a new one, at once");
+        world.clock.advance((used - built) * SECOND);
+        if let Some(first) = &first {
+            assert_eq!(client.send_new(first).await.status, 200, "{name}: a new one, at the first");
+        }
+        let _ = audit.take();
+        assert_ne!(client.send(&second, &proof).await.status, 200, "{name}: used before");
+        let reason = audit.one().field("reason").to_owned();
+        let expected = if used > 300 { "dpop_proof_expired" } else { "dpop_proof_replayed" };
+        assert!([expected, "clock_set_back"].contains(&reason.as_str()), "{name}: {reason}");
+        assert_eq!(client.send_new(&second).await.status, 200, "{name}: a new one");
+        assert_eq!(other.send_new(&second).await.status, 200, "{name}: of another");
+        let _ = audit.take();
+    }
+}
+
+/// The same where one of them demands nonces.
+#[tokio::test]
+async fn a_proof_is_good_once_with_a_nonce_or_without() {
+    const ROTATION: Duration = Duration::from_secs(600);
+    let audit = AuditLog::listen();
+    let world = World::new().await;
+    let client = Client::new(&world);
+    let by_age = serve(&world, Dpop::at(ORIGIN)).await;
+    let by_nonce = serve(&world, Dpop::at(ORIGIN).nonces(DpopNonces::new().rotate_every(ROTATION))).await;
+    // To the start of a period.
+    let now = world.clock.now().unix_seconds();
+    world.clock.advance(ROTATION - Duration::from_secs(now.rem_euclid(600).unsigned_abs()));
+    let nonce = client.send_new(&by_nonce).await.headers["dpop-nonce"].to_str().unwrap().to_owned();
+
+    let proof = client.proof().nonce(&nonce).sign();
+    assert_eq!(client.send(&by_age, &proof).await.status, 200);
+    world.clock.advance(2 * ROTATION - Duration::from_secs(1));
+    let _ = audit.take();
+    assert_replayed("by age, then by nonce", &audit, &client.send(&by_nonce, &proof).await);
+
+    let proof = client.proof().nonce(&nonce).sign();
+    assert_eq!(client.send(&by_nonce, &proof).await.status, 200, "the last second of the nonce");
+    world.clock.advance(Duration::from_secs(30));
+    assert_eq!(client.send_new(&by_age).await.status, 200, "what has expired is swept");
+    let _ = audit.take();
+    assert_replayed("by nonce, then by age", &audit, &client.send(&by_age, &proof).await);
+}
+
 /// The wall clock is set: no proof is forgotten, none is revived, and new ones go on.
 #[tokio::test]
 async fn a_clock_that_is_set_forgets_and_revives_no_proof() {

@@ -173,6 +173,22 @@ impl InMemoryReplayStore {
         self.max_entries_per_key.store(bounds.max_entries_per_key, Ordering::Relaxed);
     }
 
+    /// Remembers everything for so much longer: what was used would now be accepted
+    /// for longer.
+    pub(crate) fn prolong(&self, more: Duration) {
+        if more.is_zero() {
+            return;
+        }
+        for shard in &self.shards {
+            let Shard { proofs, forgotten, .. } = &mut *lock(shard);
+            for proof in proofs.values_mut() {
+                proof.until = proof.until.saturating_add(millis(more));
+                proof.expires_at = proof.expires_at.saturating_add(more);
+            }
+            forgotten.prolong(more);
+        }
+    }
+
     /// Whether every proof has expired.
     pub(crate) fn is_over(&self, now: Duration) -> bool {
         self.sweep_all(millis(now));

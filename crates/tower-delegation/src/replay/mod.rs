@@ -6,7 +6,8 @@
 //! 2. It is remembered for as long as it would be accepted again, also by a
 //!    replica whose clock is a little behind: `max_age` and a second behind its
 //!    `iat`, or, where nonces are demanded, to the end of its nonce; in both cases
-//!    `future_tolerance` longer. That time passes by the monotonic clock.
+//!    `future_tolerance` longer. That time passes by the monotonic clock. Where layers
+//!    that share a store differ in these settings, the longest time counts for all.
 //! 3. A store that is full or cannot be reached refuses the request, with 503:
 //!    what cannot be remembered could be replayed.
 //!    Where the answer had to be waited for, token, certificate, registry and
@@ -30,7 +31,10 @@ mod process;
 use std::{error::Error, fmt, future::Future, pin::Pin, time::Duration};
 
 pub use self::memory::InMemoryReplayStore;
-pub(crate) use self::{memory::Bounds, process::ProcessReplayStore};
+pub(crate) use self::{
+    memory::Bounds,
+    process::{Acceptance, ProcessReplayStore},
+};
 use crate::clock::Timestamp;
 
 /// Remembers which proofs were used.

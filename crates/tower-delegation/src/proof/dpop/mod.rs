@@ -26,7 +26,9 @@ use crate::{
     error::ConfigError,
     jwks::{AlgorithmSet, SignatureAlgorithm, VerifyingKey, public_key},
     reason::DenialReason,
-    replay::{Bounds, InMemoryReplayStore, ProcessReplayStore, ReplayKey, ReplayStore, UsedProof},
+    replay::{
+        Acceptance, Bounds, InMemoryReplayStore, ProcessReplayStore, ReplayKey, ReplayStore, UsedProof,
+    },
     token::CompactJws,
 };
 
@@ -148,7 +150,8 @@ impl Dpop {
     /// sets the bounds of that store, which must be the same for all of these layers. The
     /// store is kept until all of its proofs have expired, also when every layer is
     /// dropped and another one is built, as a configuration is reloaded; new bounds
-    /// apply once no layer uses the former. Any other store is used as it is.
+    /// apply once no layer uses the former. It remembers a proof for as long as any of the
+    /// layers would accept it. Any other store is used as it is.
     pub fn replay_store(mut self, store: impl ReplayStore) -> Self {
         let in_memory = (&store as &dyn Any).downcast_ref().map(InMemoryReplayStore::bounds);
         self.replay_store = match in_memory {
@@ -177,9 +180,15 @@ impl Dpop {
         let origins = self.origins.iter().map(|origin| Origin::parse(origin));
         let targets = Targets::new(origins.collect::<Result<_, _>>()?);
         let nonces = self.nonces.map(DpopNonces::build).transpose()?;
+        let acceptance = match &nonces {
+            Some(nonces) => Acceptance::ByNonce(nonces.longest_acceptance() + self.future_tolerance),
+            None => Acceptance::ByAge(self.max_age + Duration::from_secs(1)),
+        };
         let store = |root: &str| -> Result<Arc<dyn ReplayStore>, ConfigError> {
             Ok(match &self.replay_store {
-                StoreSetting::Process(bounds) => Arc::new(ProcessReplayStore::of(root, clock, *bounds)?),
+                StoreSetting::Process(bounds) => {
+                    Arc::new(ProcessReplayStore::of(root, clock, *bounds, acceptance)?)
+                }
                 StoreSetting::Given(store) => Arc::clone(store),
             })
         };

@@ -149,6 +149,12 @@ impl NonceMint {
         Ok(AcceptedNonce { next, accepted_until: Timestamp::from_unix_seconds(end) })
     }
 
+    /// How long a nonce is accepted at the most: that of a replica whose clock is ahead
+    /// has a whole period before it.
+    pub(super) fn longest_acceptance(&self) -> Duration {
+        Duration::from_secs(self.rotation.unsigned_abs()).saturating_mul(3)
+    }
+
     /// The period of a nonce that was made under one of the keys.
     fn read(&self, nonce: &str) -> Option<i64> {
         let mut bytes = [0; NONCE_LEN];

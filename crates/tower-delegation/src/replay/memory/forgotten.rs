@@ -1,6 +1,6 @@
 //! [`Forgotten`]: which proofs may have been used and forgotten.
 
-use std::ops::RangeInclusive;
+use std::{ops::RangeInclusive, time::Duration};
 
 use crate::clock::Timestamp;
 
@@ -37,6 +37,15 @@ impl Forgotten {
             if let Some(second) = self.0.first_mut() {
                 *second = *first.start()..=*first.end().max(second.end());
             }
+        }
+    }
+
+    /// All of the ends are now so much later.
+    pub(super) fn prolong(&mut self, more: Duration) {
+        let more = i64::try_from(more.as_millis()).unwrap_or(i64::MAX);
+        for range in &mut self.0 {
+            // The start stays: more may be taken for forgotten, never less.
+            *range = *range.start()..=range.end().saturating_add(more);
         }
     }
 
