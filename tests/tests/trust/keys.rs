@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use axum::http::StatusCode;
 use integration_tests::{AUDIENCE, Served, World, whoami};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 use tower_delegation::{
     ConfigError, DelegationLayer, TrustedIssuer,
     clock::Clock as _,
@@ -279,4 +279,56 @@ async fn a_source_is_given_the_reason_for_which_it_is_asked() {
     let _ = layer.refresh_keys().await;
     let expected = [Due, KeyUnknown, KeyMismatch, KeyAmbiguous, SignatureInvalid, Requested];
     assert_eq!(*source.reasons.lock().await, expected, "one fetch each");
+}
+
+/// A key set that has moved: a refresh reads the old place, and a missed key the new one.
+#[derive(Debug)]
+struct Moved {
+    former: String,
+    current: String,
+    asked: Semaphore,
+    goes_on: Semaphore,
+    reasons: Mutex<Vec<FetchReason>>,
+}
+
+#[derive(Debug)]
+struct OfMoved(Arc<Moved>);
+
+impl KeySource for OfMoved {
+    fn fetch<'a>(&'a self, request: KeyRequest<'a>) -> KeyFetch<'a> {
+        Box::pin(async move {
+            self.0.reasons.lock().await.push(request.reason);
+            self.0.asked.add_permits(1);
+            self.0.goes_on.acquire().await.unwrap().forget();
+            let is_due = request.reason == FetchReason::Due;
+            Ok(FetchedKeys::document(if is_due { self.0.former.clone() } else { self.0.current.clone() }))
+        })
+    }
+}
+
+#[tokio::test]
+async fn a_refresh_that_is_under_way_is_no_answer_to_a_missed_key() {
+    use FetchReason::{Due, KeyUnknown};
+    let world = World::new().await;
+    let former = world.idp.jwks().to_string();
+    let of_former = long_lived(&world);
+    world.idp.rotate_keys();
+    let (of_current, current) = (long_lived(&world), world.idp.jwks().to_string());
+    let (asked, goes_on) = (Semaphore::new(0), Semaphore::new(1));
+    let source = Arc::new(Moved { former, current, asked, goes_on, reasons: Mutex::default() });
+    let issuer = TrustedIssuer::with_key_source(world.idp.issuer(), OfMoved(Arc::clone(&source))).unwrap();
+    let (_layer, served) = warm(&world, issuer.audience(AUDIENCE), &of_former).await;
+    source.asked.acquire().await.unwrap().forget();
+
+    world.clock.wait_for_sleepers(1).await;
+    world.clock.advance(8 * 60 * SECOND);
+    source.asked.acquire().await.unwrap().forget();
+    let junk = world.token().header("kid", "junk").sign();
+    let (good, junk, ()) = tokio::join!(served.get("/", &of_current), served.get("/", &junk), async {
+        // Both wait for the refresh: they are among the sleepers, with the fetch and its limit.
+        world.clock.wait_for_sleepers(3).await;
+        source.goes_on.add_permits(10);
+    });
+    assert_eq!((good.status, junk.status), (200, 401));
+    assert_eq!(*source.reasons.lock().await, [Due, Due, KeyUnknown], "one fetch for both");
 }

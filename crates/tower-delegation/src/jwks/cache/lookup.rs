@@ -132,9 +132,9 @@ impl KeyCache {
             return Resolution::Ready(self.answer(wanted, true));
         }
         if let Some(flight) = &state.flight {
-            let progress = flight.progress.clone();
+            let (progress, is_refresh) = (flight.progress.clone(), flight.is_refresh);
             drop(state);
-            return self.wait(wanted, progress, now);
+            return Resolution::Pending(self.wait(wanted, progress, now, !is_refresh));
         }
         let reason = match snapshot.filter(|snapshot| self.is_usable(snapshot, now)) {
             None if now.monotonic < state.retry_at => Err(DenialReason::KeysUnavailable),
@@ -145,7 +145,7 @@ impl KeyCache {
             },
         };
         match reason.map(|reason| self.start_fetch(state, reason, now)) {
-            Ok(Ok(progress)) => self.wait(wanted, progress, now),
+            Ok(Ok(progress)) => Resolution::Pending(self.wait(wanted, progress, now, true)),
             // Logged where it arose.
             Ok(Err(_)) => Resolution::Ready(Err(DenialReason::KeysUnavailable)),
             Err(denial) => Resolution::Ready(Err(denial)),
@@ -153,20 +153,39 @@ impl KeyCache {
     }
 
     /// Waits for a fetch, and for no longer than one request should.
-    fn wait(self: &Arc<Self>, wanted: Wanted<'_>, progress: Progress, now: Moment) -> Resolution {
+    /// `is_answer` says that the fetch asks what `wanted` does.
+    fn wait(
+        self: &Arc<Self>,
+        wanted: Wanted<'_>,
+        progress: Progress,
+        now: Moment,
+        is_answer: bool,
+    ) -> PendingKey {
         let cache = Arc::clone(self);
         let Wanted { algorithm, hint, doubted } = wanted;
         let (hint, doubted) = (OwnedHint::from(hint), doubted.map(Arc::clone));
-        let patience = self.clock.sleep_until(now.monotonic.saturating_add(self.limits.max_wait));
-        Resolution::Pending(Box::pin(async move {
+        let mut patience = self.clock.sleep_until(now.monotonic.saturating_add(self.limits.max_wait));
+        Box::pin(async move {
             let succeeded = tokio::select! {
                 biased;
                 landed = outcome(progress) => landed.is_ok(),
-                () = patience => false,
+                () = &mut patience => false,
             };
             let wanted = Wanted { algorithm, hint: hint.as_hint(), doubted: doubted.as_ref() };
-            cache.answer(wanted, succeeded)
-        }))
+            if !succeeded || is_answer {
+                return cache.answer(wanted, succeeded);
+            }
+            // A refresh does not look for a set that has moved: what it did not bring is asked
+            // for by itself, from the budget.
+            match cache.look(wanted) {
+                Resolution::Ready(key) => key,
+                Resolution::Pending(key) => tokio::select! {
+                    biased;
+                    key = key => key,
+                    () = patience => cache.answer(wanted, false),
+                },
+            }
+        })
     }
 
     /// What is known after a fetch has ended, or was waited for in vain.

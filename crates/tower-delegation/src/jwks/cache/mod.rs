@@ -11,7 +11,8 @@
 //! 4. A token that misses its key (unknown, for another algorithm, ambiguous, or
 //!    one by which its signature does not verify) causes a fetch if the token
 //!    bucket has one left. While the set is fresh by its own lifetime, what it
-//!    lacks is refused (401) whatever becomes of that fetch. Later, only a fetch
+//!    lacks is refused (401) whatever becomes of that fetch. A refresh that is under
+//!    way is waited for first, and is no answer to it. Later, only a fetch
 //!    that succeeded makes that certain; where it failed, nothing is known (503).
 //! 5. When fetches fail, the last good set is used on for the longest staleness.
 //! 6. A document without a usable key never replaces a set that has some, except

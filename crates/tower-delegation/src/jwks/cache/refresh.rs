@@ -39,6 +39,9 @@ pub(super) struct Flight {
     pub(super) task: Option<AbortHandle>,
     /// Whether the service asks for this fetch, so that an empty set is a withdrawal.
     pub(super) is_requested: bool,
+    /// Whether a set that is in use is only refreshed: the source then need not look for
+    /// one that has moved, as it does when a key is missed.
+    pub(super) is_refresh: bool,
 }
 
 /// `None` while the fetch is under way.
@@ -84,7 +87,10 @@ impl KeyCache {
         let sequence = state.sequence;
         let (sender, progress) = watch::channel(None);
         let is_requested = reason == FetchReason::Requested;
-        state.flight = Some(Flight { sequence, progress: progress.clone(), task: None, is_requested });
+        let is_in_use = self.snapshot.load().as_deref().is_some_and(|held| self.is_usable(held, now));
+        let is_refresh = reason == FetchReason::Due && is_in_use;
+        let flight = Flight { sequence, progress: progress.clone(), task: None, is_requested, is_refresh };
+        state.flight = Some(flight);
         // Not before this fetch has landed.
         self.refresh_at.set_never();
         let needs_keeper = state.keeper.as_ref().is_none_or(AbortHandle::is_finished);
