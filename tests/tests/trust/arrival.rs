@@ -7,7 +7,9 @@ use axum::{Router, http::HeaderMap, routing::get};
 use http::{Method, Request, header::AUTHORIZATION};
 use integration_tests::{AUDIENCE, Answer, AuditLog, PlainLog, Served, World, whoami};
 use tower_delegation::{
-    ConfigError, DelegationLayer, Dpop, TrustedIssuer, issuer::TenantIssuers, layer::DelegationLayerBuilder,
+    ConfigError, DelegationLayer, Dpop, TrustedIssuer,
+    issuer::{ClaimMapping, TenantIssuers},
+    layer::DelegationLayerBuilder,
 };
 use tower_delegation_testing::DpopKey;
 
@@ -233,6 +235,10 @@ async fn the_first_token_that_lives_longer_than_a_day_is_reported() {
     let template = format!("{}/{{tenant}}", world.idp.issuer());
     let terms = TrustedIssuer::discover(&template).unwrap().audience(AUDIENCE);
     let layer = world.layer().issuer_resolver(TenantIssuers::new(terms, ["t1", "t2"]).unwrap());
+    let dateless = world.idp.issuer_at("/dateless");
+    let mapping = ClaimMapping::rfc9068().allow_absent_issued_at();
+    let issuer = TrustedIssuer::discover(dateless.issuer()).unwrap().audience(AUDIENCE);
+    let layer = layer.issuer(issuer.claim_mapping(mapping));
     let service = Served::start(whoami().layer(layer.build().unwrap())).await;
     let log = PlainLog::listen();
     let tenant = world.idp.issuer_at("/t1");
@@ -250,6 +256,9 @@ async fn the_first_token_that_lives_longer_than_a_day_is_reported() {
         ("longer still", world.token().expires_in(7 * day), 200, 0),
         ("of a resolved issuer", tenant.token().expires_in(2 * day), 200, 1),
         ("another of it", tenant.token().expires_in(3 * day), 200, 0),
+        ("without iat", dateless.token().without("iat").expires_in(day), 200, 0),
+        ("without iat, longer", dateless.token().without("iat").expires_in(2 * day), 200, 1),
+        ("without iat, longer still", dateless.token().without("iat").expires_in(7 * day), 200, 0),
     ] {
         let token = token.sign();
         for _ in 0..2 {

@@ -208,9 +208,9 @@ impl Verifier {
         let verified = claims.into_verified(&terms, token.signing_input())?;
         verified.check_times(now, self.leeway, policy)?;
         policy.keys().mark_used();
-        if let Some(lifetime) = verified.facts().lifetime() {
-            policy.note_lifetime(lifetime);
-        }
+        let facts = verified.facts();
+        // Without `iat`, at least what is left of it.
+        policy.note_lifetime(facts.lifetime().unwrap_or_else(|| facts.expires_at.saturating_since(now)));
         #[cfg(feature = "metrics")]
         super::metrics::verified();
         Ok(verified)
