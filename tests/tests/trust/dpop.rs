@@ -66,6 +66,18 @@ fn assert_replayed(name: &str, audit: &AuditLog, answer: &Answer) {
 }
 
 #[tokio::test]
+async fn a_store_without_room_does_not_build() {
+    let world = World::new().await;
+    for (entries, is_good) in [(0, false), (1, true)] {
+        let dpop =
+            Dpop::at("https://small.example").replay_store(InMemoryReplayStore::new().max_entries(entries));
+        let built = try_layer(&world, dpop).map(drop);
+        assert_eq!(built.is_ok(), is_good, "{entries}");
+        assert!(is_good || matches!(built, Err(ConfigError::InvalidDpop { .. })), "{built:?}");
+    }
+}
+
+#[tokio::test]
 async fn one_key_does_not_fill_the_store_for_others() {
     let audit = AuditLog::listen();
     for (name, store, share) in [

@@ -177,6 +177,10 @@ impl Dpop {
             let problem = "no algorithm is allowed: leave out `.algorithms(..)` or name at least one";
             return Err(ConfigError::InvalidDpop { problem });
         }
+        if matches!(&self.replay_store, StoreSetting::Process(bounds) if bounds.max_entries == 0) {
+            let problem = "the replay store has no room for any proof: give it more `max_entries`";
+            return Err(ConfigError::InvalidDpop { problem });
+        }
         let origins = self.origins.iter().map(|origin| Origin::parse(origin));
         let targets = Targets::new(origins.collect::<Result<_, _>>()?);
         let nonces = self.nonces.map(DpopNonces::build).transpose()?;
