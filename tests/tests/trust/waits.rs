@@ -48,7 +48,8 @@ impl ReplayStore for Slow {
             slow.answers.acquire().await.map_err(ReplayStoreError::unavailable)?.forget();
             match slow.store.remember(proof) {
                 Remembering::Ready(answer) => answer,
-                other => panic!("{other:?}"),
+                Remembering::Pending(answer) => answer.await,
+                _ => Err(ReplayStoreError::unavailable("an answer of another kind")),
             }
         }))
     }
