@@ -21,7 +21,7 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 #[cfg(all(feature = "axum", feature = "toml"))]
-pub(crate) use self::route::below_nested;
+pub(crate) use self::route::{below_nested, received_path};
 #[cfg(feature = "axum")]
 pub(crate) use self::route::{is_rest_of, matched_route};
 pub use self::{

@@ -1,5 +1,7 @@
 //! The route that axum has chosen for a request.
 
+#[cfg(feature = "toml")]
+use axum::extract::OriginalUri;
 use axum::extract::{MatchedPath, NestedPath};
 use http::{Extensions, Uri};
 
@@ -42,6 +44,24 @@ pub(crate) fn is_rest_of(extensions: &Extensions, received: &Uri, uri: &Uri) -> 
     };
     let nested = extensions.get::<NestedPath>().map_or("", NestedPath::as_str);
     received.query() == uri.query() && segments(cut) == segments(nested)
+}
+
+/// The path as the client sent it, also where a router or a layer has cut off a
+/// prefix. `OriginalUri` is that of another request where the path is no rest of it:
+/// then the path is what stands in the request, and `None` where nested routers have
+/// cut off some of that.
+#[cfg(feature = "toml")]
+pub(crate) fn received_path<'r>(extensions: &'r Extensions, uri: &'r Uri) -> Option<&'r str> {
+    let path = uri.path();
+    match extensions.get::<OriginalUri>() {
+        Some(OriginalUri(received))
+            if (path != "/" && received.path().ends_with(path)) || is_rest_of(extensions, received, uri) =>
+        {
+            Some(received.path())
+        }
+        Some(_) if extensions.get::<NestedPath>().is_some() => None,
+        _ => Some(path),
+    }
 }
 
 fn segments(path: &str) -> usize {

@@ -17,7 +17,7 @@ use crate::{
 };
 #[cfg(feature = "axum")]
 use crate::{
-    context::{below_nested, matched_route},
+    context::{below_nested, matched_route, received_path},
     requirement::ChosenRoute,
 };
 
@@ -34,7 +34,9 @@ use crate::{
 /// path as the client sent it, and refuses paths that could be read in two
 /// ways: encoded slashes, dot segments, double slashes, backslashes. So it does
 /// where the `MatchedPath` that axum left is that of a router further outside: it
-/// does not begin with the `NestedPath`, or does not match the path. Where the
+/// does not begin with the `NestedPath`, or does not match the path. A request that a
+/// handler sends with the extensions of its own is looked up by its own path, and
+/// refused where that is not known any more. Where the
 /// table has a row that matches the path more closely than the chosen route, both
 /// rows must allow the request.
 ///
@@ -107,11 +109,13 @@ impl<S> TableGuard<S> {
         }
         let rows = self.table.current();
         #[cfg(feature = "axum")]
-        let (found, closer) = match ChosenRoute::of(&request) {
-            Some(route) => rows.of_route(&route, original_path(&request), request.method()),
-            None => rows.of_path(original_path(&request), request.method()).map(|found| (found, None)),
-        }
-        .map_err(|reason| unruled(reason, &request))?;
+        let (found, closer) = received_path(request.extensions(), request.uri())
+            .ok_or(DenialReason::PathAmbiguous)
+            .and_then(|path| match ChosenRoute::of(&request) {
+                Some(route) => rows.of_route(&route, path, request.method()),
+                None => rows.of_path(path, request.method()).map(|found| (found, None)),
+            })
+            .map_err(|reason| unruled(reason, &request))?;
         #[cfg(not(feature = "axum"))]
         let (found, closer) = match rows.of_path(request.uri().path(), request.method()) {
             Ok(found) => (found, None),
@@ -158,13 +162,6 @@ fn meet<B>(found: &Found<'_>, request: Request<B>) -> Result<Request<B>, Rejecti
     };
     authorize(requirements, &request, found.template, parameters)?;
     Ok(request)
-}
-
-/// The path as the client sent it, also where a router has cut off a prefix.
-#[cfg(feature = "axum")]
-fn original_path<B>(request: &Request<B>) -> &str {
-    let original = request.extensions().get::<axum::extract::OriginalUri>();
-    original.map_or_else(|| request.uri().path(), |original| original.path())
 }
 
 fn unruled<B>(reason: DenialReason, request: &Request<B>) -> Rejection {

@@ -41,6 +41,58 @@ fn leaf(rows: &RouteTableLayer) -> Router {
 const SCOPE: &str = "scope = \"admin\"";
 const PUBLIC: &str = "public = \"no secret\"";
 
+/// A handler that sends requests of its own with the extensions of the one that it
+/// serves carries `OriginalUri` along: the row is that of the request that was sent.
+#[tokio::test]
+async fn the_row_of_another_request_is_not_asked() {
+    let world = World::new().await;
+    let layer = world.layer().build().unwrap();
+    let rows = table(&[
+        ("/batch", "any_caller = true"),
+        ("/api/batch", "any_caller = true"),
+        ("/admin", SCOPE),
+        ("/api/admin", SCOPE),
+        ("/open", "any_caller = true"),
+    ]);
+    let inner = Router::new()
+        .route("/open", get(async || SECRET))
+        .nest_service(
+            "/api",
+            service_fn(async |_: Request| Ok::<_, Infallible>(Response::new(Body::from(SECRET)))),
+        )
+        .fallback(async || SECRET)
+        .layer(rows.clone())
+        .layer(layer.clone());
+    let batch = async move |request: Request| -> Response {
+        let (mut parts, body) = request.into_parts();
+        parts.uri = parts.headers["x-to"].to_str().unwrap().parse().unwrap();
+        // Debug builds of axum refuse to route what was routed.
+        parts.extensions.remove::<MatchedPath>();
+        inner.clone().oneshot(Request::from_parts(parts, body)).await.unwrap()
+    };
+    let router = Router::new()
+        .route("/batch", get(batch.clone()))
+        .nest("/api", Router::new().route("/batch", get(batch)));
+    let served = Served::start(router.layer(rows).layer(layer)).await;
+    let token = world.token().sign();
+    for path in ["/batch", "/api/batch"] {
+        for (to, status) in [
+            ("/admin", 403),
+            ("/", 403),
+            ("/api/admin", 403),
+            ("/api", 403),
+            ("/unlisted", 403),
+            ("/open", 200),
+        ] {
+            let request = served.request(axum::http::Method::GET, path).header("x-to", to);
+            let answer = Answer::of(request.bearer_auth(&token)).await;
+            // What `NestedPath` says is that of the request outside, too.
+            let status = if path == "/api/batch" { 403 } else { status };
+            assert_eq!(answer.status, status, "{path} {to}: {}", answer.body);
+        }
+    }
+}
+
 #[tokio::test]
 async fn an_outer_routers_template_chooses_no_row() {
     let world = World::new().await;
