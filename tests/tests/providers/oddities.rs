@@ -419,6 +419,21 @@ async fn a_malformed_fact_denies_what_demands_it() {
     }
 }
 
+/// Where the client stands for the audience, a token without one opens who knows what.
+#[tokio::test]
+async fn no_audience_is_within_no_bound() {
+    let mint = Mint::new().await;
+    let mapping = mapping().insecure_clients_instead_of_audience(["shop"]);
+    let demand = Requirement::new().audiences_within([AUDIENCE]);
+    let site = Site::new(&mint, trusted(&mint, mapping), demand).await;
+    let named = mint.sign(Some("JWT"), &plain(&json!({})));
+    assert_eq!(site.get("/demand", &named).await, allowed());
+    let none = mint.sign(Some("JWT"), &plain(&json!({ "aud": null })));
+    site.passes("no audience", &none).await;
+    assert_eq!(site.get("/demand", &none).await, denied(R::AudienceTooBroad));
+    assert_eq!(site.get("/not", &none).await, denied(R::Excluded));
+}
+
 /// The claims without which nothing can be decided refuse the token, as ever.
 #[tokio::test]
 async fn what_a_token_rests_on_must_be_good() {

@@ -142,7 +142,7 @@ impl AuthorizationDetail {
     /// Does this one object grant all of it? `None`: it may, and what it says of
     /// that cannot be read, or the parameter of the path is not known.
     fn is_granted_by(&self, object: &Object<'_>, path: Option<&dyn PathParameters>) -> Option<bool> {
-        if !object.kind.and_then(string).is_some_and(|kind| *kind == *self.kind) {
+        if object.kind.and_then(string).is_none_or(|kind| *kind != *self.kind) {
             return Some(false);
         }
         let parts = [

@@ -53,7 +53,8 @@ impl Requirement {
     }
 
     /// Demands that the token is meant for nobody beyond these audiences: a
-    /// token that opens other services too is worth more to a thief.
+    /// token that opens other services too is worth more to a thief. Where the issuer's
+    /// tokens need not name an audience, one that names none is denied.
     #[must_use]
     pub fn audiences_within<A: Into<Audience>>(mut self, audiences: impl IntoIterator<Item = A>) -> Self {
         let bound = self.origin.audiences_within.get_or_insert_default();
@@ -130,6 +131,10 @@ impl Origin {
             ensure(meant, DenialReason::AudienceNotAllowed)?;
         }
         if let Some(bound) = &self.audiences_within {
+            // Without `aud` it is not known what the token opens.
+            if audience.is_empty() {
+                return Err(Failure::unknown(DenialReason::AudienceTooBroad));
+            }
             ensure(audience.iter().all(|one| bound.contains(one)), DenialReason::AudienceTooBroad)?;
         }
         if let Some(bound) = &self.scopes_within {
