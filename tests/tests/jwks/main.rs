@@ -53,7 +53,7 @@ const LIFETIME: Duration = Duration::from_secs(600);
 const REFILL: Duration = Duration::from_secs(10);
 
 /// The time for one fetch.
-const FETCH_LIMIT: Duration = Duration::from_secs(30);
+const FETCH_LIMIT: Duration = Duration::from_secs(45);
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 

@@ -36,7 +36,7 @@ const MAX_BODY_LEN: usize = 512 * 1024;
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Longer than this no caller would wait for a key.
-const MAX_TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const MAX_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The client with which discovery and key sets are fetched. Cheap to clone;
 /// clones share their connections.

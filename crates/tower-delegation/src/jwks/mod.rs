@@ -71,6 +71,8 @@ mod thumbprint;
 #[cfg(feature = "discovery")]
 mod url_source;
 
+#[cfg(feature = "discovery")]
+pub(crate) use self::cache::FETCH_LIMIT;
 pub use self::cache::{KeyRefresh, KeyStatus};
 #[cfg(feature = "discovery")]
 pub use self::url_source::JwksUrl;

@@ -18,7 +18,7 @@ pub type KeyFetch<'a> = Pin<Box<dyn Future<Output = Result<FetchedKeys, KeySourc
 ///    10 seconds, for all such tokens together;
 /// 3. when the service calls [`refresh_keys`](crate::Authenticator::refresh_keys).
 ///
-/// A call is given up after 30 seconds; the future is then dropped.
+/// A call is given up after 45 seconds; the future is then dropped.
 ///
 /// An implementation hands out the document as it found it, and makes sure that
 /// it comes from the issuer alone: anyone who can write it can mint any token of

@@ -20,6 +20,7 @@ use std::{
 
 use url::Url;
 
+use self::places::MAX_PLACES;
 pub(super) use self::places::MetadataUrls;
 pub use self::places::metadata_urls;
 use self::{
@@ -28,9 +29,9 @@ use self::{
 };
 use crate::{
     clock::{Clock, Moment},
-    http_client::{DocumentKind, FetchErrorKind, Fetched, HttpClient, check_transport},
+    http_client::{DocumentKind, FetchErrorKind, Fetched, HttpClient, MAX_TIMEOUT, check_transport},
     jwks::{
-        FetchReason, FetchedKeys, JwksUrl, KeyFetch, KeyRequest, KeySource, KeySourceError,
+        FETCH_LIMIT, FetchReason, FetchedKeys, JwksUrl, KeyFetch, KeyRequest, KeySource, KeySourceError,
         KeySourceErrorKind,
     },
     names::IssuerUrl,
@@ -42,6 +43,9 @@ const MAX_LIFETIME: Duration = Duration::from_secs(3600);
 
 /// How long metadata is used that cannot be read again.
 const MAX_STALE: Duration = Duration::from_secs(24 * 3600);
+
+// Where every place hangs, there is time left for the key set that was named last.
+const _: () = assert!(MAX_TIMEOUT.as_secs() * (MAX_PLACES + 1) <= FETCH_LIMIT.as_secs());
 
 /// A key source that learns the key set's URL from the issuer's metadata.
 #[derive(Debug)]

@@ -7,6 +7,9 @@ use crate::{
     http_client::{configured_url, is_loopback},
 };
 
+/// The most places of one issuer.
+pub(super) const MAX_PLACES: u64 = 3;
+
 /// The places where an issuer's metadata may stand, in the order in which they are tried.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::issuer) struct MetadataUrls(Vec<Url>);

@@ -35,6 +35,8 @@ use std::{
 use arc_swap::ArcSwapOption;
 use tokio::task::AbortHandle;
 
+#[cfg(feature = "discovery")]
+pub(crate) use self::refresh::FETCH_LIMIT;
 use self::{
     limits::Deadline,
     refresh::{Flight, Progress, outcome},
@@ -292,30 +294,37 @@ impl KeyCache {
     }
 
     /// Fetches the keys because the service asks, sharing a fetch that began since
-    /// the last [`settle`](Self::settle). An explicitly empty set is then taken as
-    /// the withdrawal of all keys. The fetch has begun when this returns.
+    /// the last [`settle`](Self::settle), unless that is a mere refresh, which may not
+    /// look for a set that has moved: it is waited for first. An explicitly empty set is
+    /// taken as the withdrawal of all keys. A fetch has begun when this returns.
     pub(crate) fn refresh(
         self: &Arc<Self>,
     ) -> impl Future<Output = Result<(), KeySourceError>> + Send + use<> {
-        let begun = self.begin_refresh();
+        let (cache, mut begun) = (Arc::clone(self), self.begin_refresh());
         async move {
+            if let Ok(Some((progress, true))) = &begun {
+                drop(outcome(progress.clone()).await);
+                begun = cache.begin_refresh();
+            }
             match begun? {
-                Some(progress) => outcome(progress).await,
+                Some((progress, _)) => outcome(progress).await,
                 None => Ok(()),
             }
         }
     }
 
-    fn begin_refresh(self: &Arc<Self>) -> Result<Option<Progress>, KeySourceError> {
+    /// The fetch, and whether it is a mere refresh.
+    fn begin_refresh(self: &Arc<Self>) -> Result<Option<(Progress, bool)>, KeySourceError> {
         if self.source.is_none() {
             return Ok(None);
         }
         let mut state = self.lock();
         if let Some(flight) = &mut state.flight {
             flight.is_requested = true;
-            return Ok(Some(flight.progress.clone()));
+            return Ok(Some((flight.progress.clone(), flight.is_refresh)));
         }
-        self.start_fetch(state, FetchReason::Requested, Moment::of(&*self.clock)).map(Some)
+        let progress = self.start_fetch(state, FetchReason::Requested, Moment::of(&*self.clock))?;
+        Ok(Some((progress, false)))
     }
 
     /// Whether the set may be used as it is. One that is older than the longest

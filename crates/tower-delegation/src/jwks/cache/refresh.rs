@@ -26,7 +26,7 @@ const DEFAULT_LIFETIME: Duration = Duration::from_secs(600);
 const MIN_LIFETIME: Duration = Duration::from_secs(60);
 
 /// The time for one fetch, which may be several HTTP exchanges.
-const FETCH_LIMIT: Duration = Duration::from_secs(30);
+pub(crate) const FETCH_LIMIT: Duration = Duration::from_secs(45);
 
 /// How long the task that keeps the keys fresh sleeps at a time: its sleep does
 /// not count the time for which the machine is asleep.

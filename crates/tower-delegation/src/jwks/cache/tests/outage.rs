@@ -80,7 +80,7 @@ async fn a_source_that_panics_or_hangs_is_asked_again() {
     fixture.source.close_gate();
     fixture.advance(2).await;
     let waiting = fixture.cache.resolve(ALGORITHM, Some("k1"));
-    fixture.advance(30).await;
+    fixture.advance(45).await;
     let Resolution::Pending(waiting) = waiting else { panic!("{waiting:?}") };
     assert_eq!(waiting.await.unwrap_err(), DenialReason::KeysUnavailable);
     assert_eq!(fixture.cache.status().last_error, Some(KeySourceErrorKind::Timeout));

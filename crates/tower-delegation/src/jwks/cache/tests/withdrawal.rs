@@ -126,3 +126,18 @@ async fn a_refresh_begins_after_the_call_and_is_shared() {
     assert_eq!(fixture.reasons(), [FetchReason::Due, FetchReason::Due, FetchReason::Requested]);
     assert!(fixture.resolve_now("k2").is_ok());
 }
+
+/// A refresh that began in the meantime may read the old place of a set that has moved.
+#[tokio::test]
+async fn what_the_service_asks_for_is_fetched_after_a_refresh_that_is_under_way() {
+    let fixture = Fixture::loaded(&["k1"]).await;
+    fixture.source.close_gate();
+    fixture.advance(480).await;
+    assert_eq!(fixture.source.fetches(), 2, "the refresh waits at the gate");
+    let refreshed = fixture.cache.refresh();
+    fixture.source.publish(&["k2"]);
+    fixture.source.open_gate();
+    refreshed.await.unwrap();
+    assert_eq!(fixture.reasons(), [FetchReason::Due, FetchReason::Due, FetchReason::Requested]);
+    assert!(fixture.resolve_now("k2").is_ok());
+}
