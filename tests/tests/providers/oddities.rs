@@ -8,6 +8,7 @@ use integration_tests::{AuditLog, Served, whoami};
 use serde_json::{Value, json};
 use tower_delegation::{
     DelegationContext, DelegationLayer, DenialReason as R, Requirement, TrustedIssuer,
+    clock::Timestamp,
     issuer::{ClaimMapping, KindCheck, NameForm, ScopeForm},
     layer::RequireLayer,
     revocation::{InMemoryRevocations, Revocation},
@@ -172,8 +173,10 @@ async fn no_time_of_issue() {
     let layer = layer.revocations(revocations.clone()).build().unwrap();
     let site = Site::behind(layer, Requirement::new().scope("orders:read")).await;
     site.passes("not yet revoked", &none).await;
-    revocations.revoke(Revocation::subject(ISSUER, "ana")).unwrap();
+    let long_ago = Timestamp::from_unix_seconds(NOW - 1000);
+    revocations.revoke(Revocation::subject(ISSUER, "ana").issued_before(long_ago)).unwrap();
     assert_eq!(site.get("/", &none).await, refused(R::SubjectRevoked));
+    site.passes("issued afterwards", &mint.sign(Some("JWT"), &plain(&json!({})))).await;
 }
 
 /// RFC 7519 section 4.1.1: `iss` is compared, and never fetched where the keys are given.
