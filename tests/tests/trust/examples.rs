@@ -1,6 +1,7 @@
 //! The examples of the extension points, each attacked at what it decides. They are
 //! those of the traits' documentation; where an example can attack itself, it does so
-//! there (`RiskSignal`, `ReplayStore`, `WorkloadIdentitySource`).
+//! there (`IssuerResolver`, `RevocationSink`, `RiskSignal`, `ReplayStore`,
+//! `WorkloadIdentitySource`).
 
 use std::{
     fs,

@@ -28,31 +28,56 @@ pub type RevocationFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, Revocat
 /// testing crate is the contract as tests.
 ///
 /// [`InMemoryRevocations`](super::InMemoryRevocations) is an implementation. This
-/// one also writes down what it is given:
+/// one also keeps a journal of what has come into force:
 ///
 /// ```
+/// use std::sync::Mutex;
 /// use tower_delegation::revocation::{
 ///     InMemoryRevocations, Revocation, RevocationFuture, RevocationList, RevocationPage, RevocationSink,
 ///     RevocationTarget,
 /// };
 ///
 /// #[derive(Debug)]
-/// struct Noted(InMemoryRevocations);
+/// struct Noted {
+///     store: InMemoryRevocations,
+///     journal: Mutex<Vec<String>>,
+/// }
 ///
 /// impl RevocationSink for Noted {
 ///     fn revoke(&self, revocation: Revocation) -> RevocationFuture<'_, ()> {
-///         println!("{} is revoked", revocation.target());
-///         RevocationSink::revoke(&self.0, revocation)
+///         Box::pin(async move {
+///             // How it is displayed is harmless in a line of text, whatever its identifier.
+///             let note = revocation.target().to_string();
+///             RevocationSink::revoke(&self.store, revocation).await?;
+///             // Not before: what the store refuses is not in force.
+///             self.journal.lock().unwrap().push(note);
+///             Ok(())
+///         })
 ///     }
 ///
 ///     fn lift(&self, target: RevocationTarget) -> RevocationFuture<'_, bool> {
-///         RevocationSink::lift(&self.0, target)
+///         RevocationSink::lift(&self.store, target)
 ///     }
 ///
 ///     fn list(&self, page: RevocationPage) -> RevocationFuture<'_, RevocationList> {
-///         RevocationSink::list(&self.0, page)
+///         RevocationSink::list(&self.store, page)
 ///     }
 /// }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// # use tower_delegation::clock::Timestamp;
+/// # let issuer = "https://idp.example.com";
+/// # let sink = Noted { store: InMemoryRevocations::new(), journal: Mutex::default() };
+/// # let passed = Revocation::subject(issuer, "alice").until(Timestamp::from_unix_seconds(1_600_000_000));
+/// # for refused in [Revocation::subject(issuer, ""), Revocation::client("", "x"), passed] {
+/// #     assert!(RevocationSink::revoke(&sink, refused).await.is_err());
+/// # }
+/// # assert!(sink.journal.lock().unwrap().is_empty());
+/// # let forged = Revocation::subject(issuer, "x\nsubject \"admin\" is revoked\u{202e}");
+/// # assert!(RevocationSink::revoke(&sink, forged).await.is_ok());
+/// # let journal = sink.journal.lock().unwrap();
+/// # assert!(journal.len() == 1 && journal[0].chars().all(|c| !c.is_control() && c != '\u{202e}'), "{journal:?}");
+/// # }
 /// ```
 pub trait RevocationSink: fmt::Debug + Send + Sync + 'static {
     /// Takes a revocation in. One of the same target is joined with it: both
