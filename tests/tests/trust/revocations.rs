@@ -286,27 +286,54 @@ async fn what_can_have_no_effect_is_an_error_over_http() {
         order
     };
     let of = |target: &str, issuer: &str, id: &str| json!({ "target": target, "issuer": issuer, "id": id });
-    for (name, body) in [
-        ("an end in the past", alice("until", now - 1)),
-        ("an end that is now", alice("until", now)),
-        ("a duration as the end", alice("until", 3600)),
-        ("a duration of a year as the end", alice("until", 31_536_000)),
-        ("milliseconds as the end", alice("until", (now + 3600) * 1000)),
-        ("a negative end", alice("until", -3600)),
-        ("a limit in the future", alice("issued_before", now + 3600)),
-        ("a duration as the limit", alice("issued_before", 3600)),
-        ("milliseconds as the limit", alice("issued_before", now * 1000)),
-        ("an unknown issuer", of("subject", "https://elsewhere.example.com", "alice")),
-        ("an issuer but for a slash", of("token", &format!("{issuer}/"), "t-1")),
-        ("an issuer in capitals", of("client", &issuer.to_uppercase(), "shop-web")),
-        ("an issuer without its scheme", of("session", issuer.trim_start_matches("http://"), "session-1")),
-        ("no id", of("subject", &issuer, "")),
-        ("a workload where none is known", json!({ "target": "workload", "id": "spiffe://example.org/w" })),
-        ("a certificate where none is known", json!({ "target": "certificate", "id": "A".repeat(43) })),
-        ("a short digest", json!({ "target": "certificate", "id": "A".repeat(42) })),
+    for (name, problem, body) in [
+        ("an end in the past", "until_passed", alice("until", now - 1)),
+        ("an end that is now", "until_passed", alice("until", now)),
+        ("a duration as the end", "not_a_time", alice("until", 3600)),
+        ("a duration of a year as the end", "not_a_time", alice("until", 31_536_000)),
+        ("milliseconds as the end", "not_a_time", alice("until", (now + 3600) * 1000)),
+        ("a negative end", "not_a_time", alice("until", -3600)),
+        ("a limit in the future", "issued_before_ahead", alice("issued_before", now + 3600)),
+        ("a limit beyond the longest leeway", "issued_before_ahead", alice("issued_before", now + 301)),
+        ("a duration as the limit", "not_a_time", alice("issued_before", 3600)),
+        ("milliseconds as the limit", "not_a_time", alice("issued_before", now * 1000)),
+        ("an unknown issuer", "issuer_not_trusted", of("subject", "https://elsewhere.example.com", "alice")),
+        ("an issuer but for a slash", "issuer_not_trusted", of("token", &format!("{issuer}/"), "t-1")),
+        ("an issuer in capitals", "issuer_not_trusted", of("client", &issuer.to_uppercase(), "shop-web")),
+        (
+            "an issuer without its scheme",
+            "issuer_not_trusted",
+            of("session", issuer.trim_start_matches("http://"), "session-1"),
+        ),
+        ("no issuer", "invalid_target", json!({ "target": "subject", "id": "alice" })),
+        ("no id", "matches_nothing", of("subject", &issuer, "")),
+        ("an id that is too long", "too_long", of("subject", &issuer, &"a".repeat(1025))),
+        (
+            "a reason that is too long",
+            "too_long",
+            json!({ "target": "subject", "issuer": issuer, "id": "alice", "reason": "r".repeat(513) }),
+        ),
+        (
+            "a workload where none is known",
+            "matches_nothing",
+            json!({ "target": "workload", "id": "spiffe://example.org/w" }),
+        ),
+        ("a trust domain", "matches_nothing", json!({ "target": "workload", "id": "spiffe://example.org" })),
+        ("no SPIFFE ID", "invalid_target", json!({ "target": "workload", "id": "shop-web" })),
+        (
+            "a certificate where none is known",
+            "matches_nothing",
+            json!({ "target": "certificate", "id": "A".repeat(43) }),
+        ),
+        ("a short digest", "invalid_target", json!({ "target": "certificate", "id": "A".repeat(42) })),
+        ("an unknown target", "unreadable", of("user", &issuer, "alice")),
+        ("an unknown member", "unreadable", alice("untill", now + 3600)),
+        ("who has revoked", "unreadable", alice("revoked_at", now)),
     ] {
         let answer = order(&service, "/revocations", &operator, &body).await;
         assert_eq!((answer.status, answer.code().as_str()), (400, "invalid_revocation"), "{name}");
+        let told: Value = serde_json::from_str(&answer.body).unwrap();
+        assert_eq!(told["problem"], problem, "{name}: {told}");
         assert!(
             store.is_empty(),
             "{name}: {:?}",
