@@ -2,7 +2,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -27,6 +30,8 @@ struct Provider {
     issuer: String,
     answers: Arc<Mutex<HashMap<String, Response<Bytes>>>>,
     asked: Arc<Mutex<Vec<String>>>,
+    /// Whether it compresses what may be compressed for all that the request says.
+    compresses: Arc<AtomicBool>,
 }
 
 impl Provider {
@@ -36,17 +41,21 @@ impl Provider {
         let issuer = format!("http://{}", listener.local_addr().unwrap());
         let answers = Arc::new(Mutex::new(HashMap::<String, Response<Bytes>>::new()));
         let asked = Arc::new(Mutex::new(Vec::new()));
-        let (known, log) = (Arc::clone(&answers), Arc::clone(&asked));
+        let compresses = Arc::new(AtomicBool::new(false));
+        let (known, log, compressing) = (Arc::clone(&answers), Arc::clone(&asked), Arc::clone(&compresses));
         let answer = move |request: Request| {
             let path = request.uri().path().to_owned();
             let found = known.lock().unwrap().get(&path).cloned();
+            let is_plain = request.headers().get(header::ACCEPT_ENCODING).is_some_and(|of| of == "identity");
+            let found =
+                if is_plain || !compressing.load(Ordering::Relaxed) { found } else { found.map(gzip) };
             log.lock().unwrap().push(path);
             std::future::ready(
                 found.unwrap_or_else(|| plain(StatusCode::NOT_FOUND)).map(axum::body::Body::from),
             )
         };
         tokio::spawn(async { axum::serve(listener, Router::new().fallback(answer)).await });
-        Self { world, issuer, answers, asked }
+        Self { world, issuer, answers, asked, compresses }
     }
 
     /// The usual one: metadata at the place of OpenID Connect, keys at `/keys`.
@@ -101,6 +110,13 @@ fn plain(status: StatusCode) -> Response<Bytes> {
 fn of_type(content_type: &'static str, body: impl Into<Bytes>) -> Response<Bytes> {
     let mut answer = Response::new(body.into());
     answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    answer
+}
+
+/// As a client sees it that does not know the coding.
+fn gzip(mut answer: Response<Bytes>) -> Response<Bytes> {
+    answer.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    *answer.body_mut() = Bytes::from_static(&[0x1f, 0x8b, 8, 0]);
     answer
 }
 
@@ -166,6 +182,17 @@ async fn a_place_that_is_odd_does_not_end_the_search() {
         assert_eq!(*provider.asked(), [OAUTH, OPENID], "{name}");
         provider.publish(OPENID, &provider.metadata("/keys"));
     }
+}
+
+/// RFC 9110 section 12.5.3: a CDN may send its compressed variant to every client
+/// that does not exclude it.
+#[tokio::test]
+async fn a_compressed_variant_is_excluded() {
+    let provider = Provider::usual().await;
+    provider.compresses.store(true, Ordering::Relaxed);
+    let service = provider.service();
+    assert_eq!(service.call(&provider.token()).await, StatusCode::OK);
+    assert_eq!(*provider.asked(), [OAUTH, OPENID, "/keys"]);
 }
 
 #[tokio::test]
