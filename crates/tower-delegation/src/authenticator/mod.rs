@@ -211,6 +211,8 @@ impl Authenticator {
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::error::Error as _;
+    ///
     /// # use tower_delegation::{DelegationLayer, TrustedIssuer};
     /// # let idp = tower_delegation_testing::MockIdp::start().await;
     /// # let issuer = TrustedIssuer::discover(idp.issuer())?.audience("https://orders.example.com");
@@ -218,7 +220,15 @@ impl Authenticator {
     /// for refresh in delegation.refresh_keys().await {
     ///     match refresh.outcome {
     ///         Ok(keys) => println!("{}: {} keys", refresh.issuer, keys.key_count),
-    ///         Err(error) => println!("{}: {error}", refresh.issuer),
+    ///         Err(error) => {
+    ///             println!("{}: {error}", refresh.issuer);
+    ///             // Which place has answered what.
+    ///             let mut cause = error.source();
+    ///             while let Some(error) = cause {
+    ///                 println!("  {error}");
+    ///                 cause = error.source();
+    ///             }
+    ///         }
     ///     }
     /// }
     /// # Ok(())
