@@ -4,7 +4,10 @@
 use std::{collections::BTreeSet, io::Write as _};
 
 use serde_json::{Value, json};
-use tower_delegation::issuer::{ClaimMapping, KindCheck, ScopeForm};
+use tower_delegation::{
+    SubjectKind,
+    issuer::{ClaimMapping, ClaimTest, KindCheck, ScopeForm},
+};
 
 use crate::{Mint, presets, with};
 
@@ -285,11 +288,23 @@ fn others() -> Vec<Row> {
     ]
 }
 
+/// The presets, and the mappings that `docs/providers.md` writes out.
 fn mappings(client: &str) -> Vec<(&'static str, ClaimMapping)> {
     let hydra = ClaimMapping::rfc9068()
         .accept_generic_type(KindCheck::not_an_id_token())
         .scopes("scp", ScopeForm::Array)
         .add_user_claim(["ext", "user_id"]);
+    let adfs = ClaimMapping::rfc9068()
+        .accept_generic_type(KindCheck::not_an_id_token())
+        .client("appid")
+        .scopes("scp", ScopeForm::String)
+        .allow_absent_token_id()
+        .add_user_claim("upn");
+    let actions = ClaimMapping::rfc9068()
+        .accept_generic_type(KindCheck::claim_present("job_workflow_ref"))
+        .without_client()
+        .without_scopes()
+        .subject_kinds([(ClaimTest::present("job_workflow_ref"), SubjectKind::Service)]);
     vec![
         ("rfc9068", ClaimMapping::rfc9068()),
         ("keycloak", ClaimMapping::keycloak()),
@@ -303,6 +318,8 @@ fn mappings(client: &str) -> Vec<(&'static str, ClaimMapping)> {
         ("curity", ClaimMapping::curity()),
         ("kubernetes", ClaimMapping::kubernetes_service_account()),
         ("hydra", hydra),
+        ("adfs", adfs),
+        ("actions", actions),
         ("assumed", ClaimMapping::rfc9068().assume_user_unless_client()),
     ]
 }
