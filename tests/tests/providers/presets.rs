@@ -342,6 +342,7 @@ async fn groups_that_are_elsewhere_are_not_known() {
         ("elsewhere", json!({ "_claim_names": { "groups": "src1" } }), None),
         ("also elsewhere", json!({ "groups": ["g1"], "_claim_names": { "groups": "src1" } }), None),
         ("too many", json!({ "hasgroups": true }), None),
+        ("nowhere", json!({ "groups": ["g1"], "_claim_names": { "groups": null } }), None),
         (
             "other claims elsewhere",
             json!({ "groups": ["g1"], "_claim_names": { "x": "y" } }),

@@ -84,7 +84,7 @@ async fn the_row_of_another_request_is_not_asked() {
             ("/unlisted", 403),
             ("/open", 200),
         ] {
-            let request = served.request(axum::http::Method::GET, path).header("x-to", to);
+            let request = served.request(Method::GET, path).header("x-to", to);
             let answer = Answer::of(request.bearer_auth(&token)).await;
             // What `NestedPath` says is that of the request outside, too.
             let status = if path == "/api/batch" { 403 } else { status };
