@@ -13,6 +13,7 @@ use std::{
 use integration_tests::{AUDIENCE, AuditLog, Served, World, whoami};
 use tower_delegation::{
     ConfigError, DelegationLayer, TrustedIssuer,
+    clock::Clock as _,
     issuer::{ClaimMapping, IssuerResolver},
     jwks::SignatureAlgorithm,
     layer::DelegationLayerBuilder,
@@ -477,6 +478,25 @@ async fn the_first_resolver_that_knows_the_issuer_counts() {
         two.off_board(&issuer);
         assert_eq!(judge().await, 401, "neither again");
     }
+}
+
+/// The second goes on while the machine is asleep.
+#[tokio::test]
+async fn an_answer_does_not_outlive_a_suspension() {
+    let shop = Shop::with(Customers::without_generation()).await;
+    let service = shop.serve().await;
+    let issuer = shop.world.idp.issuer().to_owned();
+    shop.customers.put(&issuer, shop.with_static_keys());
+    let token = shop.token().sign();
+    for _ in 0..2 {
+        assert_eq!(service.get("/", &token).await.status, 200);
+    }
+    shop.customers.off_board(&issuer);
+    assert_eq!(service.get("/", &token).await.status, 200, "within the second");
+    // Only the wall clock goes on.
+    let clock = &shop.world.clock;
+    clock.set(clock.now().saturating_add(60 * MINUTE));
+    assert_eq!(service.get("/", &token).await.status, 401, "an hour later");
 }
 
 /// Status and `refresh_keys` no longer see an issuer that was dropped to make room, so

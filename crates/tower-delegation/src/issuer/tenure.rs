@@ -4,13 +4,13 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use super::IssuerResolver;
-use crate::clock::Clock;
+use crate::clock::{Clock, Moment, Timestamp};
 
 /// How long an answer counts where the resolver has no generation.
 const ANSWER_LIFETIME: Duration = Duration::from_secs(1);
@@ -24,7 +24,7 @@ const NO_GENERATION: u64 = u64::MAX;
 pub(super) struct Asked {
     resolver: Arc<dyn IssuerResolver>,
     generation: u64,
-    at: u64,
+    at: Moment,
 }
 
 /// The answers that the terms of a resolved issuer rest on: that of the resolver which
@@ -38,15 +38,17 @@ pub(super) struct Tenure {
 struct Answer {
     resolver: Arc<dyn IssuerResolver>,
     generation: AtomicU64,
-    /// In monotonic milliseconds.
+    /// In milliseconds of each clock: the monotonic one may stand while the machine is
+    /// asleep. They are not written together, and each is in order by itself.
     asked_at: AtomicU64,
+    asked_at_wall: AtomicI64,
 }
 
 impl Asked {
     pub(super) fn now(resolver: &Arc<dyn IssuerResolver>, clock: &dyn Clock) -> Self {
         Self {
             generation: resolver.generation().unwrap_or(NO_GENERATION),
-            at: millis(clock.monotonic()),
+            at: Moment::of(clock),
             resolver: Arc::clone(resolver),
         }
     }
@@ -57,7 +59,8 @@ impl Tenure {
         let answers = asked.iter().map(|asked| Answer {
             resolver: Arc::clone(&asked.resolver),
             generation: AtomicU64::new(asked.generation),
-            asked_at: AtomicU64::new(asked.at),
+            asked_at: AtomicU64::new(millis(asked.at.monotonic)),
+            asked_at_wall: AtomicI64::new(asked.at.wall.unix_millis()),
         });
         Self { answers: answers.collect(), has_ended: AtomicBool::new(false) }
     }
@@ -66,7 +69,8 @@ impl Tenure {
     pub(super) fn renew(&self, asked: &[Asked]) {
         for (answer, asked) in self.answers.iter().zip(asked) {
             answer.generation.store(asked.generation, Ordering::Relaxed);
-            answer.asked_at.store(asked.at, Ordering::Relaxed);
+            answer.asked_at.store(millis(asked.at.monotonic), Ordering::Relaxed);
+            answer.asked_at_wall.store(asked.at.wall.unix_millis(), Ordering::Relaxed);
         }
     }
 
@@ -76,18 +80,23 @@ impl Tenure {
     }
 
     /// Do all answers still count? On the path of every request: one comparison where
-    /// the resolver has a generation, one look at the clock where it has none.
+    /// the resolver has a generation, one look at the clocks where it has none.
     pub(super) fn holds(&self, clock: &dyn Clock) -> bool {
         !self.has_ended.load(Ordering::Relaxed)
             && self.answers.iter().all(|answer| match answer.resolver.generation() {
                 Some(NO_GENERATION) => false,
                 Some(generation) => generation == answer.generation.load(Ordering::Relaxed),
-                None => {
-                    let age =
-                        millis(clock.monotonic()).saturating_sub(answer.asked_at.load(Ordering::Relaxed));
-                    age < millis(ANSWER_LIFETIME)
-                }
+                None => answer.asked_at().elapsed(Moment::of(clock)) < ANSWER_LIFETIME,
             })
+    }
+}
+
+impl Answer {
+    fn asked_at(&self) -> Moment {
+        Moment {
+            wall: Timestamp::from_unix_millis(self.asked_at_wall.load(Ordering::Relaxed)),
+            monotonic: Duration::from_millis(self.asked_at.load(Ordering::Relaxed)),
+        }
     }
 }
 
