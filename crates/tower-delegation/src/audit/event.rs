@@ -116,9 +116,9 @@ impl AuditEvent {
         self.refusal.or_else(|| self.evaluations.iter().find_map(Evaluation::refusal))
     }
 
-    /// Every requirement that was evaluated, in order: the first 256, and the one
-    /// that ended the request. A question that was asked several times with one
-    /// answer is in it once.
+    /// Every requirement that was evaluated, in order: the first 256, of which half may
+    /// be asked, and the one that ended the request. A question that was asked several
+    /// times with one answer is in it once.
     pub fn requirements(&self) -> impl ExactSizeIterator<Item = AuditedRequirement<'_>> {
         self.evaluations.iter().map(AuditedRequirement)
     }
