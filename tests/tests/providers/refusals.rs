@@ -144,6 +144,18 @@ async fn malformed_and_contradictory_claims() {
             R::ActorChainTooLong,
         ),
         ("ping_one", "a user without a subject", json!({ "sub": null }), R::ClaimMissing),
+        (
+            "ping_one",
+            "a session without a subject",
+            json!({ "sub": null, "p1.userId": null, "auth_time": null, "sid": "s" }),
+            R::ClaimMissing,
+        ),
+        (
+            "ping_one",
+            "a sign-in without a subject",
+            json!({ "sub": null, "p1.userId": null, "sid": null, "auth_time": 1 }),
+            R::ClaimMissing,
+        ),
         ("ping_one", "nobody, in another spelling", json!({ "act": "noactor" }), R::ActorMalformed),
         ("ping_one", "a string with no object", json!({ "act": "\"noActor\"" }), R::ActorMalformed),
         (

@@ -435,6 +435,7 @@ async fn a_request_within_a_request_is_decided_about_by_itself() {
     let inner = Router::new()
         .route("/", get(subject))
         .route("/ch", get(subject))
+        .route("/batch", get(subject))
         .route("/unruled", get(subject))
         .route("/ruled", get(async |_: Authorized<AnyCaller>| "served"))
         .nest("/api", Router::new().route("/unruled", get(subject)).layer(layer.clone()))
@@ -458,6 +459,7 @@ async fn a_request_within_a_request_is_decided_about_by_itself() {
         ("/api/unruled", "500"),
         ("/", "500"),
         ("/ch", "500"),
+        ("/batch?a=b", "500"),
         ("/ruled", "200"),
     ] {
         let request = served.request(Method::GET, "/batch").header("x-to", to);

@@ -267,6 +267,11 @@ async fn asking_answers_what_a_decision_would() {
         ("after its end", new().exception("late", until(0)), false),
         ("it contradicts itself", Requirement::new().delegated().not_delegated(), false),
         ("it cannot be judged", Requirement::new().risk_below("unregistered", 1).shadow(), false),
+        (
+            "it cannot be judged, under an exception",
+            Requirement::new().risk_below("unregistered", 1).exception("late", until(1)),
+            false,
+        ),
     ] {
         let delegation = layer.authenticator().verify(&world.token().sign()).await.unwrap();
         assert_eq!(delegation.permits(&requirement, &none()), expected, "{name}");
