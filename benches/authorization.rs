@@ -170,7 +170,11 @@ impl Bench {
         settings: impl FnOnce(DelegationLayerBuilder) -> DelegationLayerBuilder,
     ) -> DelegationLayer {
         let issuer = TrustedIssuer::with_static_keys(self.provider.issuer(), &self.provider.jwks()).unwrap();
-        settings(DelegationLayer::builder().issuer(issuer.audience(AUDIENCE).add_user_claim("preferred_username"))).build().unwrap()
+        settings(
+            DelegationLayer::builder().issuer(issuer.audience(AUDIENCE).add_user_claim("preferred_username")),
+        )
+        .build()
+        .unwrap()
     }
 
     fn row(
