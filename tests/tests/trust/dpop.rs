@@ -68,12 +68,18 @@ fn assert_replayed(name: &str, audit: &AuditLog, answer: &Answer) {
 #[tokio::test]
 async fn a_store_without_room_does_not_build() {
     let world = World::new().await;
-    for (entries, is_good) in [(0, false), (1, true)] {
-        let dpop =
-            Dpop::at("https://small.example").replay_store(InMemoryReplayStore::new().max_entries(entries));
-        let built = try_layer(&world, dpop).map(drop);
-        assert_eq!(built.is_ok(), is_good, "{entries}");
-        assert!(is_good || matches!(built, Err(ConfigError::InvalidDpop { .. })), "{built:?}");
+    let store = InMemoryReplayStore::new;
+    for (name, store, is_good) in [
+        ("no proof", store().max_entries(0), false),
+        ("one proof", store().max_entries(1), true),
+        ("none of any key", store().max_entries_per_key(0), false),
+        ("one of each key", store().max_entries_per_key(1), true),
+    ] {
+        // Each at an origin of its own: layers of one origin share their bounds.
+        let origin = format!("https://{}.example", name.replace(' ', "-"));
+        let built = try_layer(&world, Dpop::at(&origin).replay_store(store)).map(drop);
+        assert_eq!(built.is_ok(), is_good, "{name}");
+        assert!(is_good || matches!(built, Err(ConfigError::InvalidDpop { .. })), "{name}: {built:?}");
     }
 }
 

@@ -177,9 +177,15 @@ impl Dpop {
             let problem = "no algorithm is allowed: leave out `.algorithms(..)` or name at least one";
             return Err(ConfigError::InvalidDpop { problem });
         }
-        if matches!(&self.replay_store, StoreSetting::Process(bounds) if bounds.max_entries == 0) {
-            let problem = "the replay store has no room for any proof: give it more `max_entries`";
-            return Err(ConfigError::InvalidDpop { problem });
+        if let StoreSetting::Process(bounds) = &self.replay_store {
+            if bounds.max_entries == 0 {
+                let problem = "the replay store has no room for any proof: give it more `max_entries`";
+                return Err(ConfigError::InvalidDpop { problem });
+            }
+            if bounds.max_entries_per_key == 0 {
+                let problem = "no key may use a proof: give the replay store more `max_entries_per_key`";
+                return Err(ConfigError::InvalidDpop { problem });
+            }
         }
         let origins = self.origins.iter().map(|origin| Origin::parse(origin));
         let targets = Targets::new(origins.collect::<Result<_, _>>()?);
