@@ -137,14 +137,14 @@ impl InMemoryReplayStore {
         self
     }
 
-    /// The most proofs of one key that are remembered at the same time; at least one.
+    /// The most proofs of one key that are remembered at the same time; zero does not build.
     /// Default a tenth of [`max_entries`](Self::max_entries), and no less than 8: with
     /// the default lifetime of a proof that is 700 requests a second by one key. A client
     /// that sends the requests of many users with one key, such as a backend for a
     /// browser, may need more.
     #[must_use]
     pub fn max_entries_per_key(mut self, entries: usize) -> Self {
-        *self.max_entries_per_key.get_mut() = entries.max(1);
+        *self.max_entries_per_key.get_mut() = entries;
         self.is_share_set = true;
         self
     }
