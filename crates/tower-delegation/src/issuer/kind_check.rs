@@ -1,5 +1,7 @@
 //! How access tokens are told from other tokens where `typ` does not say it.
 
+use serde_json::Value;
+
 /// A check that tells an issuer's access tokens from its other tokens, for
 /// issuers that send `typ: JWT` or none (RFC 8725 section 3.12).
 ///
@@ -116,14 +118,16 @@ impl KindCheck {
 /// Whether the claim's JSON is a text, or a list with one, that names another
 /// kind than an access token, however it is spelled.
 fn names_other_kind(name: &str, json: &str) -> bool {
-    let is_other = |text: &String| {
+    let is_other = |text: &str| {
         let mut text: String = text.chars().filter(char::is_ascii_alphabetic).collect();
         text.make_ascii_lowercase();
         OTHER_KINDS.contains(&&*text) || (name == "tty" && OTHER_SHORT_KINDS.contains(&&*text))
     };
-    match serde_json::from_str::<String>(json) {
-        Ok(text) => is_other(&text),
-        Err(_) => serde_json::from_str::<Vec<String>>(json).is_ok_and(|texts| texts.iter().any(is_other)),
+    match serde_json::from_str(json) {
+        Ok(Value::String(text)) => is_other(&text),
+        // Also next to what is no text.
+        Ok(Value::Array(items)) => items.iter().filter_map(Value::as_str).any(is_other),
+        _ => false,
     }
 }
 
@@ -170,6 +174,8 @@ mod tests {
             ("an access token in words", &no_id_token, &[("token_type", r#""access_token""#)], true),
             ("nothing but the ending", &no_id_token, &[("typ", r#""JWT""#)], true),
             ("is one of two kinds", &no_id_token, &[("purpose", r#"["access","id"]"#)], false),
+            ("is a kind next to no text", &no_id_token, &[("purpose", r#"["refresh",1,null]"#)], false),
+            ("is of no kind, in a list", &no_id_token, &[("purpose", r#"["access",1]"#)], true),
             ("calls itself an access token", &no_id_token, &[("typ", r#""Bearer""#)], true),
             ("says something else", &no_id_token, &[("type", r#""invoice""#), ("purpose", "1")], true),
             ("both hold", &both, &[("token_use", r#""access""#)], true),
