@@ -48,7 +48,8 @@ pub(crate) struct RequestRecord {
     scheme: Option<Scheme>,
     standing: AtomicU8,
     evaluations: Mutex<Evaluations>,
-    passage: OnceLock<Passage>,
+    /// Only while the response is awaited: it holds the credentials.
+    passage: Mutex<Option<Passage>>,
     /// What the request asks a sink of revocations for.
     change: OnceLock<Box<RevocationChange>>,
 }
@@ -145,7 +146,7 @@ impl RequestRecord {
             scheme,
             standing: AtomicU8::new(0),
             evaluations: Mutex::default(),
-            passage: OnceLock::new(),
+            passage: Mutex::default(),
             change: OnceLock::new(),
         }
     }
@@ -237,20 +238,22 @@ impl RequestRecord {
     }
 
     /// The layer that admitted the request, and what it judged. `None` where no
-    /// layer did: the context was made for code that called the authenticator.
-    pub(crate) fn passage(&self) -> Option<&Passage> {
-        self.passage.get()
+    /// layer did: the context was made for code that called the authenticator; and
+    /// once the request has ended.
+    pub(crate) fn passage(&self) -> MutexGuard<'_, Option<Passage>> {
+        self.passage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A layer admits the request.
     pub(crate) fn admit(&self, passage: Passage) {
-        // The record was made for this request: nothing has admitted it before.
-        let _ = self.passage.set(passage);
+        *self.passage() = Some(passage);
     }
 
-    /// The layer that admitted the request has its response, or was given up.
+    /// The layer that admitted the request has its response, or was given up. The
+    /// credentials are let go here: an audit event may keep the record for long.
     pub(crate) fn end(&self) {
         self.standing.fetch_or(ENDED, Ordering::Release);
+        drop(self.passage().take());
     }
 
     pub(crate) fn has_ended(&self) -> bool {
@@ -331,6 +334,17 @@ mod tests {
             assert_eq!(record.has(DECIDED_BY_ROW), by_row, "{name}");
             assert_eq!(record.refusal().is_some(), denied, "{name}");
         }
+    }
+
+    /// An audit event may keep the record long after the response.
+    #[test]
+    fn a_request_that_has_ended_holds_no_credentials() {
+        let record = record();
+        let headers = http::HeaderMap::new();
+        record.admit(Passage::new(1, &http::Method::GET, None, &headers, None));
+        assert!(record.passage().is_some() && !record.has_ended());
+        record.end();
+        assert!(record.passage().is_none() && record.has_ended());
     }
 
     #[test]

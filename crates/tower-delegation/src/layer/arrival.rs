@@ -37,26 +37,39 @@ pub(super) fn arrive<B>(authenticator: &Authenticator, request: &mut Request<B>)
         // No layer leaves both.
         (Some(_), Some(_)) => return Arrival::Unjudged,
     };
-    let record = judged.record();
-    let Some(passage) = record.passage() else {
-        warn_of_another();
-        return Arrival::Unjudged;
-    };
-    if !authenticator.is_of(passage) {
-        if !passage.allows_inner() {
-            warn_of_another();
-        }
-        return Arrival::Unjudged;
-    }
-    let is_over = match &judged {
-        Judged::Known(delegation) => authenticator.has_ended(delegation),
-        Judged::Anonymous(_) => false,
-    };
-    if record.has_ended() || is_over || !Head::of(request).was_judged(passage) {
-        tracing::debug!("the request is not the one that an outer layer has judged: it is judged again");
+    if !has_passed(authenticator, &judged, request) {
         return Arrival::Unjudged;
     }
     Arrival::Judged(judged)
+}
+
+/// Is it the request that a layer of this authenticator let pass, and waits for?
+fn has_passed<B>(authenticator: &Authenticator, judged: &Judged, request: &Request<B>) -> bool {
+    let record = judged.record();
+    let is_same = match &*record.passage() {
+        Some(passage) if authenticator.is_of(passage) => Head::of(request).was_judged(passage),
+        Some(passage) => {
+            if !passage.allows_inner() {
+                warn_of_another();
+            }
+            return false;
+        }
+        None if record.has_ended() => false,
+        // The context was made for code that called an authenticator.
+        None => {
+            warn_of_another();
+            return false;
+        }
+    };
+    let is_over = match judged {
+        Judged::Known(delegation) => authenticator.has_ended(delegation),
+        Judged::Anonymous(_) => false,
+    };
+    let has_passed = is_same && !is_over && !record.has_ended();
+    if !has_passed {
+        tracing::debug!("the request is not the one that an outer layer has judged: it is judged again");
+    }
+    has_passed
 }
 
 /// Says once in the life of the process that a layer replaces what another found.
