@@ -117,14 +117,14 @@ async fn malformed_and_contradictory_claims() {
         ("okta", "scopes as a string", json!({ "scp": "orders:read" }), R::ClaimMalformed),
         ("okta", "scopes that differ", json!({ "scope": "orders:read" }), R::ClaimsContradictory),
         ("okta", "a user that is none", json!({ "uid": null, "sub": null }), R::ClaimMissing),
-        ("okta", "earlier actors of nobody", json!({ "delegated_through": [act] }), R::ActorMalformed),
+        ("okta", "earlier actors of no one", json!({ "delegated_through": [act] }), R::ActorMalformed),
         (
             "okta",
-            "earlier actors of nobody, an object",
+            "earlier actors of no one, an object",
             json!({ "delegated_through": {} }),
             R::ActorMalformed,
         ),
-        ("okta", "earlier actors of nobody, a text", json!({ "delegated_through": "" }), R::ActorMalformed),
+        ("okta", "earlier actors of no one, a text", json!({ "delegated_through": "" }), R::ActorMalformed),
         (
             "okta",
             "earlier actors, no list",

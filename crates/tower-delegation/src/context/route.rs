@@ -48,7 +48,7 @@ pub(crate) fn is_rest_of(extensions: &Extensions, received: &Uri, uri: &Uri) -> 
 
 /// The path as the client sent it, also where a router or a layer has cut off a
 /// prefix. `OriginalUri` is that of another request where the path is no rest of it:
-/// then the path is what stands in the request, and `None` where nested routers have
+/// then the path is what is in the request, and `None` where nested routers have
 /// cut off some of that.
 #[cfg(feature = "toml")]
 pub(crate) fn received_path<'r>(extensions: &'r Extensions, uri: &'r Uri) -> Option<&'r str> {
