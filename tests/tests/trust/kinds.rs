@@ -29,6 +29,19 @@ async fn serve(world: &World, issuer: TrustedIssuer) -> Served {
     Served::start(router).await
 }
 
+/// A name, a service, a token, and the statuses of `/user` and `/service`.
+type Row<'s> = (&'static str, &'s Served, TokenBuilder, (u16, u16));
+
+/// Sends each token to each route of its service.
+async fn judge(rows: Vec<Row<'_>>) {
+    for (name, site, token, (user, service)) in rows {
+        let token = token.sign();
+        assert_eq!(site.get("/", &token).await.status, 200, "{name}: the token itself is good");
+        assert_eq!(site.get("/user", &token).await.status, user, "{name}: for a user");
+        assert_eq!(site.get("/service", &token).await.status, service, "{name}: for a service");
+    }
+}
+
 /// No mark, no user: neither another name than the client's nor a claim about
 /// sessions proves one (RFC 9068 section 2.2 says only whom `sub` names without
 /// a resource owner).
@@ -42,8 +55,6 @@ async fn only_what_the_operator_names_proves_a_user() {
     let mapped = serve(&world, mapped).await;
     let assumed = serve(&world, bare().assume_user_unless_client()).await;
     let token = || world.idp.token().client("abc");
-    // The statuses of `/user` and `/service`.
-    type Row<'s> = (&'static str, &'s Served, TokenBuilder, (u16, u16));
     let rows: Vec<Row<'_>> = vec![
         ("default: the client itself", &default, token().subject("abc"), (403, 200)),
         ("default: the client in other words", &default, token().subject("abc@clients"), (403, 403)),
@@ -67,12 +78,7 @@ async fn only_what_the_operator_names_proves_a_user() {
         ("assumed: another name", &assumed, token().subject("alice"), (200, 403)),
         ("assumed: the client itself", &assumed, token().subject("abc"), (403, 200)),
     ];
-    for (name, site, token, (user, service)) in rows {
-        let token = token.sign();
-        assert_eq!(site.get("/", &token).await.status, 200, "{name}: the token itself is good");
-        assert_eq!(site.get("/user", &token).await.status, user, "{name}: for a user");
-        assert_eq!(site.get("/service", &token).await.status, service, "{name}: for a service");
-    }
+    judge(rows).await;
 }
 
 /// What the operator named proves a user only where it says something, and no
@@ -90,8 +96,6 @@ async fn an_empty_mark_and_a_clients_name_prove_no_user() {
     let person = |value: Value| token().claim("person", value);
     let of = |subject: &str, azp: &str| token().subject(subject).claim("azp", azp);
     let uid = |subject: &str| token().subject(subject).claim("uid", "u-1");
-    // The statuses of `/user` and `/service`.
-    type Row<'s> = (&'static str, &'s Served, TokenBuilder, (u16, u16));
     let rows: Vec<Row<'_>> = vec![
         ("a text", &marked, person(json!("alice")), (200, 403)),
         ("true", &marked, person(json!(true)), (200, 403)),
@@ -110,12 +114,7 @@ async fn an_empty_mark_and_a_clients_name_prove_no_user() {
         ("another subject's claim: a user", &by_uid, uid("alice"), (200, 403)),
         ("another subject's claim: `sub` is the client", &by_uid, uid("shop"), (403, 200)),
     ];
-    for (name, site, token, (user, service)) in rows {
-        let token = token.sign();
-        assert_eq!(site.get("/", &token).await.status, 200, "{name}: the token itself is good");
-        assert_eq!(site.get("/user", &token).await.status, user, "{name}: for a user");
-        assert_eq!(site.get("/service", &token).await.status, service, "{name}: for a service");
-    }
+    judge(rows).await;
 }
 
 /// A test that cannot read its claim ends the search: no later test decides by
