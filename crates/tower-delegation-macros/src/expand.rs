@@ -55,11 +55,11 @@ impl Handler {
         let mut module_at_name = module.clone();
         module_at_name.set_span(Span::call_site().located_at(self.signature.ident.span()));
 
-        let rule = quote!(::tower_delegation::axum::Authorized<#module_at_name::#type_name>);
+        let rule = quote!(::tower_delegation::routing::Authorized<#module_at_name::#type_name>);
         match self.signature.inputs.first_mut() {
             Some(FnArg::Typed(earlier)) if hidden > 0 => {
                 let above = &earlier.ty;
-                *earlier.ty = parse_quote!(::tower_delegation::axum::Both<#above, #rule>);
+                *earlier.ty = parse_quote!(::tower_delegation::routing::Both<#above, #rule>);
             }
             _ => self.signature.inputs.insert(0, parse_quote!(_: #rule)),
         }
@@ -162,7 +162,7 @@ mod tests {
             );
             assert_eq!(text(&method.block), format!("{{{built}}}"), "{item}");
 
-            let argument = format!("_:::tower_delegation::axum::Authorized<{module_name}::{type_name}>");
+            let argument = format!("_:::tower_delegation::routing::Authorized<{module_name}::{type_name}>");
             assert_eq!(text(&function.sig.inputs[0]), argument, "{item}");
             function.sig.inputs = function.sig.inputs.into_iter().skip(1).collect();
             assert_eq!(text(function), text(syn::parse_str::<ItemFn>(item).unwrap()));
@@ -181,7 +181,7 @@ mod tests {
         let (first, function) = expand_function("#[requires_scope(\"d\")] async fn list(a: u8) {}");
         assert_eq!(function.attrs.len(), 1);
         let (second, function) = expand_function(&function.to_token_stream().to_string());
-        let path = "::tower_delegation::axum::";
+        let path = "::tower_delegation::routing::";
         let one = |module: &ItemMod| format!("{path}Authorized<{}::RequirementOfList>", module.ident);
         let expected = format!("_:{path}Both<{},{}>", one(&first), one(&second));
         assert_eq!(text(&function.sig.inputs[0]), expected);

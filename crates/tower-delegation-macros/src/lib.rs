@@ -38,7 +38,7 @@
 //!
 //! An attribute is evaluated when its handler is called. A route whose handler
 //! has none demands nothing by itself: deny by default is the route table's or
-//! the guarded router's work, `tower_delegation::axum::GuardedRouter`.
+//! the guarded router's work, `tower_delegation::routing::GuardedRouter`.
 
 mod arguments;
 mod expand;

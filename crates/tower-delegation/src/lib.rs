@@ -4,15 +4,13 @@
 pub mod application;
 pub mod audit;
 pub mod authenticator;
-#[cfg(feature = "axum")]
-pub mod axum;
 pub mod clock;
 mod confirmation;
 pub mod context;
 pub mod credential;
 pub mod error;
 mod hashed;
-#[cfg(feature = "discovery")]
+#[cfg(feature = "http-client")]
 pub mod http_client;
 pub mod issuer;
 pub mod jwks;
@@ -26,6 +24,8 @@ pub mod rejection;
 pub mod replay;
 pub mod requirement;
 pub mod revocation;
+#[cfg(feature = "axum")]
+pub mod routing;
 pub mod scope;
 pub mod spiffe;
 mod text;
@@ -33,7 +33,7 @@ pub mod token;
 
 #[cfg(feature = "axum")]
 #[doc(inline)]
-pub use self::axum::{Authorized, Permit};
+pub use self::routing::{Authorized, Permit};
 #[doc(inline)]
 pub use self::{
     application::Applications,

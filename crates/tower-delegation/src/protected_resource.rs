@@ -32,7 +32,7 @@
 //! ```
 //! use axum::Router;
 //! use tower_delegation::{ConfigError, DelegationLayer, TrustedIssuer, requires_scope};
-//! use tower_delegation::axum::{GuardedRouter, get, resource_metadata};
+//! use tower_delegation::routing::{GuardedRouter, get, resource_metadata};
 //! use tower_delegation::protected_resource::ProtectedResource;
 //!
 //! #[requires_scope("orders:read")]

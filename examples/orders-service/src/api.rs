@@ -8,9 +8,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use tower_delegation::{
-    DelegationContext, Requirement,
-    axum::{GuardedRouter, get, post},
-    requires,
+    DelegationContext, Requirement, requires,
+    routing::{GuardedRouter, get, post},
 };
 
 use crate::orders::{Customer, NewOrder, Order, OrderError, Orders};

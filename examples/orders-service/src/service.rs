@@ -10,10 +10,10 @@ use tower_delegation::{
     Applications, ClientIdentity, DelegationLayer, RouteTable, RouteTableLayer, TrustedIssuer,
     application::ApplicationsWatcher,
     audit::{Audit, AuditFile, JsonLines},
-    axum::{resource_metadata, revocation_routes},
     protected_resource::ProtectedResource,
     requirement::{RouteInventory, RuledRoute},
     revocation::InMemoryRevocations,
+    routing::{resource_metadata, revocation_routes},
 };
 use tower_delegation_rustls::{Pem, TlsConfig, TlsListener};
 

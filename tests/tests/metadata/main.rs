@@ -16,7 +16,6 @@ use serde_json::{Value, json};
 use tower_delegation::{
     Applications, ClientIdentity, ConfigError, DelegationLayer, RouteTable, TrustedIssuer,
     application::{Application, ApplicationKind},
-    axum::{GuardedRouter, get, resource_metadata},
     credential::{ClientCertHeader, TrustedHop},
     issuer::{IssuerResolver, TenantIssuers},
     jwks::SignatureAlgorithm,
@@ -25,6 +24,7 @@ use tower_delegation::{
     proof::Dpop,
     protected_resource::{ProtectedResource, WELL_KNOWN},
     requires_scope,
+    routing::{GuardedRouter, get, resource_metadata},
 };
 use tower_delegation_testing::MockIdp;
 

@@ -8,13 +8,13 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tower_delegation::{
     ClientIdentity, Requirement, RouteTable, RouteTableLayer,
-    axum::{AnyCaller, Authorized, GuardedRouter, get, revocation_routes},
     clock::{Clock, Timestamp},
     credential::PeerInfo,
     revocation::{
         InMemoryRevocations, Revocation, RevocationError, RevocationFuture, RevocationList, RevocationPage,
         RevocationSink, RevocationTarget,
     },
+    routing::{AnyCaller, Authorized, GuardedRouter, get, revocation_routes},
 };
 
 use crate::World;

@@ -6,10 +6,10 @@ use serde_json::json;
 use tower_delegation::{
     Applications,
     application::{Application, ApplicationBuilder, ApplicationKind as Kind},
-    axum::{GuardedRouter, by_table, get, public},
     clock::Timestamp,
     requirement::{ApplicationInventory, Reach},
     requires,
+    routing::{GuardedRouter, by_table, get, public},
 };
 
 const NOW: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);

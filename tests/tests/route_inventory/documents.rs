@@ -2,9 +2,8 @@
 
 use serde_json::json;
 use tower_delegation::{
-    Authorized, Requirement, Requires, RouteTable,
-    axum::{GuardedRouter, any, by_table, get, public},
-    requires, requires_scope,
+    Authorized, Requirement, Requires, RouteTable, requires, requires_scope,
+    routing::{GuardedRouter, any, by_table, get, public},
 };
 
 struct Composed;

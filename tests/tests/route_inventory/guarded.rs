@@ -4,9 +4,8 @@ use axum::{Router, extract::State};
 use integration_tests::{AuditLog, Served};
 use reqwest::Method;
 use tower_delegation::{
-    Authorized, ConfigError, DelegationLayer, Requirement, Requires,
-    axum::{AnyCaller, GuardedRouter, any, by_table, get, public},
-    requires, requires_scope,
+    Authorized, ConfigError, DelegationLayer, Requirement, Requires, requires, requires_scope,
+    routing::{AnyCaller, GuardedRouter, any, by_table, get, public},
 };
 
 use crate::World;

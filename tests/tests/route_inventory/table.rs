@@ -8,8 +8,8 @@ use integration_tests::{Answer, AuditLog, Served};
 use tower::{Layer as _, ServiceExt as _, service_fn};
 use tower_delegation::{
     ConfigError, RouteTable, RouteTableLayer,
-    axum::{GuardedRouter, by_table, get as guarded_get, post},
     requirement::RuledRoute,
+    routing::{GuardedRouter, by_table, get as guarded_get, post},
 };
 
 use crate::World;

@@ -19,7 +19,7 @@ use integration_tests::{AuditLog, Served};
 use tower::{Layer as _, ServiceExt as _, service_fn};
 use tower_delegation::{
     Authorized, DelegationContext, Rejection, RequestFacts, Requirement,
-    axum::{AnyCaller, GuardedRouter, public},
+    routing::{AnyCaller, GuardedRouter, public},
 };
 
 use crate::World;
@@ -49,7 +49,7 @@ fn router() -> Router {
         .route("/broken", status(502))
         .merge(
             GuardedRouter::new()
-                .route("/open", tower_delegation::axum::get(public("no secret", async || "open")))
+                .route("/open", tower_delegation::routing::get(public("no secret", async || "open")))
                 .into_router()
                 .unwrap(),
         )

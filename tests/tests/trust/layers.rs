@@ -20,11 +20,11 @@ use tower_delegation::{
     Applications, ClientIdentity, DelegationContext, DelegationLayer, DenialReason, Dpop, RequireLayer,
     Requirement,
     application::{Application, ApplicationBuilder, ApplicationKind},
-    axum::{AnyCaller, Authorized, GuardedRouter, get as guarded_get, public},
     credential::{WorkloadIdentity, WorkloadIdentitySource, WorkloadRequest},
     layer::DelegationLayerBuilder,
     requires,
     revocation::{InMemoryRevocations, Revocation, RevocationTarget},
+    routing::{AnyCaller, Authorized, GuardedRouter, get as guarded_get, public},
     spiffe::SpiffeId,
 };
 use tower_delegation_testing::{DpopKey, MockIdp};

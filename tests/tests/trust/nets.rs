@@ -20,9 +20,9 @@ use tower::{Layer as _, ServiceExt as _, service_fn};
 use tower_delegation::{
     Authorized, DelegationContext, Rejection, RequestFacts, RequireLayer, Requirement, Requires, RouteTable,
     RouteTableLayer,
-    axum::{AnyCaller, GuardedRouter, by_table, get as guarded_get, guard},
     clock::Clock as _,
     requires, requires_scope,
+    routing::{AnyCaller, GuardedRouter, by_table, get as guarded_get, guard},
 };
 
 const SECRET: &str = "a secret";
@@ -383,7 +383,7 @@ async fn what_is_on_trial_decides_nothing() {
 #[tokio::test]
 async fn a_route_whose_rules_are_all_on_trial_is_reported_at_start_up() {
     let world = World::new().await;
-    let log = AuditLog::listen_to("tower_delegation::axum::guarded");
+    let log = AuditLog::listen_to("tower_delegation::routing::guarded");
     let enforced = Requirement::new().scope("x");
     let guarded = GuardedRouter::<()>::new()
         .route("/trial", guarded_get(on_trial))

@@ -16,11 +16,11 @@ use serde_json::{Value, json};
 use tower_delegation::{
     ClientIdentity, DelegationLayer, Requirement, TrustedIssuer,
     authenticator::DEFAULT_LEEWAY,
-    axum::{GuardedRouter, revocation_routes},
     clock::{Clock, Timestamp},
     credential::{ClientCertHeader, TrustedHop},
     issuer::ClaimMapping,
     revocation::{InMemoryRevocations, Revocation, RevocationErrorKind, RevocationTarget},
+    routing::{GuardedRouter, revocation_routes},
     spiffe::SpiffeId,
 };
 use tower_delegation_testing::{MockIssuer, TestIdentity, TokenBuilder};

@@ -42,7 +42,7 @@ const FLOORS: &[&[&str]] = &[
     &["requirement", "policy", "audit", "protected_resource"],
     &["rejection", "authenticator", "exchange"],
     &["task"],
-    &["layer", "axum"],
+    &["layer", "routing"],
 ];
 
 /// The sources whose order this is, from the root of the workspace.

@@ -289,7 +289,7 @@ impl AuditEvent {
     }
 
     /// What the request asked to revoke or to lift, where it went to
-    /// [`revocation_routes`](crate::axum::revocation_routes).
+    /// [`revocation_routes`](crate::routing::revocation_routes).
     #[must_use]
     pub fn revocation(&self) -> Option<AuditedRevocation<'_>> {
         self.delegation.as_ref()?.record().change().map(AuditedRevocation::new)

@@ -12,7 +12,7 @@ use crate::{
     text::Text,
 };
 
-/// What a request to [`revocation_routes`](crate::axum::revocation_routes) asked
+/// What a request to [`revocation_routes`](crate::routing::revocation_routes) asked
 /// for. The event's subject, client and actor say by whom, its status whether it
 /// was done.
 #[derive(Clone, Copy)]

@@ -52,7 +52,7 @@ pub struct AuthenticatorBuilder {
     refuses_untrusted_identity_headers: bool,
     risk: Vec<NamedSignal>,
     protected_resource: Option<ProtectedResource>,
-    #[cfg(feature = "discovery")]
+    #[cfg(feature = "http-client")]
     http_client: Option<crate::http_client::HttpClient>,
 }
 
@@ -75,7 +75,7 @@ impl Default for AuthenticatorBuilder {
             refuses_untrusted_identity_headers: false,
             protected_resource: None,
             risk: Vec::new(),
-            #[cfg(feature = "discovery")]
+            #[cfg(feature = "http-client")]
             http_client: None,
         }
     }
@@ -206,7 +206,7 @@ impl AuthenticatorBuilder {
 
     /// The client that fetches metadata and keys. Default
     /// [`HttpClient::default`](crate::http_client::HttpClient).
-    #[cfg(feature = "discovery")]
+    #[cfg(feature = "http-client")]
     pub fn http_client(mut self, http_client: crate::http_client::HttpClient) -> Self {
         self.http_client = Some(http_client);
         self
@@ -264,7 +264,7 @@ impl AuthenticatorBuilder {
             }
         }
         let context = BuildContext::new(self.clock.clone()).with_max_token_lifetime(self.max_token_lifetime);
-        #[cfg(feature = "discovery")]
+        #[cfg(feature = "http-client")]
         let context = match self.http_client {
             Some(http_client) => context.with_http_client(http_client),
             None => context,

@@ -17,7 +17,7 @@
 //!
 //! # Example
 //! ```
-//! # #[cfg(feature = "discovery")] {
+//! # #[cfg(feature = "http-client")] {
 //! use std::time::Duration;
 //! use tower_delegation::{issuer::TrustedIssuer, jwks::SignatureAlgorithm};
 //!
@@ -30,7 +30,7 @@
 //! ```
 
 mod claim_test;
-#[cfg(feature = "discovery")]
+#[cfg(feature = "http-client")]
 mod discovery;
 mod forms;
 mod issuers;
@@ -49,7 +49,7 @@ use std::{sync::Arc, time::Duration};
 
 use url::Url;
 
-#[cfg(feature = "discovery")]
+#[cfg(feature = "http-client")]
 pub use self::discovery::metadata_urls;
 pub use self::{
     claim_test::ClaimTest,
@@ -97,9 +97,9 @@ pub struct TrustedIssuer {
 
 #[derive(Clone, Debug)]
 enum KeyOrigin {
-    #[cfg(feature = "discovery")]
+    #[cfg(feature = "http-client")]
     Discovered(discovery::MetadataUrls),
-    #[cfg(feature = "discovery")]
+    #[cfg(feature = "http-client")]
     Url(Url),
     Static(Box<[u8]>),
     Source(Arc<dyn KeySource>),
@@ -108,9 +108,9 @@ enum KeyOrigin {
 impl PartialEq for KeyOrigin {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
-            #[cfg(feature = "discovery")]
+            #[cfg(feature = "http-client")]
             (Self::Discovered(one), Self::Discovered(other)) => one == other,
-            #[cfg(feature = "discovery")]
+            #[cfg(feature = "http-client")]
             (Self::Url(one), Self::Url(other)) => one == other,
             (Self::Static(one), Self::Static(other)) => one == other,
             (Self::Source(one), Self::Source(other)) => Arc::ptr_eq(one, other),
@@ -137,7 +137,7 @@ impl TrustedIssuer {
     /// # Errors
     /// [`ConfigError::InvalidUrl`] unless `issuer` is an `https` URL (or `http`
     /// to a loopback address) without query and fragment.
-    #[cfg(feature = "discovery")]
+    #[cfg(feature = "http-client")]
     pub fn discover(issuer: &str) -> Result<Self, ConfigError> {
         let urls = discovery::MetadataUrls::of(issuer)?;
         Ok(Self::new(issuer, KeyOrigin::Discovered(urls)))
@@ -148,7 +148,7 @@ impl TrustedIssuer {
     /// # Errors
     /// [`ConfigError::InvalidUrl`] unless `issuer` is an identifier and
     /// `jwks_url` an `https` URL (or `http` to a loopback address).
-    #[cfg(feature = "discovery")]
+    #[cfg(feature = "http-client")]
     pub fn with_jwks_url(issuer: &str, jwks_url: &str) -> Result<Self, ConfigError> {
         check_identifier(issuer)?;
         let url = crate::http_client::configured_url(jwks_url, "a JWK Set URL")?;

@@ -16,7 +16,7 @@ use crate::{
     names::{Audience, IssuerUrl},
     text::Text,
 };
-#[cfg(feature = "discovery")]
+#[cfg(feature = "http-client")]
 use crate::{http_client::HttpClient, issuer::discovery::Discovery, jwks::JwksUrl};
 
 /// A token that lives longer is reported once.
@@ -26,7 +26,7 @@ const LONG_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 #[derive(Debug)]
 pub(crate) struct BuildContext {
     clock: Arc<dyn Clock>,
-    #[cfg(feature = "discovery")]
+    #[cfg(feature = "http-client")]
     http_client: Option<HttpClient>,
     max_token_lifetime: Option<Duration>,
 }
@@ -47,7 +47,7 @@ impl BuildContext {
     pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
         Self {
             clock,
-            #[cfg(feature = "discovery")]
+            #[cfg(feature = "http-client")]
             http_client: None,
             max_token_lifetime: None,
         }
@@ -63,13 +63,13 @@ impl BuildContext {
     }
 
     /// The client to fetch with, in place of one with the defaults.
-    #[cfg(feature = "discovery")]
+    #[cfg(feature = "http-client")]
     pub(crate) fn with_http_client(self, client: HttpClient) -> Self {
         Self { http_client: Some(client), ..self }
     }
 
     /// The shared client, set up when the first issuer needs one.
-    #[cfg(feature = "discovery")]
+    #[cfg(feature = "http-client")]
     fn http_client(&mut self) -> Result<HttpClient, ConfigError> {
         let client = match &self.http_client {
             Some(client) => client.clone(),
@@ -269,12 +269,12 @@ fn key_cache(
         }
     };
     Ok(match origin {
-        #[cfg(feature = "discovery")]
+        #[cfg(feature = "http-client")]
         KeyOrigin::Discovered(urls) => {
             let client = context.http_client()?;
             from(Arc::new(Discovery::new(issuer.clone(), urls, client, Arc::clone(&clock))))
         }
-        #[cfg(feature = "discovery")]
+        #[cfg(feature = "http-client")]
         KeyOrigin::Url(url) => from(Arc::new(JwksUrl::from_checked(url, context.http_client()?))),
         KeyOrigin::Static(jwks) => {
             KeyCache::fixed(issuer.clone(), static_keys(issuer.as_str(), &jwks, algorithms)?, clock)
@@ -419,7 +419,7 @@ mod tests {
         }
     }
 
-    #[cfg(feature = "discovery")]
+    #[cfg(feature = "http-client")]
     #[test]
     fn urls_that_are_not_fetched_are_refused_at_once() {
         assert!(TrustedIssuer::with_jwks_url(ISSUER, "https://idp.example.com/jwks").is_ok());
@@ -428,7 +428,7 @@ mod tests {
         assert!(TrustedIssuer::discover("http://idp.example.com").is_err());
     }
 
-    #[cfg(feature = "discovery")]
+    #[cfg(feature = "http-client")]
     #[test]
     fn issuers_share_one_client() {
         let client = HttpClient::builder().build().unwrap();

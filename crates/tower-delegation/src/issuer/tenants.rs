@@ -20,7 +20,7 @@ const PLACEHOLDER: &str = "{tenant}";
 ///
 /// # Example
 /// ```
-/// # #[cfg(feature = "discovery")] {
+/// # #[cfg(feature = "http-client")] {
 /// use tower_delegation::{
 ///     DelegationLayer, TrustedIssuer,
 ///     issuer::{ClaimMapping, TenantIssuers},
@@ -95,9 +95,9 @@ impl TrustedIssuer {
         let issuer = self.issuer.as_str().replace(PLACEHOLDER, tenant);
         check_identifier(&issuer)?;
         let keys = match &self.keys {
-            #[cfg(feature = "discovery")]
+            #[cfg(feature = "http-client")]
             KeyOrigin::Discovered(_) => KeyOrigin::Discovered(super::discovery::MetadataUrls::of(&issuer)?),
-            #[cfg(feature = "discovery")]
+            #[cfg(feature = "http-client")]
             KeyOrigin::Url(url) => {
                 // As a URL's path spells it, and as its query does.
                 let url = url.as_str().replace("%7Btenant%7D", tenant).replace(PLACEHOLDER, tenant);
@@ -168,7 +168,7 @@ mod tests {
         }
     }
 
-    #[cfg(feature = "discovery")]
+    #[cfg(feature = "http-client")]
     #[test]
     fn keys_come_from_the_tenants_own_place() {
         let terms = TrustedIssuer::with_jwks_url("https://idp/{tenant}", "https://idp/{tenant}/k?t={tenant}");

@@ -68,13 +68,13 @@ mod set;
 mod skipped;
 mod source;
 mod thumbprint;
-#[cfg(feature = "discovery")]
+#[cfg(feature = "http-client")]
 mod url_source;
 
-#[cfg(feature = "discovery")]
+#[cfg(feature = "http-client")]
 pub(crate) use self::cache::FETCH_LIMIT;
 pub use self::cache::{KeyRefresh, KeyStatus};
-#[cfg(feature = "discovery")]
+#[cfg(feature = "http-client")]
 pub use self::url_source::JwksUrl;
 pub use self::{
     algorithm::{AlgorithmSet, SignatureAlgorithm},

@@ -25,7 +25,7 @@
 //!    for the response. Anything else is authenticated anew.
 //!
 //! The layer authenticates. Authorization is the route's: an attribute,
-//! [`Authorized`](crate::axum::Authorized), [`RequireLayer`], or a call.
+//! [`Authorized`](crate::routing::Authorized), [`RequireLayer`], or a call.
 //! Handlers that never check a requirement are caught by
 //! [`refuse_undecided`](DelegationLayerBuilder::refuse_undecided).
 //!
@@ -260,11 +260,11 @@ impl DelegationLayerBuilder {
     /// nothing, and neither does what was only
     /// [asked](crate::context::DelegationContext::permits): where a rule is on
     /// trial, another one decides, such as
-    /// [`AnyCaller`](crate::axum::AnyCaller).
+    /// [`AnyCaller`](crate::routing::AnyCaller).
     ///
     /// This is the last net, not the first: the handler **has run** by then, and
     /// what it has written is written. What keeps an unruled route from being
-    /// built at all is [`GuardedRouter`](crate::axum::GuardedRouter); what refuses
+    /// built at all is [`GuardedRouter`](crate::routing::GuardedRouter); what refuses
     /// before the handler is a [`RouteTable`](crate::requirement).
     ///
     /// Off by default, because a service may want nothing but a verified token,
@@ -359,7 +359,7 @@ impl DelegationLayerBuilder {
 
     /// How clients know the service: every challenge then names its metadata
     /// (RFC 9728). The metadata is served by
-    /// [`resource_metadata`](crate::axum::resource_metadata).
+    /// [`resource_metadata`](crate::routing::resource_metadata).
     pub fn protected_resource(self, resource: ProtectedResource) -> Self {
         self.map(|authenticator| authenticator.protected_resource(resource))
     }
@@ -387,7 +387,7 @@ impl DelegationLayerBuilder {
 
     /// The client that fetches metadata and keys, for a private CA or another
     /// time-out.
-    #[cfg(feature = "discovery")]
+    #[cfg(feature = "http-client")]
     pub fn http_client(self, http_client: crate::http_client::HttpClient) -> Self {
         self.map(|authenticator| authenticator.http_client(http_client))
     }

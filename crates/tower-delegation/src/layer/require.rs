@@ -36,8 +36,8 @@ use crate::{
 /// It guards what it wraps, and axum's `MethodRouter::route_layer` does not wrap
 /// everything: `any(h).get(h).route_layer(..)` leaves every method but `GET` open,
 /// and so does a handler that is added afterwards. For routes use
-/// [`axum::guard`](crate::axum::guard), which wraps every method and fits into a
-/// [`GuardedRouter`](crate::axum::GuardedRouter) only; for whole routers and other
+/// [`routing::guard`](crate::routing::guard), which wraps every method and fits into a
+/// [`GuardedRouter`](crate::routing::GuardedRouter) only; for whole routers and other
 /// services `layer`.
 #[derive(Clone, Debug)]
 pub struct RequireLayer {

@@ -120,7 +120,7 @@ impl RouteInventory {
     /// is demanded beyond scopes has no place in OpenAPI and is not there.
     ///
     /// ```
-    /// use tower_delegation::{requires_scope, axum::{GuardedRouter, get}};
+    /// use tower_delegation::{requires_scope, routing::{GuardedRouter, get}};
     ///
     /// #[requires_scope("orders:read", any("web", "app"))]
     /// async fn list() {}

@@ -15,7 +15,7 @@
 //! 6. A [`Revocation`] holds until it is lifted, unless it says until when. One
 //!    that can have no effect is a [`RevocationError`], never in force.
 //! 7. Written to by a [`RevocationSink`], from code or over HTTP
-//!    ([`revocation_routes`](crate::axum::revocation_routes)). The [guide] has the rules.
+//!    ([`revocation_routes`](crate::routing::revocation_routes)). The [guide] has the rules.
 //!
 //! # Deployment caveat
 //!

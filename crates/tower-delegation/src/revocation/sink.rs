@@ -16,7 +16,7 @@ pub type RevocationFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, Revocat
 /// Takes revocations in: the write side of a
 /// [`RevocationStore`](super::RevocationStore).
 ///
-/// Called by [`revocation_routes`](crate::axum::revocation_routes), once for each
+/// Called by [`revocation_routes`](crate::routing::revocation_routes), once for each
 /// order, and by everything else that knows of revocations. An implementation
 /// asks [`Revocation::check`] first. `Ok` says that the revocation is in force for every
 /// request that starts from then on, in this process; where the sink is elsewhere,

@@ -1,4 +1,4 @@
-use tower_delegation::axum::{GuardedRouter, get};
+use tower_delegation::routing::{GuardedRouter, get};
 
 fn main() {
     let _ = GuardedRouter::<()>::new().route("/orders", get(async || "orders"));

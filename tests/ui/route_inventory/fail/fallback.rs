@@ -1,5 +1,5 @@
 use axum::http::StatusCode;
-use tower_delegation::axum::GuardedRouter;
+use tower_delegation::routing::GuardedRouter;
 
 fn main() {
     let _ = GuardedRouter::<()>::new().fallback(async || StatusCode::NOT_FOUND);

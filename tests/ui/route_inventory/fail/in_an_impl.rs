@@ -1,5 +1,5 @@
 use axum::extract::Path;
-use tower_delegation::axum::{GuardedRouter, delete};
+use tower_delegation::routing::{GuardedRouter, delete};
 
 struct Orders;
 

@@ -1,5 +1,5 @@
 use axum::{Router, routing};
-use tower_delegation::axum::GuardedRouter;
+use tower_delegation::routing::GuardedRouter;
 
 fn main() {
     let plain = Router::new().route("/orders", routing::get(async || "orders"));

@@ -1,5 +1,5 @@
 use axum::extract::{Path, State};
-use tower_delegation::{DelegationContext, axum::{GuardedRouter, get, post}};
+use tower_delegation::{DelegationContext, routing::{GuardedRouter, get, post}};
 
 async fn no_arguments() -> &'static str {
     "orders"

@@ -3,7 +3,7 @@
 
 use axum::extract::{Path, State};
 use axum::Json;
-use tower_delegation::axum::{AnyCaller, Both, GuardedRouter, any, by_table, get, post, public};
+use tower_delegation::routing::{AnyCaller, Both, GuardedRouter, any, by_table, get, post, public};
 use tower_delegation::{Authorized, Requirement, Requires, requires, requires_audience, requires_scope};
 
 #[derive(Clone)]

@@ -35,7 +35,7 @@ use std::{
 use arc_swap::ArcSwapOption;
 use tokio::task::AbortHandle;
 
-#[cfg(feature = "discovery")]
+#[cfg(feature = "http-client")]
 pub(crate) use self::refresh::FETCH_LIMIT;
 use self::{
     limits::Deadline,

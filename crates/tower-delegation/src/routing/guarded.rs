@@ -30,7 +30,7 @@ use crate::{
 ///
 /// ```
 /// use tower_delegation::{ConfigError, DelegationLayer, TrustedIssuer, requires_scope};
-/// use tower_delegation::axum::{GuardedRouter, get, public};
+/// use tower_delegation::routing::{GuardedRouter, get, public};
 ///
 /// #[requires_scope("orders:read")]
 /// async fn list_orders() {}
@@ -53,7 +53,7 @@ use crate::{
 /// A handler without a rule:
 ///
 /// ```compile_fail
-/// use tower_delegation::axum::{GuardedRouter, get};
+/// use tower_delegation::routing::{GuardedRouter, get};
 ///
 /// async fn list_orders() {}
 ///

@@ -25,7 +25,7 @@ use crate::{
 /// ```
 /// use axum::extract::FromRequestParts;
 /// use http::request::Parts;
-/// use tower_delegation::{Authorized, Permit, Rejection, Requirement, Requires, axum::Rule};
+/// use tower_delegation::{Authorized, Permit, Rejection, Requirement, Requires, routing::Rule};
 ///
 /// struct Refund;
 ///
@@ -159,7 +159,7 @@ ruled!(T2 T3 T4 T5 T6 T7 T8 T9 T10 T11 T12 T13 T14 T15 T16);
 /// in the record of each request.
 ///
 /// ```
-/// use tower_delegation::axum::{GuardedRouter, get, public};
+/// use tower_delegation::routing::{GuardedRouter, get, public};
 ///
 /// async fn alive() {}
 ///

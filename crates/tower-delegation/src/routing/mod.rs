@@ -12,7 +12,7 @@
 //! # Example
 //!
 //! ```
-//! use tower_delegation::{DelegationContext, axum::Authorized, Requirement, Requires};
+//! use tower_delegation::{DelegationContext, routing::Authorized, Requirement, Requires};
 //!
 //! struct RefundOrder;
 //!

@@ -116,7 +116,7 @@ where
 ///
 /// ```
 /// use axum::routing::any;
-/// use tower_delegation::{Requirement, axum::{GuardedRouter, guard}};
+/// use tower_delegation::{Requirement, routing::{GuardedRouter, guard}};
 ///
 /// async fn orders() {}
 /// async fn list_orders() {}

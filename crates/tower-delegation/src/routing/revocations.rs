@@ -73,7 +73,7 @@ const DEFAULT_PAGE: usize = 100;
 /// ```
 /// use tower_delegation::{
 ///     ConfigError, DelegationLayer, Requirement,
-///     axum::{GuardedRouter, revocation_routes},
+///     routing::{GuardedRouter, revocation_routes},
 ///     revocation::InMemoryRevocations,
 /// };
 ///
