@@ -24,6 +24,7 @@ pub mod rejection;
 pub mod replay;
 pub mod requirement;
 pub mod revocation;
+pub mod routes;
 #[cfg(feature = "axum")]
 pub mod routing;
 pub mod scope;
@@ -49,6 +50,6 @@ pub use self::{
 };
 #[cfg(feature = "toml")]
 #[doc(inline)]
-pub use self::{layer::RouteTableLayer, requirement::RouteTable};
+pub use self::{layer::RouteTableLayer, routes::RouteTable};
 #[cfg(feature = "axum")]
 pub use tower_delegation_macros::{requires, requires_audience, requires_scope};

@@ -69,7 +69,7 @@ use serde::Serialize;
 use url::{Host, Url};
 
 use crate::{
-    application::Applications, error::ConfigError, issuer::Issuers, requirement::RouteInventory, scope::Scope,
+    application::Applications, error::ConfigError, issuer::Issuers, routes::RouteInventory, scope::Scope,
 };
 
 /// The path under which the documents of a host's resources lie (RFC 9728 section 3).
@@ -87,7 +87,7 @@ pub struct ProtectedResource {
     authorization_servers: BTreeMap<String, String>,
     scopes: BTreeSet<String>,
     #[cfg(feature = "toml")]
-    tables: Vec<crate::requirement::RouteTable>,
+    tables: Vec<crate::routes::RouteTable>,
     mistake: Option<String>,
     name: Option<String>,
     documentation: Option<String>,
@@ -127,7 +127,7 @@ impl ProtectedResource {
 
     /// Names every scope that a row of this table names, as it is at that time.
     #[cfg(feature = "toml")]
-    pub fn scopes_of_table(mut self, table: &crate::requirement::RouteTable) -> Self {
+    pub fn scopes_of_table(mut self, table: &crate::routes::RouteTable) -> Self {
         self.tables.push(table.clone());
         self
     }
@@ -347,7 +347,7 @@ impl ResourceMetadata {
         let resource = &self.resource;
         let scopes = resource.scopes.iter().cloned();
         #[cfg(feature = "toml")]
-        let tables: Vec<_> = resource.tables.iter().map(crate::requirement::RouteTable::inventory).collect();
+        let tables: Vec<_> = resource.tables.iter().map(crate::routes::RouteTable::inventory).collect();
         #[cfg(feature = "toml")]
         let scopes = scopes.chain(tables.iter().flat_map(RouteInventory::scopes).map(str::to_owned));
         let document = Document {

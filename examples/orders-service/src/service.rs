@@ -11,8 +11,8 @@ use tower_delegation::{
     application::ApplicationsWatcher,
     audit::{Audit, AuditFile, JsonLines},
     protected_resource::ProtectedResource,
-    requirement::{RouteInventory, RuledRoute},
     revocation::InMemoryRevocations,
+    routes::{RouteInventory, RuledRoute},
     routing::{resource_metadata, revocation_routes},
 };
 use tower_delegation_rustls::{Pem, TlsConfig, TlsListener};

@@ -7,8 +7,8 @@ use tower_delegation::{
     Applications,
     application::{Application, ApplicationBuilder, ApplicationKind as Kind},
     clock::Timestamp,
-    requirement::{ApplicationInventory, Reach},
     requires,
+    routes::{ApplicationInventory, Reach},
     routing::{GuardedRouter, by_table, get, public},
 };
 

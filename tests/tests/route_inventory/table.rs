@@ -8,7 +8,7 @@ use integration_tests::{Answer, AuditLog, Served};
 use tower::{Layer as _, ServiceExt as _, service_fn};
 use tower_delegation::{
     ConfigError, RouteTable, RouteTableLayer,
-    requirement::RuledRoute,
+    routes::RuledRoute,
     routing::{GuardedRouter, by_table, get as guarded_get, post},
 };
 

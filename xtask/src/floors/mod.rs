@@ -39,7 +39,7 @@ const FLOORS: &[&[&str]] = &[
     &["revocation", "replay", "jwks", "issuer"],
     &["application", "token", "introspection", "proof", "jwt_svid"],
     &["context"],
-    &["requirement", "policy", "audit", "protected_resource"],
+    &["requirement", "routes", "policy", "audit", "protected_resource"],
     &["rejection", "authenticator", "exchange"],
     &["task"],
     &["layer", "routing"],

@@ -12,13 +12,14 @@ use crate::{
     context::{Basis, DelegationContext, PathParameters, RequestFacts, RequestRecord},
     reason::DenialReason,
     rejection::Rejection,
-    requirement::{Access, Found, Parameters, Requirement, RouteTable},
+    requirement::Requirement,
+    routes::{Access, Found, Parameters, RouteTable},
     text::Text,
 };
 #[cfg(feature = "axum")]
 use crate::{
     context::{below_nested, matched_route, received_path},
-    requirement::ChosenRoute,
+    routes::ChosenRoute,
 };
 
 /// Lets a request through only if its row in a [`RouteTable`] allows it; where

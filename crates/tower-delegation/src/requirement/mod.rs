@@ -59,7 +59,6 @@
 
 mod applications;
 mod authentication;
-mod by_application;
 mod circumstances;
 mod comparison;
 mod composition;
@@ -67,7 +66,7 @@ mod describe;
 mod details;
 mod evaluate;
 mod grants;
-mod inventory;
+mod hindrance;
 mod leniency;
 mod needs;
 mod origin;
@@ -75,8 +74,7 @@ mod parties;
 mod per_type;
 mod scopes;
 mod sender;
-#[cfg(feature = "toml")]
-mod table;
+mod sufficient;
 #[cfg(test)]
 mod tests;
 mod window;
@@ -87,25 +85,17 @@ pub mod scenarios {}
 
 use std::{borrow::Cow, sync::Arc};
 
-pub(crate) use self::evaluate::Evidence;
-#[cfg(all(feature = "toml", feature = "axum"))]
-pub(crate) use self::table::ChosenRoute;
-#[cfg(feature = "toml")]
-pub(crate) use self::table::{Access, Found, Parameters};
-#[cfg(feature = "toml")]
-pub use self::table::{RouteTable, TableRow};
 use self::{
     applications::Applications, authentication::Authentication, circumstances::Circumstances,
     comparison::Comparisons, composition::Composition, describe::Description, grants::Grants,
     leniency::Leniency, origin::Origin, parties::Parties, scopes::Scopes, sender::Sender,
 };
 pub use self::{
-    by_application::{ApplicationInventory, ApplicationReach, Reach},
     details::AuthorizationDetail,
     evaluate::{Decision, Denial},
-    inventory::{RouteInventory, RouteRule, RuledRoute},
     window::{TimeWindow, Weekday},
 };
+pub(crate) use self::{evaluate::Evidence, sufficient::each_with_each};
 use crate::{error::ConfigError, scope::Scope, spiffe::SpiffePattern};
 
 /// A type that stands for a requirement: the `R` of `Authorized<R>`.

@@ -10,7 +10,7 @@ use super::{GuardedMethods, Ruled};
 use crate::{
     error::ConfigError,
     layer::DelegationLayer,
-    requirement::{RouteInventory, RuledRoute},
+    routes::{RouteInventory, RuledRoute},
     text::Text,
 };
 

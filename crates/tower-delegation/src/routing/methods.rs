@@ -6,10 +6,7 @@ use axum::{handler::Handler, routing::MethodRouter};
 use http::Method;
 
 use super::Ruled;
-use crate::{
-    layer::RequireLayer,
-    requirement::{Requirement, RouteRule},
-};
+use crate::{layer::RequireLayer, requirement::Requirement, routes::RouteRule};
 
 /// The handlers of one path, by method, each with its rule. Made by [`get`],
 /// [`post`] and the like, and taken by [`GuardedRouter::route`](super::GuardedRouter::route).

@@ -22,11 +22,12 @@ use crate::{
     context::DelegationContext,
     error::ConfigError,
     layer::RequireLayer,
-    requirement::{Requirement, RouteRule},
+    requirement::Requirement,
     revocation::{
         Revocation, RevocationAction, RevocationChange, RevocationError, RevocationErrorKind, RevocationForm,
         RevocationList, RevocationPage, RevocationSink,
     },
+    routes::RouteRule,
     text::Text,
 };
 

@@ -14,7 +14,8 @@ use super::Authorized;
 use crate::{
     context::{Basis, RequestRecord},
     rejection::Rejection,
-    requirement::{Requirement, Requires, RouteRule},
+    requirement::{Requirement, Requires},
+    routes::RouteRule,
 };
 
 /// An extractor that refuses a request which requirements do not allow.

@@ -14,8 +14,8 @@ use std::{
 use arc_swap::{ArcSwap, Guard};
 use http::Method;
 
-use super::{Requirement, RouteInventory, RouteRule, RuledRoute};
-use crate::{error::ConfigError, reason::DenialReason};
+use super::{RouteInventory, RouteRule, RuledRoute};
+use crate::{error::ConfigError, reason::DenialReason, requirement::Requirement};
 
 /// The rules of a service as a table of routes that can be read, reviewed and
 /// replaced apart from the code. [`RouteTableLayer`](crate::layer::RouteTableLayer)

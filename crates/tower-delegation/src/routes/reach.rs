@@ -1,16 +1,15 @@
 //! [`ApplicationInventory`]: which application could ever use which route.
 
-use std::{collections::BTreeSet, fmt, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use serde::{Serialize, Serializer, ser::SerializeStruct as _};
 
-use super::{Requirement, RouteInventory, RouteRule, RuledRoute};
+use super::{RouteInventory, RouteRule, RuledRoute};
 use crate::{
     application::{Application, ApplicationStatus, Applications},
     clock::Timestamp,
     names::SubjectKind,
     reason::DenialReason,
-    scope::Scope,
 };
 
 /// Could an application ever use a route?
@@ -111,41 +110,6 @@ impl RouteRule {
                 .or_else(|| requirements.iter().find_map(|requirement| requirement.hindrance(application))),
         };
         hindrance.map_or(Reach::Could, Reach::Never)
-    }
-}
-
-impl Requirement {
-    /// What keeps this application from ever meeting the requirement, as far as
-    /// the two tell.
-    fn hindrance(&self, application: &Application) -> Option<DenialReason> {
-        if self.leniency.is_some() {
-            // It lets through what it denies.
-            return None;
-        }
-        let parts = || self.composition.all().iter().find_map(|part| part.hindrance(application));
-        let choices = || {
-            self.composition.choices().iter().find_map(|parts| {
-                let hindrances: Option<Vec<_>> =
-                    parts.iter().map(|part| part.hindrance(application)).collect();
-                hindrances.and_then(|hindrances| hindrances.first().copied())
-            })
-        };
-        self.origin
-            .hindrance(application)
-            .or_else(|| self.parties.hindrance(application))
-            .or_else(|| self.applications.hindrance(application))
-            .or_else(parts)
-            .or_else(choices)
-            .or_else(|| self.scopes.hindrance(application))
-    }
-}
-
-impl super::scopes::Scopes {
-    fn hindrance(&self, application: &Application) -> Option<DenialReason> {
-        let ceiling: BTreeSet<&Scope> = application.scopes().collect();
-        let all = self.all.iter().all(|scope| ceiling.contains(scope));
-        let any = self.any.iter().all(|choice| choice.iter().any(|scope| ceiling.contains(scope)));
-        (!(all && any)).then_some(DenialReason::ScopeMissing)
     }
 }
 
