@@ -11,9 +11,7 @@ use std::{
 use aws_lc_rs::digest;
 use tower_delegation::{
     clock::{Clock as _, SystemClock},
-    replay::{
-        Remembering, ReplayKey, ReplayStore, ReplayStoreError, ReplayStoreErrorKind, Sighting, UsedProof,
-    },
+    replay::{ReplayKey, ReplayStore, ReplayStoreError, ReplayStoreErrorKind, Sighting, UsedProof},
 };
 
 use crate::keys::unique;
@@ -169,13 +167,8 @@ async fn ask(store: &impl ReplayStore, proof: UsedProof) -> Sighting {
     answer(store, proof).await.unwrap_or_else(|error| panic!("the store gives an error: {error}"))
 }
 
-#[expect(clippy::panic, reason = "a suite of tests, which says so")]
 async fn answer(store: &impl ReplayStore, proof: UsedProof) -> Result<Sighting, ReplayStoreError> {
-    match store.remember(proof) {
-        Remembering::Ready(answer) => answer,
-        Remembering::Pending(answer) => answer.await,
-        other => panic!("an answer that this suite does not know: {other:?}"),
-    }
+    store.remember(proof).answer().await
 }
 
 /// A proof by a key of its own.

@@ -29,6 +29,7 @@ pub mod routes;
 pub mod routing;
 pub mod scope;
 pub mod spiffe;
+pub mod step;
 mod text;
 pub mod token;
 

@@ -11,7 +11,8 @@ use tower_delegation::{
     audit::{Audit, AuditEvent, AuditSink, SinkError},
     issuer::IssuerResolver,
     jwks::{KeyFetch, KeyRequest, KeySource, KeySourceError, KeySourceErrorKind},
-    replay::{Remembering, ReplayStore, ReplayStoreError, UsedProof},
+    replay::{ReplayStore, ReplayStoreError, Sighting, UsedProof},
+    step::Step,
 };
 use tower_delegation_testing::{DpopKey, Endpoint};
 
@@ -85,8 +86,8 @@ async fn errors_of_sources_and_stores() {
     }
 
     impl ReplayStore for Failing {
-        fn remember(&self, _: UsedProof) -> Remembering {
-            Remembering::Ready(Err(ReplayStoreError::unavailable(FORGED)))
+        fn remember(&self, _: UsedProof) -> Step<Result<Sighting, ReplayStoreError>> {
+            Step::Ready(Err(ReplayStoreError::unavailable(FORGED)))
         }
     }
 

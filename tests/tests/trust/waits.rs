@@ -8,8 +8,9 @@ use tokio::sync::Semaphore;
 use tower_delegation::{
     Applications, DelegationLayer, Dpop,
     application::{Application, ApplicationBuilder, ApplicationKind},
-    replay::{InMemoryReplayStore, Remembering, ReplayStore, ReplayStoreError, UsedProof},
+    replay::{InMemoryReplayStore, ReplayStore, ReplayStoreError, Sighting, UsedProof},
     revocation::{InMemoryRevocations, Revocation},
+    step::Step,
 };
 use tower_delegation_rustls::{Pem, TlsConfig};
 use tower_delegation_testing::{DpopKey, Endpoint, TestPki};
@@ -41,17 +42,13 @@ impl Slow {
 }
 
 impl ReplayStore for Slow {
-    fn remember(&self, proof: UsedProof) -> Remembering {
+    fn remember(&self, proof: UsedProof) -> Step<Result<Sighting, ReplayStoreError>> {
         let slow = self.clone();
-        Remembering::Pending(Box::pin(async move {
+        Step::wait(async move {
             slow.questions.add_permits(1);
             slow.answers.acquire().await.map_err(ReplayStoreError::unavailable)?.forget();
-            match slow.store.remember(proof) {
-                Remembering::Ready(answer) => answer,
-                Remembering::Pending(answer) => answer.await,
-                _ => Err(ReplayStoreError::unavailable("an answer of another kind")),
-            }
-        }))
+            slow.store.remember(proof).answer().await
+        })
     }
 }
 

@@ -29,6 +29,7 @@ const FLOORS: &[&[&str]] = &[
         "reason",
         "error",
         "clock",
+        "step",
         "scope",
         "spiffe",
         "confirmation",

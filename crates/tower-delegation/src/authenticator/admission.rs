@@ -12,7 +12,8 @@ use crate::{
     proof::{self, Presentation, PresentingRequest, SingleUse, Transport},
     reason::DenialReason,
     rejection::Rejection,
-    replay::{Remembering, ReplayStoreError, ReplayStoreErrorKind, Sighting},
+    replay::{ReplayStoreError, ReplayStoreErrorKind, Sighting},
+    step::Step,
     text::{Text, causes},
     token::{Verification, VerifiedToken},
 };
@@ -71,13 +72,11 @@ impl Authenticator {
         // proof (RFC 9449 section 11.1).
         match proved.single_use.map(SingleUse::remember) {
             None => Authentication::Done(Ok(Some(self.admit(admission)))),
-            Some(Remembering::Ready(answer)) => {
+            Some(Step::Ready(answer)) => {
                 let admitted = self.sighted(answer, admission).map(|admission| self.admit(admission));
                 Authentication::Done(admitted.map(Some))
             }
-            Some(Remembering::Pending(answer)) => {
-                Authentication::Pending(Pending::Replay { answer, admission })
-            }
+            Some(Step::Wait(answer)) => Authentication::Pending(Pending::Replay { answer, admission }),
         }
     }
 

@@ -17,7 +17,8 @@ use crate::{
     jwks::PendingKey,
     proof::{PresentingRequest, Transport},
     rejection::Rejection,
-    replay::RememberFuture,
+    replay::{ReplayStoreError, Sighting},
+    step::Wait,
 };
 
 /// The parts of a request's head that authentication looks at.
@@ -103,7 +104,7 @@ pub(crate) enum Pending {
     /// The issuer's keys.
     Key { key: PendingKey, policy: Arc<IssuerPolicy>, transport: Transport },
     /// The store of used proofs.
-    Replay { answer: RememberFuture, admission: Admission },
+    Replay { answer: Wait<Result<Sighting, ReplayStoreError>>, admission: Admission },
 }
 
 impl Pending {

@@ -288,7 +288,8 @@ mod tests {
     use super::*;
     use crate::{
         clock::SystemClock,
-        jwks::{FetchedKeys, KeyFetch, KeyRequest, Resolution, SignatureAlgorithm},
+        jwks::{FetchedKeys, KeyFetch, KeyRequest, SignatureAlgorithm},
+        step::Step,
     };
 
     const ISSUER: &str = "https://idp.example.com";
@@ -330,13 +331,10 @@ mod tests {
         assert_eq!(policy.max_token_lifetime(), Some(Duration::from_secs(60)));
         assert_eq!(policy.max_token_age(), Some(Duration::from_secs(30)));
         assert_eq!(*policy.type_policy(), TypePolicy::Generic(check));
-        assert!(matches!(
-            policy.keys().resolve(SignatureAlgorithm::EdDsa, Some("k1")),
-            Resolution::Ready(Ok(_))
-        ));
+        assert!(matches!(policy.keys().resolve(SignatureAlgorithm::EdDsa, Some("k1")), Step::Ready(Ok(_))));
         assert!(matches!(
             policy.keys().resolve(SignatureAlgorithm::Ed25519, Some("k1")),
-            Resolution::Ready(Err(_))
+            Step::Ready(Err(_))
         ));
     }
 

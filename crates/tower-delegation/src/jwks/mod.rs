@@ -87,7 +87,7 @@ pub use self::{
     thumbprint::Thumbprint,
 };
 pub(crate) use self::{
-    cache::{KeyCache, KeyLimits, PendingKey, Resolution},
+    cache::{KeyCache, KeyLimits, PendingKey},
     jwk::public_key,
 };
 

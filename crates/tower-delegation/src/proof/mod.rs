@@ -48,7 +48,8 @@ use crate::{
     confirmation::{Confirmation, SenderConstraint},
     credential::{Credential, PeerCertificate, PeerInfo, Scheme, WorkloadIdentity, dpop_proof},
     reason::DenialReason,
-    replay::{Remembering, ReplayStore, UsedProof},
+    replay::{ReplayStore, ReplayStoreError, Sighting, UsedProof},
+    step::Step,
 };
 
 /// What the transport can tell of the other end.
@@ -148,7 +149,7 @@ pub(crate) struct SingleUse<'a> {
 impl SingleUse<'_> {
     /// Uses the proof up. The last step, after every other check of the request's
     /// credentials.
-    pub(crate) fn remember(self) -> Remembering {
+    pub(crate) fn remember(self) -> Step<Result<Sighting, ReplayStoreError>> {
         self.store.remember(self.used)
     }
 }

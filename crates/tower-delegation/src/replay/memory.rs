@@ -14,8 +14,8 @@ use std::{
 };
 
 use self::forgotten::Forgotten;
-use super::{Remembering, ReplayKey, ReplayStore, ReplayStoreError, Sighting, UsedProof};
-use crate::{clock::Timestamp, hashed::HashedAlready};
+use super::{ReplayKey, ReplayStore, ReplayStoreError, Sighting, UsedProof};
+use crate::{clock::Timestamp, hashed::HashedAlready, step::Step};
 
 /// The most proofs where no other number is set.
 const DEFAULT_MAX_ENTRIES: usize = 500_000;
@@ -308,12 +308,12 @@ impl Default for InMemoryReplayStore {
 }
 
 impl ReplayStore for InMemoryReplayStore {
-    fn remember(&self, proof: UsedProof) -> Remembering {
+    fn remember(&self, proof: UsedProof) -> Step<Result<Sighting, ReplayStoreError>> {
         let mut sighting = self.try_remember(&proof);
         if matches!(sighting, Err(NoRoom::InStore)) && self.make_room(proof.now) {
             sighting = self.try_remember(&proof);
         }
-        Remembering::Ready(sighting.map_err(ReplayStoreError::from))
+        Step::Ready(sighting.map_err(ReplayStoreError::from))
     }
 }
 

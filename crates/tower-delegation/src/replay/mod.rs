@@ -28,14 +28,14 @@
 mod memory;
 mod process;
 
-use std::{error::Error, fmt, future::Future, pin::Pin, time::Duration};
+use std::{error::Error, fmt, time::Duration};
 
 pub use self::memory::InMemoryReplayStore;
 pub(crate) use self::{
     memory::Bounds,
     process::{Acceptance, ProcessReplayStore},
 };
-use crate::clock::Timestamp;
+use crate::{clock::Timestamp, step::Step};
 
 /// Remembers which proofs were used.
 ///
@@ -62,14 +62,17 @@ use crate::clock::Timestamp;
 /// `check_replay_store` and `check_replay_share`.
 ///
 /// ```
-/// use tower_delegation::replay::{InMemoryReplayStore, Remembering, ReplayStore, UsedProof};
+/// use tower_delegation::{
+///     replay::{InMemoryReplayStore, ReplayStore, ReplayStoreError, Sighting, UsedProof},
+///     step::Step,
+/// };
 ///
 /// /// Logs each proof, and passes it on unchanged.
 /// #[derive(Debug)]
 /// struct Logged(InMemoryReplayStore);
 ///
 /// impl ReplayStore for Logged {
-///     fn remember(&self, proof: UsedProof) -> Remembering {
+///     fn remember(&self, proof: UsedProof) -> Step<Result<Sighting, ReplayStoreError>> {
 ///         tracing::trace!(key = ?proof.key, "a proof is used");
 ///         self.0.remember(proof)
 ///     }
@@ -82,8 +85,9 @@ use crate::clock::Timestamp;
 /// # }
 /// ```
 pub trait ReplayStore: fmt::Debug + Send + Sync + 'static {
-    /// Remembers a proof, and says whether it was used before.
-    fn remember(&self, proof: UsedProof) -> Remembering;
+    /// Remembers a proof, and says whether it was used before. A store that is asked
+    /// over a network returns [`Step::Wait`], and the request waits for it.
+    fn remember(&self, proof: UsedProof) -> Step<Result<Sighting, ReplayStoreError>>;
 }
 
 /// A proof that is being used.
@@ -147,27 +151,6 @@ impl fmt::Debug for ReplayKey {
         f.write_str(")")
     }
 }
-
-/// The answer of a [`ReplayStore`].
-#[non_exhaustive]
-pub enum Remembering {
-    /// At hand.
-    Ready(Result<Sighting, ReplayStoreError>),
-    /// Still on its way: the request waits for it.
-    Pending(RememberFuture),
-}
-
-impl fmt::Debug for Remembering {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Ready(answer) => f.debug_tuple("Ready").field(answer).finish(),
-            Self::Pending(_) => f.debug_tuple("Pending").finish_non_exhaustive(),
-        }
-    }
-}
-
-/// The answer of a store that is asked over a network.
-pub type RememberFuture = Pin<Box<dyn Future<Output = Result<Sighting, ReplayStoreError>> + Send>>;
 
 /// Was a proof used before?
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -8,10 +8,11 @@ use std::{
     time::Duration,
 };
 
-use super::{InMemoryReplayStore, Remembering, ReplayStore, UsedProof, memory::Bounds};
+use super::{InMemoryReplayStore, ReplayStore, ReplayStoreError, Sighting, UsedProof, memory::Bounds};
 use crate::{
     clock::{Clock, ClockId},
     error::ConfigError,
+    step::Step,
 };
 
 /// Longer than any layer accepts a proof by its age after another has used it.
@@ -160,7 +161,7 @@ impl ProcessReplayStore {
 }
 
 impl ReplayStore for ProcessReplayStore {
-    fn remember(&self, proof: UsedProof) -> Remembering {
+    fn remember(&self, proof: UsedProof) -> Step<Result<Sighting, ReplayStoreError>> {
         let beyond = self.longest.beyond(self.acceptance);
         let lifetime = proof.lifetime.saturating_add(beyond);
         let expires_at = proof.expires_at.saturating_add(beyond);

@@ -1,6 +1,6 @@
 //! From a token's text to a [`VerifiedToken`], or to the reason why not.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, future::ready, sync::Arc, time::Duration};
 
 use serde_json::value::RawValue;
 
@@ -16,8 +16,9 @@ use crate::{
     clock::{Clock, Timestamp},
     credential::Credential,
     issuer::{IssuerPolicy, Issuers, PolicyRef, TypePolicy},
-    jwks::{PendingKey, Resolution, VerifyingKey},
+    jwks::{PendingKey, VerifyingKey},
     reason::DenialReason,
+    step::Step,
 };
 
 /// Verifies tokens of the trusted issuers, each issuer by itself.
@@ -106,13 +107,16 @@ impl Verifier {
         let keys = policy.keys();
         let epoch = keys.current_epoch(now);
         Ok(match keys.resolve(token.algorithm(), token.key_hint()) {
-            Resolution::Ready(key) => {
+            Step::Ready(key) => {
                 let key = key?;
                 let verified = match self.finish(&token, &key, claims, &policy, now) {
                     // The issuer may have put a new key under the old name.
                     Err(DenialReason::SignatureInvalid) => {
                         let other = keys.resolve_other_than(&key, token.algorithm(), token.key_hint());
-                        let other = other.into_pending()?;
+                        let other = match other {
+                            Step::Ready(key) => Box::pin(ready(Ok(key?))),
+                            Step::Wait(key) => key,
+                        };
                         return Ok(Verification::NeedsKey(other, policy.to_arc()));
                     }
                     finished => finished?,
@@ -123,7 +127,7 @@ impl Verifier {
                 }
                 Verification::Done(Ok(verified))
             }
-            Resolution::Pending(key) => Verification::NeedsKey(key, policy.to_arc()),
+            Step::Wait(key) => Verification::NeedsKey(key, policy.to_arc()),
         })
     }
 

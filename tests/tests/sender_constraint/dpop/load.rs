@@ -18,7 +18,8 @@ use integration_tests::AUDIENCE;
 use tower::{Layer as _, Service as _, service_fn};
 use tower_delegation::{
     DelegationLayer, Dpop, TrustedIssuer,
-    replay::{InMemoryReplayStore, Remembering, ReplayStore, UsedProof},
+    replay::{InMemoryReplayStore, ReplayStore, ReplayStoreError, Sighting, UsedProof},
+    step::Step,
 };
 use tower_delegation_testing::{Algorithm, DpopKey, MockIdp};
 
@@ -34,7 +35,7 @@ const CLIENTS: usize = 100;
 struct Shared(Arc<InMemoryReplayStore>);
 
 impl ReplayStore for Shared {
-    fn remember(&self, proof: UsedProof) -> Remembering {
+    fn remember(&self, proof: UsedProof) -> Step<Result<Sighting, ReplayStoreError>> {
         self.0.remember(proof)
     }
 }

@@ -14,8 +14,9 @@ use tokio::sync::Semaphore;
 use tower_delegation::{
     Authenticator, DenialReason as R,
     context::SenderConstraint,
-    replay::{InMemoryReplayStore, Remembering, ReplayStore, ReplayStoreError, UsedProof},
+    replay::{InMemoryReplayStore, ReplayStore, ReplayStoreError, Sighting, UsedProof},
     revocation::{InMemoryRevocations, Revocation},
+    step::Step,
 };
 use tower_delegation_testing::{DpopKey, check_replay_share, check_replay_store};
 
@@ -41,19 +42,16 @@ impl RemoteStore {
 }
 
 impl ReplayStore for RemoteStore {
-    fn remember(&self, proof: UsedProof) -> Remembering {
+    fn remember(&self, proof: UsedProof) -> Step<Result<Sighting, ReplayStoreError>> {
         let remote = self.clone();
-        Remembering::Pending(Box::pin(async move {
+        Step::wait(async move {
             let _answer = remote.answers.acquire().await.map_err(ReplayStoreError::unavailable)?;
             tokio::task::yield_now().await;
             if remote.fails.load(Ordering::Relaxed) {
                 return Err(ReplayStoreError::unavailable("connection reset"));
             }
-            match remote.store.remember(proof) {
-                Remembering::Ready(answer) => answer,
-                other => panic!("{other:?}"),
-            }
-        }))
+            remote.store.remember(proof).answer().await
+        })
     }
 }
 

@@ -1,11 +1,6 @@
 //! From a token's header to its key: at once, after a fetch, or the reason why not.
 
-use std::{
-    fmt,
-    future::{Future, ready},
-    pin::Pin,
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use super::{KeyCache, Progress, Snapshot, State, refresh::outcome};
 use crate::{
@@ -15,29 +10,15 @@ use crate::{
         hint::OwnedHint, jwk::MAX_KEY_ID_LEN,
     },
     reason::DenialReason,
+    step::{Step, Wait},
 };
 
-/// The answer of [`KeyCache::resolve`].
-pub(crate) enum Resolution {
-    /// Known at once.
-    Ready(Result<Arc<VerifyingKey>, DenialReason>),
-    /// Known when a fetch has ended, or the time to wait for it is over. The fetch
-    /// goes on in either case, and if this is dropped.
-    Pending(PendingKey),
-}
+/// The key to verify a token with. Where it has to be waited for, it is known when
+/// a fetch has ended, or the time to wait for it is over: the fetch goes on in
+/// either case, and if this is dropped.
+pub(crate) type KeyStep = Step<Result<Arc<VerifyingKey>, DenialReason>>;
 
-impl Resolution {
-    /// The key to go on with, though it may be there already.
-    pub(crate) fn into_pending(self) -> Result<PendingKey, DenialReason> {
-        match self {
-            Self::Ready(key) => key.map(|key| -> PendingKey { Box::pin(ready(Ok(key))) }),
-            Self::Pending(key) => Ok(key),
-        }
-    }
-}
-
-pub(crate) type PendingKey =
-    Pin<Box<dyn Future<Output = Result<Arc<VerifyingKey>, DenialReason>> + Send + 'static>>;
+pub(crate) type PendingKey = Wait<Result<Arc<VerifyingKey>, DenialReason>>;
 
 /// What is looked for: the key that the header names, and not the one by which
 /// the signature does not verify.
@@ -86,7 +67,7 @@ impl KeyCache {
         self: &Arc<Self>,
         algorithm: SignatureAlgorithm,
         hint: impl Into<KeyHint<'a>>,
-    ) -> Resolution {
+    ) -> KeyStep {
         self.look(Wanted { algorithm, hint: hint.into(), doubted: None })
     }
 
@@ -98,57 +79,57 @@ impl KeyCache {
         key: &Arc<VerifyingKey>,
         algorithm: SignatureAlgorithm,
         hint: KeyHint<'_>,
-    ) -> Resolution {
+    ) -> KeyStep {
         self.look(Wanted { algorithm, hint, doubted: Some(key) })
     }
 
-    fn look(self: &Arc<Self>, wanted: Wanted<'_>) -> Resolution {
+    fn look(self: &Arc<Self>, wanted: Wanted<'_>) -> KeyStep {
         let now = Moment::of(&*self.clock);
         let snapshot = self.snapshot.load();
         let snapshot = snapshot.as_deref();
         if let Some(usable) = snapshot.filter(|snapshot| self.is_usable(snapshot, now)) {
             self.refresh_if_due(now);
             match wanted.find(usable) {
-                Ok(key) => return Resolution::Ready(Ok(key)),
-                Err((_, denial)) if self.source.is_none() => return Resolution::Ready(Err(denial)),
+                Ok(key) => return Step::Ready(Ok(key)),
+                Err((_, denial)) if self.source.is_none() => return Step::Ready(Err(denial)),
                 Err(_) => {}
             }
         }
         if wanted.hint.key_id().is_some_and(|kid| kid.len() > MAX_KEY_ID_LEN) {
-            return Resolution::Ready(Err(DenialReason::KeyUnknown));
+            return Step::Ready(Err(DenialReason::KeyUnknown));
         }
         self.look_again(wanted, snapshot.map(|snapshot| snapshot.sequence), now)
     }
 
     /// The slow path: there are no keys, or the key is not among those of the
     /// snapshot numbered `seen`.
-    fn look_again(self: &Arc<Self>, wanted: Wanted<'_>, seen: Option<u64>, now: Moment) -> Resolution {
+    fn look_again(self: &Arc<Self>, wanted: Wanted<'_>, seen: Option<u64>, now: Moment) -> KeyStep {
         let mut state = self.lock();
         let snapshot = self.snapshot.load();
         let snapshot = snapshot.as_deref();
         if snapshot.map(|snapshot| snapshot.sequence) != seen {
             // A fetch landed between the look and the lock: as if we had waited for it.
             drop(state);
-            return Resolution::Ready(self.answer(wanted, true));
+            return Step::Ready(self.answer(wanted, true));
         }
         if let Some(flight) = &state.flight {
             let (progress, is_refresh) = (flight.progress.clone(), flight.is_refresh);
             drop(state);
-            return Resolution::Pending(self.wait(wanted, progress, now, !is_refresh));
+            return Step::Wait(self.wait(wanted, progress, now, !is_refresh));
         }
         let reason = match snapshot.filter(|snapshot| self.is_usable(snapshot, now)) {
             None if now.monotonic < state.retry_at => Err(DenialReason::KeysUnavailable),
             None => Ok(FetchReason::Due),
             Some(snapshot) => match wanted.find(snapshot) {
-                Ok(key) => return Resolution::Ready(Ok(key)),
+                Ok(key) => return Step::Ready(Ok(key)),
                 Err((reason, denial)) => state.may_fetch(wanted.question(reason), denial, snapshot, now),
             },
         };
         match reason.map(|reason| self.start_fetch(state, reason, now)) {
-            Ok(Ok(progress)) => Resolution::Pending(self.wait(wanted, progress, now, true)),
+            Ok(Ok(progress)) => Step::Wait(self.wait(wanted, progress, now, true)),
             // Logged where it arose.
-            Ok(Err(_)) => Resolution::Ready(Err(DenialReason::KeysUnavailable)),
-            Err(denial) => Resolution::Ready(Err(denial)),
+            Ok(Err(_)) => Step::Ready(Err(DenialReason::KeysUnavailable)),
+            Err(denial) => Step::Ready(Err(denial)),
         }
     }
 
@@ -177,13 +158,11 @@ impl KeyCache {
             }
             // A refresh does not look for a set that has moved: what it did not bring is asked
             // for by itself, from the budget.
-            match cache.look(wanted) {
-                Resolution::Ready(key) => key,
-                Resolution::Pending(key) => tokio::select! {
-                    biased;
-                    key = key => key,
-                    () = patience => cache.answer(wanted, false),
-                },
+            let looked = cache.look(wanted);
+            tokio::select! {
+                biased;
+                key = looked.answer() => key,
+                () = patience => cache.answer(wanted, false),
             }
         })
     }
@@ -223,14 +202,5 @@ impl State {
         }
         let is_certain = snapshot.is_fresh(now) || (is_answered && self.failures == 0);
         Err(if is_certain { denial } else { DenialReason::KeysUnavailable })
-    }
-}
-
-impl fmt::Debug for Resolution {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Ready(answer) => f.debug_tuple("Ready").field(answer).finish(),
-            Self::Pending(_) => f.debug_tuple("Pending").finish_non_exhaustive(),
-        }
     }
 }

@@ -42,10 +42,7 @@ use self::{
     refresh::{Flight, Progress, outcome},
     rest::Rest,
 };
-pub(crate) use self::{
-    limits::KeyLimits,
-    lookup::{PendingKey, Resolution},
-};
+pub(crate) use self::{limits::KeyLimits, lookup::PendingKey};
 #[cfg(feature = "metrics")]
 use super::metrics;
 use super::{

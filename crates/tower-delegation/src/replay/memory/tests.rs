@@ -43,8 +43,8 @@ impl Machine {
         hash[..4].copy_from_slice(&number.to_be_bytes());
         let [now, lifetime] = [self.up, lifetime].map(Duration::from_secs);
         match store.remember(UsedProof::new(ReplayKey::new(hash), [signer; 32], now, lifetime, expires_at)) {
-            Remembering::Ready(answer) => answer.map_err(|error| error.kind()),
-            Remembering::Pending(_) => panic!("the answer is at hand"),
+            Step::Ready(answer) => answer.map_err(|error| error.kind()),
+            Step::Wait(_) => panic!("the answer is at hand"),
         }
     }
 }

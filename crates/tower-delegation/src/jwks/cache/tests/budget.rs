@@ -8,8 +8,8 @@ async fn a_thousand_cold_callers_cause_one_fetch() {
     fixture.source.close_gate();
     let callers: Vec<_> = (0..1000)
         .map(|_| match fixture.cache.resolve(ALGORITHM, Some("k1")) {
-            Resolution::Pending(answer) => tokio::spawn(answer),
-            Resolution::Ready(answer) => panic!("{answer:?}"),
+            Step::Wait(answer) => tokio::spawn(answer),
+            Step::Ready(answer) => panic!("{answer:?}"),
         })
         .collect();
     settle().await;
@@ -28,7 +28,7 @@ async fn a_caller_that_goes_away_takes_nothing_with_it() {
     let follower = fixture.cache.resolve(ALGORITHM, Some("k1"));
     settle().await;
     fixture.source.open_gate();
-    let Resolution::Pending(follower) = follower else { panic!("{follower:?}") };
+    let Step::Wait(follower) = follower else { panic!("{follower:?}") };
     assert!(follower.await.is_ok());
     assert_eq!(fixture.source.fetches(), 1);
 }
@@ -44,7 +44,7 @@ async fn a_burst_of_junk_costs_one_fetch() {
     assert!(fixture.resolve_now("k1").is_ok(), "a known key never waits");
     fixture.source.open_gate();
     for caller in callers {
-        let Resolution::Pending(caller) = caller else { panic!("{caller:?}") };
+        let Step::Wait(caller) = caller else { panic!("{caller:?}") };
         assert_eq!(caller.await.unwrap_err(), DenialReason::KeyUnknown);
     }
     assert_eq!(fixture.source.fetches(), 2);
@@ -105,10 +105,7 @@ async fn a_mismatch_and_an_ambiguity_cost_one_fetch_each() {
             (Some("twin"), ALGORITHM, DenialReason::KeyAmbiguous),
             (None, ALGORITHM, DenialReason::KeyAmbiguous),
         ] {
-            let found = match fixture.cache.resolve(algorithm, kid) {
-                Resolution::Ready(answer) => answer,
-                Resolution::Pending(answer) => answer.await,
-            };
+            let found = fixture.cache.resolve(algorithm, kid).answer().await;
             assert_eq!(found.unwrap_err(), denial, "{kid:?}");
         }
         let overlong = "k".repeat(MAX_KEY_ID_LEN + 1);

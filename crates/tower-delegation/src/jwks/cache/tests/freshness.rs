@@ -80,10 +80,8 @@ async fn fixed_keys_are_never_fetched_nor_stale() {
     let clock = ManualClock::new();
     let cache = KeyCache::fixed("https://idp.example.com".into(), keys, Arc::<ManualClock>::clone(&clock));
     clock.advance(1_000_000);
-    assert!(matches!(cache.resolve(ALGORITHM, Some("k1")), Resolution::Ready(Ok(_))));
-    let Resolution::Ready(Err(denial)) = cache.resolve(ALGORITHM, Some("k2")) else {
-        panic!("a fetch of what?")
-    };
+    assert!(matches!(cache.resolve(ALGORITHM, Some("k1")), Step::Ready(Ok(_))));
+    let Step::Ready(Err(denial)) = cache.resolve(ALGORITHM, Some("k2")) else { panic!("a fetch of what?") };
     assert_eq!(denial, DenialReason::KeyUnknown);
     cache.warm_up().await.unwrap();
     assert!(cache.current_epoch(clock.now()).is_some());
@@ -142,7 +140,7 @@ async fn a_machine_that_was_suspended_wakes_up_wary() {
     fixture.clock.suspend(3600);
     assert_eq!(fixture.cache.status().age, Some(Duration::from_secs(3600)));
     assert_eq!(fixture.epoch(), None, "nothing verified before is good without asking");
-    let Resolution::Pending(answer) = fixture.cache.resolve(ALGORITHM, Some("k2")) else { panic!("no wait") };
+    let Step::Wait(answer) = fixture.cache.resolve(ALGORITHM, Some("k2")) else { panic!("no wait") };
     assert_eq!(answer.await.unwrap_err(), DenialReason::KeyUnknown, "withdrawn while the machine was asleep");
     assert!(fixture.resolve_now("k3").is_ok());
 }

@@ -9,6 +9,7 @@ use crate::{
     clock::Sleep,
     jwks::{FetchedKeys, KeyFetch, KeyRequest, SignatureAlgorithm, jwk::MAX_KEY_ID_LEN},
     reason::DenialReason,
+    step::Step,
 };
 
 mod budget;
@@ -183,16 +184,13 @@ impl Fixture {
     }
 
     async fn resolve(&self, kid: &str) -> Result<Arc<VerifyingKey>, DenialReason> {
-        match self.cache.resolve(ALGORITHM, Some(kid)) {
-            Resolution::Ready(answer) => answer,
-            Resolution::Pending(answer) => answer.await,
-        }
+        self.cache.resolve(ALGORITHM, Some(kid)).answer().await
     }
 
     fn resolve_now(&self, kid: &str) -> Result<Arc<VerifyingKey>, DenialReason> {
         match self.cache.resolve(ALGORITHM, Some(kid)) {
-            Resolution::Ready(answer) => answer,
-            Resolution::Pending(_) => panic!("{kid} waits for a fetch"),
+            Step::Ready(answer) => answer,
+            Step::Wait(_) => panic!("{kid} waits for a fetch"),
         }
     }
 
@@ -200,10 +198,7 @@ impl Fixture {
     /// verify with the key found.
     async fn doubt(&self, kid: &str) -> Result<Arc<VerifyingKey>, DenialReason> {
         let key = self.resolve_now(kid)?;
-        match self.cache.resolve_other_than(&key, ALGORITHM, Some(kid).into()) {
-            Resolution::Ready(answer) => answer,
-            Resolution::Pending(answer) => answer.await,
-        }
+        self.cache.resolve_other_than(&key, ALGORITHM, Some(kid).into()).answer().await
     }
 
     fn epoch(&self) -> Option<u64> {

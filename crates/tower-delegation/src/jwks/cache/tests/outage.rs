@@ -81,7 +81,7 @@ async fn a_source_that_panics_or_hangs_is_asked_again() {
     fixture.advance(2).await;
     let waiting = fixture.cache.resolve(ALGORITHM, Some("k1"));
     fixture.advance(45).await;
-    let Resolution::Pending(waiting) = waiting else { panic!("{waiting:?}") };
+    let Step::Wait(waiting) = waiting else { panic!("{waiting:?}") };
     assert_eq!(waiting.await.unwrap_err(), DenialReason::KeysUnavailable);
     assert_eq!(fixture.cache.status().last_error, Some(KeySourceErrorKind::Timeout));
 
@@ -118,13 +118,11 @@ async fn a_waiter_gives_up_and_the_fetch_goes_on() {
     let fixture =
         Fixture::with(&["k1"], KeyLimits { max_wait: Duration::from_secs(3), ..KeyLimits::DEFAULT });
     fixture.source.close_gate();
-    let Resolution::Pending(waiting) = fixture.cache.resolve(ALGORITHM, Some("k1")) else {
-        panic!("no wait")
-    };
+    let Step::Wait(waiting) = fixture.cache.resolve(ALGORITHM, Some("k1")) else { panic!("no wait") };
     let waiting = tokio::spawn(waiting);
     fixture.advance(2).await;
     assert!(!waiting.is_finished());
-    let Resolution::Pending(later) = fixture.cache.resolve(ALGORITHM, Some("k1")) else { panic!("no wait") };
+    let Step::Wait(later) = fixture.cache.resolve(ALGORITHM, Some("k1")) else { panic!("no wait") };
     let later = tokio::spawn(later);
     settle().await;
     fixture.advance(1).await;
