@@ -46,7 +46,8 @@ pub use crate::{
     confirmation::SenderConstraint,
     credential::{PeerCertificate, WorkloadIdentity},
     names::SubjectKind,
-    token::{Actor, ClaimError, GroupSet, PermissionSet, RoleSet, Subject},
+    privileges::{GroupSet, PermissionSet, RoleSet},
+    token::{Actor, ClaimError, Subject},
 };
 
 /// Who asks, through which application, for whom: all of it verified.
@@ -177,7 +178,7 @@ impl DelegationContext {
     /// `None` where no [registry](crate::application) is configured.
     #[must_use]
     pub fn application(&self) -> Option<&Application> {
-        self.0.registration.as_deref().map(Registration::client)
+        self.registration().map(Registration::client)
     }
 
     /// The registered application that presents the token: the current actor's
@@ -185,7 +186,7 @@ impl DelegationContext {
     /// [registry](crate::application) is configured.
     #[must_use]
     pub fn presenter(&self) -> Option<&Application> {
-        self.0.registration.as_deref().map(Registration::presenter)
+        self.registration().map(Registration::presenter)
     }
 
     /// The effective scopes: those that the token grants, as far as the
@@ -194,7 +195,7 @@ impl DelegationContext {
     /// that the token grants.
     #[must_use]
     pub fn scopes(&self) -> &ScopeSet {
-        self.0.registration.as_deref().and_then(Registration::cut_scopes).unwrap_or(self.token_scopes())
+        self.registration().and_then(Registration::cut_scopes).unwrap_or(self.token_scopes())
     }
 
     /// The scopes that the token grants, whoever presents it. For the record:
@@ -206,36 +207,49 @@ impl DelegationContext {
 
     /// Could a broader token have this scope here?
     pub(crate) fn may_ever_use(&self, scope: &str) -> bool {
-        self.0.registration.as_deref().is_none_or(|registration| registration.may_ever_use(scope))
+        self.registration().is_none_or(|registration| registration.may_ever_use(scope))
     }
 
-    /// The roles that the token names, where the issuer's
-    /// [`ClaimMapping`](crate::issuer::ClaimMapping) says where they stand. Never scopes.
+    /// Do authorization details of this type count, whatever the token says?
+    pub(crate) fn may_ever_use_detail(&self, kind: &str) -> bool {
+        self.registration().is_none_or(|registration| registration.may_ever_use_detail(kind))
+    }
+
+    fn registration(&self) -> Option<&Registration> {
+        self.0.registration.as_deref()
+    }
+
+    /// The effective roles: those that the token names, where the issuer's
+    /// [`ClaimMapping`](crate::issuer::ClaimMapping) says where they stand, as far as
+    /// the client's application and the presenter's may ever use them. Never scopes.
     ///
     /// # Errors
     /// [`ClaimError`] if a claim that the mapping reads them from is malformed. What
     /// needs the roles must then refuse: they are not known, which is not none.
     pub fn roles(&self) -> Result<&RoleSet, ClaimError> {
-        Ok(self.0.token.facts().roles.as_ref().map_err(|malformed| *malformed)?)
+        let roles = self.0.token.facts().roles.as_ref().map_err(|malformed| *malformed)?;
+        Ok(self.registration().and_then(Registration::cut_roles).unwrap_or(roles))
     }
 
-    /// The permissions that the token names, where the issuer's mapping says
-    /// where they stand. Never scopes.
+    /// The effective permissions: those that the token names, where the issuer's
+    /// mapping says where they stand, cut as the [`roles`](Self::roles). Never scopes.
     ///
     /// # Errors
     /// [`ClaimError`] if they are malformed, as of [`roles`](Self::roles).
     pub fn permissions(&self) -> Result<&PermissionSet, ClaimError> {
-        Ok(self.0.token.facts().permissions.as_ref().map_err(|malformed| *malformed)?)
+        let permissions = self.0.token.facts().permissions.as_ref().map_err(|malformed| *malformed)?;
+        Ok(self.registration().and_then(Registration::cut_permissions).unwrap_or(permissions))
     }
 
-    /// The subject's groups. `None` if they are not known: the mapping reads
-    /// none, the token has no such claim, or it says that they are elsewhere
-    /// because they are too many. Not known is not empty.
+    /// The subject's groups, cut as the [`roles`](Self::roles). `None` if they are
+    /// not known: the mapping reads none, the token has no such claim, or it says that
+    /// they are elsewhere because they are too many. Not known is not empty.
     ///
     /// # Errors
     /// [`ClaimError`] if they are malformed, as of [`roles`](Self::roles).
     pub fn groups(&self) -> Result<Option<&GroupSet>, ClaimError> {
-        Ok(self.0.token.facts().groups.as_ref().map_err(|malformed| *malformed)?.as_ref())
+        let groups = self.0.token.facts().groups.as_ref().map_err(|malformed| *malformed)?;
+        Ok(self.registration().and_then(Registration::cut_groups).or(groups.as_ref()))
     }
 
     /// The tenant that the token belongs to, where the issuer's mapping says
@@ -345,7 +359,8 @@ impl DelegationContext {
 
     /// Any other claim, by its name: `Ok(None)` if the token does not carry it.
     ///
-    /// Reads the claims' JSON on each call (about a microsecond).
+    /// Reads the claims' JSON on each call (about a microsecond), as the token has it:
+    /// no application's ceiling cuts it.
     ///
     /// # Errors
     /// [`ClaimError`] if the claim is there and is no `T`. Treat that as a

@@ -17,6 +17,7 @@ pub mod jwks;
 pub mod jwt_svid;
 pub mod layer;
 pub mod names;
+mod privileges;
 pub mod proof;
 pub mod protected_resource;
 pub mod reason;

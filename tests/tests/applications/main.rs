@@ -2,6 +2,7 @@
 //! Over real TLS sockets.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod ceilings;
 mod delegated;
 mod reload;
 mod scopes;

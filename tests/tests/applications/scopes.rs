@@ -85,7 +85,7 @@ async fn a_token_that_is_too_broad_is_refused_where_that_is_said() {
         .actor_id_at(world.idp.issuer(), "bot")
         .workload("spiffe://example.org/shop/bot")
         .scope("orders:read")
-        .refuse_excess_scopes()
+        .refuse_excess()
         .acts_for_users();
     let broad_agent = Application::builder("broad", ApplicationKind::Agent)
         .actor_id_at(world.idp.issuer(), "broad")
@@ -93,7 +93,7 @@ async fn a_token_that_is_too_broad_is_refused_where_that_is_said() {
         .scopes(["orders:read", "admin"])
         .acts_for_users();
     let web = world.application("web").scope("orders:refund");
-    let strict = world.application("strict").refuse_excess_scopes();
+    let strict = world.application("strict").refuse_excess();
     let site = world.serve(registry([web, strict, strict_agent, broad_agent])).await;
     let denied = Err(R::TokenTooBroad);
     for (name, caller, token, scopes, expected) in [

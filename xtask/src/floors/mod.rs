@@ -26,6 +26,7 @@ const FLOORS: &[&[&str]] = &[
     &[
         "text",
         "names",
+        "privileges",
         "reason",
         "error",
         "clock",

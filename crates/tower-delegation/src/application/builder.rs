@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::{
-    Application, ApplicationKind, ApplicationStatus, Deadline, ExcessScopes, LastSeen,
+    Application, ApplicationKind, ApplicationStatus, Ceiling, Deadline, Excess, LastSeen,
     workloads::{Workloads, dns_name, spiffe_pattern, thumbprint},
 };
 use crate::{error::ConfigError, names::TenantId, scope::Scope};
@@ -32,7 +32,12 @@ pub struct ApplicationBuilder {
     workload_thumbprints: Vec<String>,
     any_workload: bool,
     scopes: Vec<String>,
-    excess_scopes: ExcessScopes,
+    /// `None`: not said.
+    roles: Option<Vec<String>>,
+    permissions: Option<Vec<String>>,
+    groups: Option<Vec<String>>,
+    detail_types: Option<Vec<String>>,
+    excess: Excess,
     acts_for_users: bool,
     acts_for_services: bool,
     tenants: Vec<String>,
@@ -59,7 +64,11 @@ impl ApplicationBuilder {
             workload_thumbprints: Vec::new(),
             any_workload: false,
             scopes: Vec::new(),
-            excess_scopes: ExcessScopes::Cut,
+            roles: None,
+            permissions: None,
+            groups: None,
+            detail_types: None,
+            excess: Excess::Cut,
             acts_for_users: false,
             acts_for_services: false,
             tenants: Vec::new(),
@@ -173,10 +182,38 @@ impl ApplicationBuilder {
         self
     }
 
-    /// Refuses tokens with more scope than it may ever use. Default: the scopes
-    /// that are too much are cut.
-    pub fn refuse_excess_scopes(mut self) -> Self {
-        self.excess_scopes = ExcessScopes::Refuse;
+    /// More roles that it may ever use; an empty list says that it uses none.
+    /// Default: none for an agent, all for applications and services.
+    pub fn roles<S: Into<String>>(mut self, roles: impl IntoIterator<Item = S>) -> Self {
+        append(&mut self.roles, roles);
+        self
+    }
+
+    /// More permissions that it may ever use. Default as of [`roles`](Self::roles).
+    pub fn permissions<S: Into<String>>(mut self, permissions: impl IntoIterator<Item = S>) -> Self {
+        append(&mut self.permissions, permissions);
+        self
+    }
+
+    /// More groups of a subject that it may ever use. Default as of
+    /// [`roles`](Self::roles).
+    pub fn groups<S: Into<String>>(mut self, groups: impl IntoIterator<Item = S>) -> Self {
+        append(&mut self.groups, groups);
+        self
+    }
+
+    /// More types of authorization details (RFC 9396) that it may ever use.
+    /// Default as of [`roles`](Self::roles).
+    pub fn authorization_detail_types<S: Into<String>>(mut self, types: impl IntoIterator<Item = S>) -> Self {
+        append(&mut self.detail_types, types);
+        self
+    }
+
+    /// Refuses tokens that grant more than it may ever use, of whichever kind.
+    /// A bounded claim that is malformed is refused, too. Default: what is too much
+    /// is cut.
+    pub fn refuse_excess(mut self) -> Self {
+        self.excess = Excess::Refuse;
         self
     }
 
@@ -255,7 +292,11 @@ impl ApplicationBuilder {
             review_by: deadline("review_by", &self.review_by)?,
             workloads: self.workloads().map_err(|(key, problem)| wrong(key)(problem))?,
             scopes,
-            excess_scopes: self.excess_scopes,
+            roles: self.ceiling(&self.roles).map_err(wrong("roles"))?,
+            permissions: self.ceiling(&self.permissions).map_err(wrong("permissions"))?,
+            groups: self.ceiling(&self.groups).map_err(wrong("groups"))?,
+            detail_types: self.ceiling(&self.detail_types).map_err(wrong("authorization_detail_types"))?,
+            excess: self.excess,
             acts_for_users: self.acts_for_users,
             acts_for_services: self.acts_for_services,
             tenants: all(&self.tenants, |tenant| label(tenant).map(|tenant| TenantId::from(&*tenant)))
@@ -279,6 +320,15 @@ impl ApplicationBuilder {
         resolved.collect()
     }
 
+    /// An agent decides by itself what it does: what is not said is not its own.
+    fn ceiling(&self, names: &Option<Vec<String>>) -> Result<Ceiling, String> {
+        match (names, self.kind) {
+            (Some(names), _) => all(names, label).map(Ceiling::of),
+            (None, ApplicationKind::Agent) => Ok(Ceiling::of(Vec::new())),
+            (None, ApplicationKind::Application | ApplicationKind::Service) => Ok(Ceiling::ALL),
+        }
+    }
+
     fn workloads(&self) -> Result<Workloads, (&'static str, String)> {
         let at = |key| move |problem| (key, problem);
         let workloads = Workloads {
@@ -299,6 +349,10 @@ impl ApplicationBuilder {
         self.status = status;
         self
     }
+}
+
+fn append<S: Into<String>>(to: &mut Option<Vec<String>>, names: impl IntoIterator<Item = S>) {
+    to.get_or_insert_default().extend(names.into_iter().map(Into::into));
 }
 
 fn all<T>(texts: &[String], read: impl Fn(&str) -> Result<T, String>) -> Result<Vec<T>, String> {

@@ -52,8 +52,12 @@ struct Entry {
     any_workload: bool,
     #[serde(default)]
     scopes: Vec<String>,
+    roles: Option<Vec<String>>,
+    permissions: Option<Vec<String>>,
+    groups: Option<Vec<String>>,
+    authorization_detail_types: Option<Vec<String>>,
     #[serde(default)]
-    excess_scopes: Excess,
+    excess: Excess,
     #[serde(default)]
     acts_for: Vec<Party>,
     #[serde(default)]
@@ -192,9 +196,14 @@ impl From<Entry> for ApplicationBuilder {
         if entry.sender_constrained {
             builder = builder.require_sender_constraint();
         }
-        match entry.excess_scopes {
+        builder = apply(builder, entry.roles, ApplicationBuilder::roles);
+        builder = apply(builder, entry.permissions, ApplicationBuilder::permissions);
+        builder = apply(builder, entry.groups, ApplicationBuilder::groups);
+        builder =
+            apply(builder, entry.authorization_detail_types, ApplicationBuilder::authorization_detail_types);
+        match entry.excess {
             Excess::Cut => builder,
-            Excess::Refuse => builder.refuse_excess_scopes(),
+            Excess::Refuse => builder.refuse_excess(),
         }
     }
 }

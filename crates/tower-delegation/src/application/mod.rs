@@ -25,12 +25,15 @@
 //!     `application_sender_constraint_missing`;
 //! 11. the workload that sent the request is one of the presenter's:
 //!     `workload_unknown`, `workload_not_registered`;
-//! 12. the token's scopes are within both ceilings, if either refuses more:
-//!     `token_too_broad`. Otherwise they are cut.
+//! 12. what the token grants is within both ceilings, if either refuses more:
+//!     `token_too_broad`. Otherwise it is cut.
 //!
-//! What is left of the scopes are the *effective scopes*: those of the token,
-//! as far as the client's application and the current actor's may ever use
-//! them. Requirements and audit events see no others.
+//! The ceiling bounds everything that a token can grant: scopes, roles,
+//! permissions, groups and types of authorization details (RFC 9396). What is left
+//! is *effective*: what the token grants, as far as the client's application and
+//! the current actor's may ever use it. Requirements and audit events see nothing
+//! else. A [claim](crate::context::DelegationContext::claim) that is read by its
+//! name is the token's own, and is not cut.
 //!
 //! Without a registry the clients of an issuer are taken as they come.
 //!
@@ -77,6 +80,7 @@
 //! [`AuthenticatorBuilder::applications`]: crate::authenticator::AuthenticatorBuilder::applications
 
 mod builder;
+mod ceiling;
 mod deadline;
 #[cfg(feature = "toml")]
 mod file;
@@ -99,12 +103,13 @@ use std::time::Duration;
 pub use self::watch::ApplicationsWatcher;
 pub use self::{
     builder::ApplicationBuilder,
+    ceiling::Ceiling,
     deadline::Deadline,
     registry::{Applications, ApplicationsBuilder, LoadFailure, RegistryStatus},
 };
 use self::{last_seen::LastSeen, workloads::Workloads};
 pub(crate) use self::{
-    presenter::{Actors, Evidence, Presentation, Registration},
+    presenter::{Actors, Evidence, Granted, Presentation, Registration},
     registry::RegistrationSlot,
 };
 use crate::{
@@ -159,13 +164,13 @@ impl ApplicationStatus {
     }
 }
 
-/// What becomes of a token with more scope than its application may ever use.
+/// What becomes of a token that grants more than its application may ever use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum ExcessScopes {
-    /// The token counts, without the scopes that are too much.
+pub enum Excess {
+    /// The token counts, without what is too much.
     Cut,
-    /// The token is refused: whoever issued it granted what it must not.
+    /// The token is refused: its issuer granted what it must not.
     Refuse,
 }
 
@@ -184,7 +189,11 @@ pub struct Application {
     workloads: Workloads,
     /// Sorted, each once.
     scopes: Vec<Scope>,
-    excess_scopes: ExcessScopes,
+    roles: Ceiling,
+    permissions: Ceiling,
+    groups: Ceiling,
+    detail_types: Ceiling,
+    excess: Excess,
     acts_for_users: bool,
     acts_for_services: bool,
     tenants: Vec<TenantId>,
@@ -285,10 +294,34 @@ impl Application {
         self.scopes.iter()
     }
 
-    /// What becomes of a token with more scope than that.
+    /// The roles that it may ever use.
     #[must_use]
-    pub fn excess_scopes(&self) -> ExcessScopes {
-        self.excess_scopes
+    pub fn roles(&self) -> &Ceiling {
+        &self.roles
+    }
+
+    /// The permissions that it may ever use.
+    #[must_use]
+    pub fn permissions(&self) -> &Ceiling {
+        &self.permissions
+    }
+
+    /// The groups of a subject that it may ever use.
+    #[must_use]
+    pub fn groups(&self) -> &Ceiling {
+        &self.groups
+    }
+
+    /// The types of authorization details (RFC 9396) that it may ever use.
+    #[must_use]
+    pub fn authorization_detail_types(&self) -> &Ceiling {
+        &self.detail_types
+    }
+
+    /// What becomes of a token that grants more than all that.
+    #[must_use]
+    pub fn excess(&self) -> Excess {
+        self.excess
     }
 
     /// May it act for subjects of this kind? Never for those of unknown kind.

@@ -4,12 +4,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Application, ApplicationStatus, ExcessScopes, registry::Registry};
+use super::{Application, ApplicationStatus, Ceiling, Excess, registry::Registry};
 use crate::{
     clock::{Clock, Timestamp},
     credential::WorkloadIdentity,
     issuer::log_unknown_kind,
     names::{ClientId, IssuerUrl, SubjectId, SubjectKind, TenantId},
+    privileges::{GroupSet, PermissionSet, RoleSet},
     reason::{DenialReason, Malformed},
     scope::ScopeSet,
 };
@@ -25,6 +26,7 @@ pub(crate) struct Presentation<'a> {
     pub(crate) subject_kind: SubjectKind,
     pub(crate) tenant: Result<Option<&'a TenantId>, Malformed>,
     pub(crate) scopes: &'a ScopeSet,
+    pub(crate) granted: &'a dyn Granted,
     /// From `iat` to `exp`. `None` without `iat`: longer than any limit.
     pub(crate) lifetime: Option<Duration>,
 }
@@ -33,6 +35,16 @@ pub(crate) struct Presentation<'a> {
 pub(crate) trait Actors {
     /// The actor at this place; the current one is at 0.
     fn actor(&self, at: usize) -> Option<(&IssuerUrl, &SubjectId)>;
+}
+
+/// What a token grants in addition to scopes.
+pub(crate) trait Granted {
+    fn roles(&self) -> Result<&RoleSet, Malformed>;
+    fn permissions(&self) -> Result<&PermissionSet, Malformed>;
+    /// `None`: the token does not tell.
+    fn groups(&self) -> Result<Option<&GroupSet>, Malformed>;
+    /// The type of each of its authorization details.
+    fn detail_types(&self) -> Result<Vec<Box<str>>, Malformed>;
 }
 
 /// What is known of one request.
@@ -55,8 +67,12 @@ pub(crate) struct Registration {
     /// All others of the chain, as far as they are registered: see
     /// [`other_applications`].
     others: Box<[Arc<Application>]>,
-    /// The token's scopes as far as both may ever use them; `None`: all.
+    /// The token's scopes as far as both may ever use them; `None`: all of them.
     scopes: Option<ScopeSet>,
+    /// The same of its roles, permissions and groups.
+    roles: Option<RoleSet>,
+    permissions: Option<PermissionSet>,
+    groups: Option<GroupSet>,
     /// Whether either ever expires: most do not, and need no clock.
     has_end: bool,
     sender_constrained: bool,
@@ -86,12 +102,20 @@ impl Registration {
             return Err(DenialReason::ActorSuspended);
         }
         let parties = || [Some(&*client), actor.as_deref()].into_iter().flatten();
+        let granted = presentation.granted;
+        let may = |ceiling: fn(&Application) -> &Ceiling| {
+            move |name: &str| parties().all(|party| ceiling(party).permits(name))
+        };
         let registration = Self {
             generation: registry.generation,
             has_end: parties().any(|party| party.expires.is_some())
                 || others.iter().any(|application| application.expires.is_some()),
             sender_constrained: parties().any(|party| party.sender_constrained),
             scopes: presentation.scopes.cut(|scope| parties().all(|party| party.may_ever_use(scope))),
+            // What is malformed grants nothing, cut or not.
+            roles: granted.roles().ok().and_then(|roles| roles.cut(may(Application::roles))),
+            permissions: granted.permissions().ok().and_then(|all| all.cut(may(Application::permissions))),
+            groups: granted.groups().ok().flatten().and_then(|groups| groups.cut(may(Application::groups))),
             client: client.clone(),
             actor: actor.clone(),
             others: others.into(),
@@ -117,12 +141,10 @@ impl Registration {
             return Err(DenialReason::ApplicationTokenLifetimeTooLong);
         }
         registration.check_presenter(evidence)?;
-        let is_too_broad = |party: &Application| {
-            party.excess_scopes == ExcessScopes::Refuse
-                && !presentation.scopes.iter().all(|scope| party.may_ever_use(scope))
-        };
-        if parties().any(is_too_broad) {
-            return Err(DenialReason::TokenTooBroad);
+        for party in parties().filter(|party| party.excess == Excess::Refuse) {
+            if !is_within(party, presentation)? {
+                return Err(DenialReason::TokenTooBroad);
+            }
         }
         Ok(registration)
     }
@@ -177,10 +199,45 @@ impl Registration {
         self.scopes.as_ref()
     }
 
+    /// The token's roles where some of them were cut.
+    pub(crate) fn cut_roles(&self) -> Option<&RoleSet> {
+        self.roles.as_ref()
+    }
+
+    /// The token's permissions where some of them were cut.
+    pub(crate) fn cut_permissions(&self) -> Option<&PermissionSet> {
+        self.permissions.as_ref()
+    }
+
+    /// The subject's groups where some of them were cut.
+    pub(crate) fn cut_groups(&self) -> Option<&GroupSet> {
+        self.groups.as_ref()
+    }
+
+    /// Do authorization details of this type count for these applications?
+    pub(crate) fn may_ever_use_detail(&self, kind: &str) -> bool {
+        self.client.detail_types.permits(kind) && self.presenter().detail_types.permits(kind)
+    }
+
     /// Could any token of these applications have this scope?
     pub(crate) fn may_ever_use(&self, scope: &str) -> bool {
         self.client.may_ever_use(scope) && self.presenter().may_ever_use(scope)
     }
+}
+
+/// Does the token grant no more than this application may ever use? What is
+/// malformed and bounded may be anything, so it is refused. Groups that the token
+/// does not tell grant nothing.
+fn is_within(party: &Application, presentation: &Presentation<'_>) -> Result<bool, Malformed> {
+    let granted = presentation.granted;
+    Ok(presentation.scopes.iter().all(|scope| party.may_ever_use(scope))
+        && (party.roles.is_all() || granted.roles()?.iter().all(|role| party.roles.permits(role)))
+        && (party.permissions.is_all()
+            || granted.permissions()?.iter().all(|permission| party.permissions.permits(permission)))
+        && (party.groups.is_all()
+            || granted.groups()?.is_none_or(|groups| groups.iter().all(|group| party.groups.permits(group))))
+        && (party.detail_types.is_all()
+            || granted.detail_types()?.iter().all(|kind| party.detail_types.permits(kind))))
 }
 
 /// The applications of earlier actors, and those that a party of the chain is

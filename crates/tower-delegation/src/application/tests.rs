@@ -1,10 +1,11 @@
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use super::*;
 use crate::{
     clock::{SystemClock, Timestamp},
     credential::WorkloadIdentity,
     error::ConfigError,
+    privileges::{GroupSet, PermissionSet, RoleSet},
     reason::{DenialReason as R, Malformed},
     scope::ScopeSet,
 };
@@ -86,6 +87,7 @@ impl Case {
             subject_kind: self.kind,
             tenant: if self.is_tenant_malformed { Err(Malformed) } else { Ok(tenant.as_ref()) },
             scopes: &ScopeSet::parse(self.scopes).unwrap(),
+            granted: &NothingElse,
             lifetime: self.lifetime,
         };
         let evidence = Evidence {
@@ -98,6 +100,30 @@ impl Case {
 
     fn reason(&self, applications: &Applications) -> Option<R> {
         self.judge(applications, &RegistrationSlot::default()).err()
+    }
+}
+
+/// A token that grants scopes alone.
+struct NothingElse;
+
+static NO_ROLES: LazyLock<RoleSet> = LazyLock::new(RoleSet::default);
+static NO_PERMISSIONS: LazyLock<PermissionSet> = LazyLock::new(PermissionSet::default);
+
+impl Granted for NothingElse {
+    fn roles(&self) -> Result<&RoleSet, Malformed> {
+        Ok(&NO_ROLES)
+    }
+
+    fn permissions(&self) -> Result<&PermissionSet, Malformed> {
+        Ok(&NO_PERMISSIONS)
+    }
+
+    fn groups(&self) -> Result<Option<&GroupSet>, Malformed> {
+        Ok(None)
+    }
+
+    fn detail_types(&self) -> Result<Vec<Box<str>>, Malformed> {
+        Ok(Vec::new())
     }
 }
 
@@ -115,7 +141,7 @@ fn broken(from: usize, entry: ApplicationBuilder) -> ApplicationBuilder {
         (7, |entry| entry.tenant("theirs")),
         (9, |entry| entry.max_token_lifetime(Duration::from_secs(600))),
         (10, ApplicationBuilder::require_sender_constraint),
-        (12, ApplicationBuilder::refuse_excess_scopes),
+        (12, ApplicationBuilder::refuse_excess),
     ];
     let broken = broken.into_iter().filter(|(number, _)| *number >= from);
     broken.fold(entry, |entry, (_, breaks)| breaks(entry))
@@ -429,6 +455,10 @@ fn an_entry_that_is_written_wrongly_is_told() {
         (web().scope("a b"), "web: scopes"),
         (web().tenant(""), "web: tenants"),
         (web().environment(""), "web: environments"),
+        (web().roles(["clerk", ""]), "web: roles"),
+        (web().permissions(["\n"]), "web: permissions"),
+        (web().groups([""]), "web: groups"),
+        (web().authorization_detail_types([""]), "web: authorization_detail_types"),
         (web().max_token_lifetime(Duration::ZERO), "web: max_token_lifetime_seconds"),
         (Application::builder("web", ApplicationKind::Agent), "web: client_ids"),
         (Application::builder("web", ApplicationKind::Agent).client_id("no-issuer"), "web: client_ids"),
@@ -459,13 +489,18 @@ mod toml {
         assert_eq!(web.review_by().map(Deadline::as_str), Some("2027-03-31"));
         assert_eq!(web.workloads().next().unwrap().as_str(), "spiffe://prod.example/shop/*");
         assert!(web.acts_for(SubjectKind::User) && !web.acts_for(SubjectKind::Service));
-        assert_eq!(web.excess_scopes(), ExcessScopes::Cut);
+        assert_eq!(web.excess(), Excess::Cut);
+        assert!(web.roles().is_all() && web.groups().is_all() && web.permissions().is_all());
 
         let copilot = of("copilot");
         assert_eq!(copilot.clients().len(), 0);
         assert_eq!(copilot.actors().next().unwrap().1.as_str(), "copilot");
         assert!(copilot.requires_sender_constraint() && !copilot.allows_any_workload());
-        assert_eq!(copilot.excess_scopes(), ExcessScopes::Refuse);
+        assert_eq!(copilot.excess(), Excess::Refuse);
+        assert_eq!(copilot.roles().to_string(), r#"["employee"]"#);
+        for nothing in [copilot.permissions(), copilot.groups(), copilot.authorization_detail_types()] {
+            assert_eq!(nothing.to_string(), "[]");
+        }
         assert_eq!(copilot.max_token_lifetime(), Some(Duration::from_secs(600)));
         assert_eq!(copilot.expires().unwrap().end(), Timestamp::from_unix_seconds(1_814_400_000));
 
@@ -514,7 +549,7 @@ mod toml {
             ("any_workload = \"yes\"", "any_workload"),
             ("any_workload = true\nworkloads = [\"spiffe://td/x\"]", "any_workload"),
             ("status = \"paused\"", "status"),
-            ("excess_scopes = \"ignore\"", "excess_scopes"),
+            ("excess = \"ignore\"", "excess"),
             ("acts_for = [\"everybody\"]", "acts_for"),
             ("acts_for = \"users\"", "acts_for"),
             ("expires = \"2027-01-01\"", "expires"),

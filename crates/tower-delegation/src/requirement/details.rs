@@ -10,10 +10,8 @@ use super::{
 use crate::{
     context::PathParameters,
     reason::DenialReason,
-    token::{each_entry, each_member, string},
+    token::{AUTHORIZATION_DETAILS, each_entry, each_member, string},
 };
-
-const CLAIM: &str = "authorization_details";
 
 /// What one object of the claim `authorization_details` must grant, all of it
 /// (RFC 9396 section 2.2). Members of two objects are never added up.
@@ -26,7 +24,9 @@ const CLAIM: &str = "authorization_details";
 ///    grants nothing.
 /// 4. An object with a member of the wrong JSON type grants nothing
 ///    (RFC 9396 section 2.2). Members beyond these are the handler's to judge.
-/// 5. A claim that is no array of objects with a `type` each is a denial,
+/// 5. A type that is beyond the [ceiling](crate::application) of the client's
+///    application or the presenter's grants nothing.
+/// 6. A claim that is no array of objects with a `type` each is a denial,
 ///    whatever else stands in it.
 ///
 /// ```
@@ -224,13 +224,14 @@ pub(super) fn check(demanded: &[AuthorizationDetail], evidence: &Evidence<'_>) -
     if demanded.is_empty() {
         return Ok(());
     }
-    let claim = evidence.delegation.raw_claim([CLAIM]);
+    let claim = evidence.delegation.raw_claim([AUTHORIZATION_DETAILS]);
     let claim = claim.ok_or(Failure::unknown(DenialReason::AuthorizationDetailMissing))?;
     for detail in demanded {
+        let is_usable = evidence.delegation.may_ever_use_detail(&detail.kind);
         let (mut is_granted, mut is_certain, mut is_sound) = (false, true, true);
         let is_array = each_entry(claim, |entry| match Object::read(entry) {
             Some(object) => match detail.is_granted_by(&object, evidence.facts.path_parameters) {
-                Some(grants) => is_granted |= grants,
+                Some(grants) => is_granted |= grants && is_usable,
                 None => is_certain = false,
             },
             None => is_sound = false,

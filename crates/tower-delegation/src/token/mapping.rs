@@ -11,7 +11,6 @@ use super::{
     claims::RawClaims,
     json::{Nested, each_member, read_object, string, strings},
     kind::says_nothing,
-    privileges::{GroupSet, PermissionSet, RoleSet},
     revocable::Identifier,
 };
 use crate::{
@@ -20,6 +19,7 @@ use crate::{
         ScopeForm, TenantRule,
     },
     names::{ClientId, IssuerUrl, SessionId, SubjectId, TenantId, TokenId},
+    privileges::{GroupSet, PermissionSet, RoleSet},
     reason::{DenialReason, Malformed},
     revocation::RevocationKind,
     scope::ScopeSet,

@@ -29,7 +29,6 @@ mod kind;
 mod mapping;
 #[cfg(feature = "metrics")]
 mod metrics;
-mod privileges;
 mod revocable;
 mod unverified;
 mod verifier;
@@ -42,7 +41,6 @@ use serde_json::value::RawValue;
 pub use self::{
     actor::{Actor, Subject},
     cache::TokenCache,
-    privileges::{GroupSet, PermissionSet, RoleSet},
     unverified::{MAX_HEADER_LEN, UnverifiedToken},
 };
 pub(crate) use self::{
@@ -55,14 +53,18 @@ pub(crate) use self::{
     verifier::{Verification, Verifier},
 };
 use crate::{
-    application::{Presentation, RegistrationSlot},
+    application::{Granted, Presentation, RegistrationSlot},
     clock::Timestamp,
     confirmation::Confirmation,
     issuer::IssuerPolicy,
     names::{Audience, ClientId, SessionId, TenantId, TokenId},
+    privileges::{GroupSet, PermissionSet, RoleSet},
     reason::{DenialReason, Malformed},
     scope::ScopeSet,
 };
+
+/// The claim of RFC 9396 section 9.1.
+pub(crate) const AUTHORIZATION_DETAILS: &str = "authorization_details";
 
 /// Proof that a token was verified: its facts. Cheap to clone.
 #[derive(Clone)]
@@ -115,8 +117,14 @@ impl Facts {
             subject_kind: self.subject.kind(),
             tenant: self.tenant.as_ref().map(Option::as_ref).map_err(|malformed| *malformed),
             scopes: &self.scopes,
+            granted: self,
             lifetime: self.lifetime(),
         }
+    }
+
+    /// The authorization details (RFC 9396) as they stand in the payload.
+    fn authorization_details(&self) -> Option<&RawValue> {
+        find(&self.payload, AUTHORIZATION_DETAILS)
     }
 
     /// From `iat` to `exp`. `None` for a token without `iat`.
@@ -137,6 +145,30 @@ impl Facts {
         ]
         .into_iter()
         .filter_map(|(name, is_malformed)| is_malformed.then_some(name))
+    }
+}
+
+impl Granted for Facts {
+    fn roles(&self) -> Result<&RoleSet, Malformed> {
+        self.roles.as_ref().map_err(|malformed| *malformed)
+    }
+
+    fn permissions(&self) -> Result<&PermissionSet, Malformed> {
+        self.permissions.as_ref().map_err(|malformed| *malformed)
+    }
+
+    fn groups(&self) -> Result<Option<&GroupSet>, Malformed> {
+        self.groups.as_ref().map(Option::as_ref).map_err(|malformed| *malformed)
+    }
+
+    fn detail_types(&self) -> Result<Vec<Box<str>>, Malformed> {
+        let Some(claim) = self.authorization_details() else { return Ok(Vec::new()) };
+        let mut types = Vec::new();
+        let is_array = each_entry(claim, |entry| {
+            let kind = find(entry.get(), "type").and_then(string);
+            types.push(kind.map(|kind| Box::from(&*kind)));
+        });
+        is_array.then_some(types).and_then(|types| types.into_iter().collect()).ok_or(Malformed)
     }
 }
 

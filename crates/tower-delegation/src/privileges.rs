@@ -1,5 +1,5 @@
-//! What a token grants beside scopes. One type each, so that none is ever taken
-//! for another.
+//! What a token grants in addition to scopes. One type each, so that none is ever
+//! taken for another.
 
 macro_rules! set {
     ($(#[$doc:meta])* $name:ident) => {
@@ -25,8 +25,16 @@ macro_rules! set {
                 self.0.is_empty()
             }
 
-            pub(super) fn from_names(names: Vec<Box<str>>) -> Self {
+            pub(crate) fn from_names(names: Vec<Box<str>>) -> Self {
                 Self(names.into())
+            }
+
+            /// The names that `keep` holds for. `None` if it holds for all.
+            pub(crate) fn cut(&self, keep: impl Fn(&str) -> bool) -> Option<Self> {
+                if self.iter().all(&keep) {
+                    return None;
+                }
+                Some(Self(self.iter().filter(|name| keep(name)).map(Box::from).collect()))
             }
         }
     };
@@ -58,5 +66,8 @@ mod tests {
             assert!(!roles.contains(absent), "{absent:?}");
         }
         assert!(RoleSet::default().is_empty());
+        assert_eq!(roles.cut(|_| true), None);
+        assert_eq!(roles.cut(|name| name == "admin"), Some(RoleSet::from_names(vec!["admin".into()])));
+        assert!(roles.cut(|_| false).unwrap().is_empty());
     }
 }
