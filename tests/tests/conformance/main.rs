@@ -23,7 +23,7 @@
 //! | 8725-3.2-2, 8707-*, 9207-2.4-1 | for a client; the library is a resource server |
 //! | 8725-3.10-2, addresses | nothing that a token names is ever fetched, so there is nothing to filter |
 //! | 8725-3.13 | no password-based encryption: all encrypted tokens are refused |
-//! | 9068-2.2.3.1-1, values | `groups`, `roles`, `entitlements` are read only where a mapping says so: the binary `providers`. That they are no scopes is tested here |
+//! | 9068-2.2.3.1-1, over HTTP | the module `profile` of the binary `trust` |
 //! | 9068-3-1 | the optional scope prefix rule is for a later version |
 //! | 9396-*, 9470-* | the binary `authorization` |
 //! | 9728-*, MCP-* | the binary `metadata` |

@@ -164,6 +164,38 @@ async fn r9068_2_2_3_1_1_groups_roles_and_others_are_no_scopes() {
     }
 }
 
+/// Arrays of names, or of objects with a `value` (RFC 7643 section 2.4), each in a set of its own.
+#[tokio::test]
+async fn r9068_2_2_3_1_1_groups_roles_and_entitlements_are_read() {
+    let site = Site::new().await;
+    for (value, expected) in [
+        (json!(["clerk", "auditor"]), Ok("clerk auditor")),
+        (json!([{ "value": "clerk", "display": "Clerk", "primary": true }, "auditor"]), Ok("clerk auditor")),
+        (json!(["clerk", { "value": "clerk" }]), Ok("clerk")),
+        (json!([]), Ok("")),
+        (json!("clerk"), Err(())),
+        (json!({ "value": "clerk" }), Err(())),
+        (json!(["clerk", 7]), Err(())),
+        (json!([{ "display": "clerk" }]), Err(())),
+        (json!([{ "value": ["clerk"] }]), Err(())),
+    ] {
+        for claim in ["groups", "roles", "entitlements"] {
+            let token = site.idp.token().claim(claim, value.clone()).sign();
+            let read = site.verify(&token).await.unwrap();
+            let roles = read.roles().map(|names| names.iter().collect::<Vec<_>>().join(" "));
+            let permissions = read.permissions().map(|names| names.iter().collect::<Vec<_>>().join(" "));
+            let groups =
+                read.groups().map(|names| names.map(|names| names.iter().collect::<Vec<_>>().join(" ")));
+            let of = |name| if name == claim { expected.map(str::to_owned) } else { Ok(String::new()) };
+            assert_eq!(roles.or(Err(())), of("roles"), "{claim} {value}");
+            assert_eq!(permissions.or(Err(())), of("entitlements"), "{claim} {value}");
+            let of_groups =
+                if claim == "groups" { expected.map(|names| Some(names.to_owned())) } else { Ok(None) };
+            assert_eq!(groups.or(Err(())), of_groups, "{claim} {value}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn r9068_2_2_2_1_a_token_of_a_client_itself_has_no_user() {
     let site = Site::new().await;

@@ -11,6 +11,7 @@ mod keys;
 mod kinds;
 mod layers;
 mod nets;
+mod profile;
 mod proxies;
 mod resolvers;
 mod revocations;

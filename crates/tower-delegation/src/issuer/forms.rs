@@ -2,6 +2,11 @@
 
 use std::fmt;
 
+/// The claims of RFC 9068 section 2.2.3.1.
+pub(super) const ROLES: &str = "roles";
+pub(super) const PERMISSIONS: &str = "entitlements";
+pub(super) const GROUPS: &str = "groups";
+
 /// Where a claim is found in a token: one member name, or several, each inside
 /// the object that the former one names.
 ///
@@ -35,6 +40,18 @@ impl fmt::Display for ClaimPath {
 impl From<&str> for ClaimPath {
     fn from(name: &str) -> Self {
         Self([name.into()].into())
+    }
+}
+
+impl From<String> for ClaimPath {
+    fn from(name: String) -> Self {
+        Self([name.into()].into())
+    }
+}
+
+impl From<Vec<String>> for ClaimPath {
+    fn from(names: Vec<String>) -> Self {
+        Self(names.into_iter().map(Box::from).collect())
     }
 }
 
@@ -73,10 +90,38 @@ pub enum NameForm {
     String,
     /// An array or one text: for providers that write a list of one as a text.
     Either,
+    /// An array whose entries are names, or objects with the name in the member
+    /// `value` (RFC 7643 section 2.4), such as
+    /// `[{ "value": "clerk", "display": "Clerk" }]`.
+    Values,
     /// An object whose member names are the names, such as
     /// `{ "clerk": { "1": "org.test" } }`. A member that is `null`, `false`,
     /// zero or empty, all through, grants nothing.
     Members,
+}
+
+/// How a token lists its actors.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ActorForm {
+    /// `act` inside `act` (RFC 8693 section 4.1).
+    Nested,
+    /// The current one in `act`, those before it in a list of their own.
+    Beside(ClaimPath),
+    /// This issuer knows no actors: a token with one is refused.
+    Refused,
+}
+
+/// May `act` be a string with a JSON object in it?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ActorText {
+    Refused,
+    Allowed,
+}
+
+/// How RFC 9068 section 2.2.3.1 lists names: as the resource schema of a user
+/// does (RFC 7643 section 4.1.2).
+pub(super) fn standard(name: &str) -> Vec<(ClaimPath, NameForm)> {
+    vec![(name.into(), NameForm::Values)]
 }
 
 #[cfg(test)]
@@ -88,5 +133,18 @@ mod tests {
         assert_eq!(ClaimPath::from("p1.userId").segments().collect::<Vec<_>>(), ["p1.userId"]);
         let path = ClaimPath::from(["kubernetes.io", "namespace"]);
         assert_eq!(path.segments().collect::<Vec<_>>(), ["kubernetes.io", "namespace"]);
+        assert_eq!(ClaimPath::from("kubernetes.io".to_owned()), ClaimPath::from("kubernetes.io"));
+        assert_eq!(ClaimPath::from(vec!["kubernetes.io".to_owned(), "namespace".to_owned()]), path);
+    }
+
+    #[test]
+    fn a_path_from_a_configuration_can_be_unsound() {
+        for (name, path) in [
+            ("no name", ClaimPath::from(String::new())),
+            ("no segment", ClaimPath::from(Vec::<String>::new())),
+            ("an empty segment", ClaimPath::from(vec!["a".to_owned(), String::new()])),
+        ] {
+            assert!(!path.is_sound(), "{name}");
+        }
     }
 }

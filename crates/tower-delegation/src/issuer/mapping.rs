@@ -1,6 +1,9 @@
 //! How one provider spells the claims of its access tokens.
 
-use super::{ClaimPath, ClaimTest, KindCheck, NameForm, ScopeForm};
+use super::{
+    ClaimPath, ClaimTest, KindCheck, NameForm, ScopeForm,
+    forms::{ActorForm, ActorText, GROUPS, PERMISSIONS, ROLES, standard},
+};
 use crate::names::{ClientId, SubjectKind};
 
 /// What a provider's access tokens look like: plain data that says where each
@@ -117,27 +120,11 @@ pub(crate) enum TenantRule {
     InIssuer,
 }
 
-/// How a token lists its actors.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum ActorForm {
-    /// `act` inside `act` (RFC 8693 section 4.1).
-    Nested,
-    /// The current one in `act`, those before it in a list of their own.
-    Beside(ClaimPath),
-    /// This issuer knows no actors: a token with one is refused.
-    Refused,
-}
-
-/// May `act` be a string with a JSON object in it?
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ActorText {
-    Refused,
-    Allowed,
-}
-
 impl ClaimMapping {
     /// The profile of RFC 9068: `typ: at+jwt`; `sub`, `client_id`, `jti` and
-    /// `aud` required; `scope` a string. The mapping of an issuer that is given none.
+    /// `aud` required; `scope` a string; roles, groups and, as permissions,
+    /// `entitlements` in the form [`NameForm::Values`] (section 2.2.3.1). The mapping
+    /// of an issuer that is given none.
     ///
     /// A subject that is the client is a service. Any other is of unknown kind:
     /// the RFC defines no claim that proves a user. Name one with
@@ -158,9 +145,9 @@ impl ClaimMapping {
             client_presence: Presence::Required,
             scopes: vec![("scope".into(), ScopeForm::String)],
             rival_scopes: Vec::new(),
-            roles: Vec::new(),
-            permissions: Vec::new(),
-            groups: Vec::new(),
+            roles: standard(ROLES),
+            permissions: standard(PERMISSIONS),
+            groups: standard(GROUPS),
             groups_elsewhere: Vec::new(),
             tenant: None,
             tenant_rule: TenantRule::Optional,
@@ -296,82 +283,6 @@ impl ClaimMapping {
     pub fn without_client(mut self) -> Self {
         self.client = Vec::new();
         self.allow_absent_client()
-    }
-
-    /// The claim that lists the scopes. If `scope` and `scp` are both there,
-    /// they must agree, read or not.
-    pub fn scopes(mut self, path: impl Into<ClaimPath>, form: ScopeForm) -> Self {
-        self.scopes = Vec::new();
-        self.add_scopes(path, form)
-    }
-
-    /// One more claim that lists the scopes. All that are there must agree.
-    pub fn add_scopes(mut self, path: impl Into<ClaimPath>, form: ScopeForm) -> Self {
-        self.scopes.push((path.into(), form));
-        self.rival_scopes = ["scope", "scp"]
-            .into_iter()
-            .filter(|name| !self.scopes.iter().any(|(path, _)| path.is(name)))
-            .map(ClaimPath::from)
-            .collect();
-        self
-    }
-
-    /// Reads no scopes: the tokens grant none.
-    pub fn without_scopes(mut self) -> Self {
-        self.scopes = Vec::new();
-        self.rival_scopes = Vec::new();
-        self
-    }
-
-    /// A claim with an array of roles. For other forms, see
-    /// [`add_roles_as`](Self::add_roles_as).
-    pub fn add_roles(self, path: impl Into<ClaimPath>) -> Self {
-        self.add_roles_as(path, NameForm::Array)
-    }
-
-    /// A claim that lists roles in this form.
-    ///
-    /// ```
-    /// use tower_delegation::issuer::{ClaimMapping, NameForm};
-    ///
-    /// // Zitadel: `"urn:zitadel:iam:org:project:roles": { "clerk": { "1": "org.test" } }`
-    /// let zitadel = ClaimMapping::rfc9068()
-    ///     .add_roles_as("urn:zitadel:iam:org:project:roles", NameForm::Members);
-    /// ```
-    pub fn add_roles_as(mut self, path: impl Into<ClaimPath>, form: NameForm) -> Self {
-        self.roles.push((path.into(), form));
-        self
-    }
-
-    /// A claim with an array of permissions. For other forms, see
-    /// [`add_permissions_as`](Self::add_permissions_as).
-    pub fn add_permissions(self, path: impl Into<ClaimPath>) -> Self {
-        self.add_permissions_as(path, NameForm::Array)
-    }
-
-    /// A claim that lists permissions in this form.
-    pub fn add_permissions_as(mut self, path: impl Into<ClaimPath>, form: NameForm) -> Self {
-        self.permissions.push((path.into(), form));
-        self
-    }
-
-    /// A claim with an array of groups. For other forms, see
-    /// [`add_groups_as`](Self::add_groups_as).
-    pub fn add_groups(self, path: impl Into<ClaimPath>) -> Self {
-        self.add_groups_as(path, NameForm::Array)
-    }
-
-    /// A claim that lists groups in this form.
-    pub fn add_groups_as(mut self, path: impl Into<ClaimPath>, form: NameForm) -> Self {
-        self.groups.push((path.into(), form));
-        self
-    }
-
-    /// A claim whose presence says that the token does not list all groups:
-    /// they are then not known.
-    pub fn groups_elsewhere(mut self, path: impl Into<ClaimPath>) -> Self {
-        self.groups_elsewhere.push(path.into());
-        self
     }
 
     /// The claim that names the tenant.
@@ -558,6 +469,8 @@ mod tests {
                 new().without_client().insecure_clients_instead_of_audience(["a"]),
             ),
             ("no tenant", new().require_tenant_in_issuer()),
+            ("entitlements as two", new().add_roles("entitlements").add_groups("entitlements")),
+            ("groups twice", new().add_groups("groups").add_groups_as("groups", NameForm::Either)),
             ("roles in two forms", new().add_roles("r").add_roles_as("r", NameForm::Members)),
             ("an actor without a name", new().add_actor_id("")),
             ("an actor by its issuer", new().actor_id("iss")),
@@ -566,14 +479,5 @@ mod tests {
             assert!(mapping.mistake().is_some(), "{name}");
         }
         assert_eq!(new().mistake(), None);
-    }
-
-    #[test]
-    fn both_names_of_the_scopes_are_watched() {
-        assert!(ClaimMapping::rfc9068().rival_scopes.is_empty());
-        let rivals = |mapping: ClaimMapping| mapping.rival_scopes;
-        let mapping = ClaimMapping::rfc9068().scopes("scp", ScopeForm::Array);
-        assert_eq!(rivals(mapping.clone()), [ClaimPath::from("scope")]);
-        assert_eq!(rivals(mapping.add_scopes("scope", ScopeForm::String)), []);
     }
 }

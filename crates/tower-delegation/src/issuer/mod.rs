@@ -33,6 +33,7 @@ mod claim_test;
 #[cfg(feature = "http-client")]
 mod discovery;
 mod forms;
+mod grants;
 mod issuers;
 mod kind_check;
 mod mapping;
@@ -61,8 +62,9 @@ pub use self::{
 };
 pub(crate) use self::{
     claim_test::{Test, log_unknown_kind},
+    forms::{ActorForm, ActorText},
     issuers::{Issuers, PolicyRef},
-    mapping::{AbsentSubject, ActorForm, ActorText, AudienceRule, DifferingClients, Presence, TenantRule},
+    mapping::{AbsentSubject, AudienceRule, DifferingClients, Presence, TenantRule},
     policy::{BuildContext, IssuerPolicy, TypePolicy},
 };
 use crate::{

@@ -18,6 +18,12 @@ fn service_account() -> Test {
 /// Each one is as strict as the provider's tokens allow; the table of what it
 /// relaxes, and what it checks in return, is in [`issuer::providers`](crate::issuer::providers).
 impl ClaimMapping {
+    /// What each preset starts from: roles, permissions and groups only from
+    /// claims that the provider is known to write them to.
+    fn profile() -> Self {
+        Self::rfc9068().without_roles().without_permissions().without_groups()
+    }
+
     /// Keycloak, with the audience that a mapper or client scope adds.
     ///
     /// Roles are those of the realm; a client's own are added by
@@ -25,7 +31,7 @@ impl ClaimMapping {
     /// issue no `aud`, see
     /// [`insecure_clients_instead_of_audience`](Self::insecure_clients_instead_of_audience).
     pub fn keycloak() -> Self {
-        Self::rfc9068()
+        Self::profile()
             // Refresh, ID and logout tokens come from the same keys.
             .accept_generic_type(KindCheck::claim_is_one_of("typ", ["Bearer", "DPoP"]))
             .client("azp")
@@ -62,7 +68,7 @@ impl ClaimMapping {
     }
 
     fn entra(client: &str) -> Self {
-        Self::rfc9068()
+        Self::profile()
             // An API and its own web application may share one identifier, and then
             // `aud` too; ID tokens name no client.
             .accept_generic_type(KindCheck::not_an_id_token().and(KindCheck::claim_present(client)))
@@ -92,7 +98,7 @@ impl ClaimMapping {
 
     /// Auth0, in both of its token profiles. Issuers end with a slash.
     pub fn auth0() -> Self {
-        Self::rfc9068()
+        Self::profile()
             .accept_generic_type(KindCheck::not_an_id_token())
             .add_client("azp")
             .scopes("scope", ScopeForm::String)
@@ -118,7 +124,7 @@ impl ClaimMapping {
     /// The subject is `uid`, which never changes, or else `sub`. A chain of
     /// agents is read from `act` and `delegated_through`.
     pub fn okta() -> Self {
-        Self::rfc9068()
+        Self::profile()
             .accept_generic_type(KindCheck::not_an_id_token())
             .subject("uid")
             .add_subject("sub")
@@ -143,7 +149,7 @@ impl ClaimMapping {
     /// were issued to one of `clients` are accepted. See
     /// [`insecure_clients_instead_of_audience`](Self::insecure_clients_instead_of_audience).
     pub fn cognito<C: Into<ClientId>>(clients: impl IntoIterator<Item = C>) -> Self {
-        Self::rfc9068()
+        Self::profile()
             // ID tokens come from the same pool's keys.
             .accept_generic_type(KindCheck::claim_equals("token_use", "access"))
             .insecure_clients_instead_of_audience(clients)
@@ -158,7 +164,7 @@ impl ClaimMapping {
     /// object in it, or the word `noActor`, which stands for none. A token
     /// without `sub` is the client's own.
     pub fn ping_one() -> Self {
-        Self::rfc9068()
+        Self::profile()
             .accept_generic_type(KindCheck::not_an_id_token())
             .scopes("scope", ScopeForm::String)
             .tenant("env")
@@ -172,7 +178,7 @@ impl ClaimMapping {
     /// choice. `subject` and `client` are the claims that the access token
     /// manager is set up with; change the rest by the other methods.
     pub fn ping_federate(subject: impl Into<ClaimPath>, client: impl Into<ClaimPath>) -> Self {
-        Self::rfc9068()
+        Self::profile()
             .accept_generic_type(KindCheck::not_an_id_token())
             .subject(subject)
             .client(client)
@@ -188,7 +194,7 @@ impl ClaimMapping {
     /// [`add_user_claim`](Self::add_user_claim) names what proves a user. The
     /// audience has to be set up too: by default it is the client's own identifier.
     pub fn curity() -> Self {
-        Self::rfc9068()
+        Self::profile()
             .accept_generic_type(KindCheck::claim_equals("purpose", "access_token"))
             .allow_absent_client()
             .scopes("scope", ScopeForm::String)
@@ -198,7 +204,7 @@ impl ClaimMapping {
     /// OAuth clients. There is no client and no scope; the tenant is the namespace.
     pub fn kubernetes_service_account() -> Self {
         let namespace = ["kubernetes.io", "namespace"];
-        Self::rfc9068()
+        Self::profile()
             .accept_generic_type(KindCheck::not_an_id_token().and(KindCheck::claim_present("kubernetes.io")))
             .without_client()
             .without_scopes()

@@ -44,6 +44,9 @@ pub(super) struct RawClaims<'a> {
     auth_time: Option<&'a RawValue>,
     acr: Option<&'a RawValue>,
     amr: Option<&'a RawValue>,
+    roles: Option<&'a RawValue>,
+    groups: Option<&'a RawValue>,
+    entitlements: Option<&'a RawValue>,
     /// Logout tokens and security events carry it, access tokens never do (RFC 8417 section 2.2).
     has_events: bool,
     others: OnceCell<Members<'a>>,
@@ -69,6 +72,9 @@ impl<'a> RawClaims<'a> {
                 "auth_time" => &mut claims.auth_time,
                 "acr" => &mut claims.acr,
                 "amr" => &mut claims.amr,
+                "roles" => &mut claims.roles,
+                "groups" => &mut claims.groups,
+                "entitlements" => &mut claims.entitlements,
                 "act" => {
                     claims.actor = Some(value);
                     // Its depth has a limit of its own: `actor::read_chain`.
@@ -103,6 +109,9 @@ impl<'a> RawClaims<'a> {
             "auth_time" => self.auth_time,
             "acr" => self.acr,
             "amr" => self.amr,
+            "roles" => self.roles,
+            "groups" => self.groups,
+            "entitlements" => self.entitlements,
             "act" => self.actor,
             _ => self.others().iter().find(|(other, _)| **other == *name).map(|(_, value)| *value),
         }

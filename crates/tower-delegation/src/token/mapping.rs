@@ -1,6 +1,6 @@
 //! Reads what a [`ClaimMapping`] names out of a token's claims.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::HashSet};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use super::{
     actor::{Actor, ActorNames, read_chain, read_list},
     claims::RawClaims,
-    json::{Nested, each_member, read_object, string, strings},
+    json::{Nested, each_entry, each_member, find, read_object, string, strings},
     kind::says_nothing,
     revocable::Identifier,
 };
@@ -122,14 +122,12 @@ impl<'a> Mapped<'_, '_, 'a> {
 
     fn names(&self, paths: &[(ClaimPath, NameForm)]) -> Result<Option<Vec<Box<str>>>, Malformed> {
         let mut names: Option<Vec<Box<str>>> = None;
+        let mut known = HashSet::new();
         for (path, form) in paths {
             let Some(value) = self.optional(path).or(Err(Malformed))? else { continue };
             let names = names.get_or_insert_default();
-            for name in read_names(value, *form).ok_or(Malformed)? {
-                if !names.iter().any(|known| **known == *name) {
-                    names.push(name.into());
-                }
-            }
+            let read = read_names(value, *form).ok_or(Malformed)?;
+            names.extend(read.into_iter().filter(|name| known.insert(name.clone())).map(Box::from));
         }
         Ok(names)
     }
@@ -296,6 +294,17 @@ fn read_names(value: &RawValue, form: NameForm) -> Option<Vec<Cow<'_, str>>> {
         NameForm::Array => strings(value),
         NameForm::String => one(),
         NameForm::Either => one().or_else(|| strings(value)),
+        NameForm::Values => {
+            let mut names = Some(Vec::new());
+            let is_array = each_entry(value, |entry| {
+                let name = string(entry).or_else(|| find(entry.get(), "value").and_then(string));
+                match (&mut names, name.filter(|name| !name.is_empty())) {
+                    (Some(names), Some(name)) => names.push(name),
+                    _ => names = None,
+                }
+            });
+            names.filter(|_| is_array)
+        }
         NameForm::Members => {
             let mut names = Vec::new();
             let is_object = each_member(value.get(), |name, value| {
@@ -354,6 +363,37 @@ mod tests {
         ] {
             let read = read_scopes(serde_json::from_str(json).unwrap(), form);
             assert_eq!(read.as_ref().map(ScopeSet::as_str), expected, "{json} {form:?}");
+        }
+    }
+
+    #[test]
+    fn names_as_values() {
+        let read = |json| {
+            let names = read_names(serde_json::from_str(json).unwrap(), NameForm::Values);
+            names.map(|names| names.join("|"))
+        };
+        for (json, expected) in [
+            (r#"["a","b c"]"#, Some("a|b c")),
+            (r#"[{"value":"a"},{"display":"B","value":"b"}]"#, Some("a|b")),
+            (r#"["a",{"value":"b","type":"direct","primary":true}]"#, Some("a|b")),
+            ("[]", Some("")),
+            (r#""a""#, None),
+            (r#"{"value":"a"}"#, None),
+            (r#"{"a":{}}"#, None),
+            (r#"["a",1]"#, None),
+            (r#"["a",null]"#, None),
+            (r#"["a",["b"]]"#, None),
+            (r#"[{"value":1}]"#, None),
+            (r#"[{"value":null}]"#, None),
+            (r#"[{"value":["a"]}]"#, None),
+            (r#"[{"value":""}]"#, None),
+            (r#"[""]"#, None),
+            (r#"[{"display":"a"}]"#, None),
+            (r#"[{"Value":"a"}]"#, None),
+            (r#"[{"value":"a"},{}]"#, None),
+            ("true", None),
+        ] {
+            assert_eq!(read(json).as_deref(), expected, "{json}");
         }
     }
 
