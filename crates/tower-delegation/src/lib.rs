@@ -4,6 +4,7 @@
 pub mod application;
 pub mod audit;
 pub mod authenticator;
+mod authorization;
 pub mod clock;
 mod confirmation;
 pub mod context;

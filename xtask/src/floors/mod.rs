@@ -43,7 +43,7 @@ const FLOORS: &[&[&str]] = &[
     &["context"],
     &["requirement", "routes", "policy", "audit", "protected_resource"],
     &["rejection", "authenticator", "exchange"],
-    &["task"],
+    &["authorization", "task"],
     &["layer", "routing"],
 ];
 

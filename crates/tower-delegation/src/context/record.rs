@@ -9,11 +9,6 @@ use std::{
     time::Duration,
 };
 
-#[cfg(any(feature = "axum", feature = "toml"))]
-use http::Extensions;
-
-#[cfg(any(feature = "axum", feature = "toml"))]
-use super::DelegationContext;
 use super::Passage;
 use crate::{
     credential::{ProtectionSpace, Scheme},
@@ -266,15 +261,6 @@ impl RequestRecord {
 
     fn evaluations(&self) -> MutexGuard<'_, Evaluations> {
         self.evaluations.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The record of the request with these extensions; `None` where no layer ran.
-    #[cfg(any(feature = "axum", feature = "toml"))]
-    pub(crate) fn in_extensions(extensions: &Extensions) -> Option<&Self> {
-        match extensions.get::<DelegationContext>() {
-            Some(delegation) => Some(delegation.record()),
-            None => extensions.get::<Anonymous>().map(Anonymous::record),
-        }
     }
 
     /// Takes what was evaluated so far: the request has ended.

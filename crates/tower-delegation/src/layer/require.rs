@@ -15,7 +15,8 @@ use tower_service::Service;
 
 use super::DelegationBody;
 use crate::{
-    context::{Anonymous, DelegationContext, PathParameters, RequestFacts},
+    authorization::context,
+    context::{PathParameters, RequestFacts},
     error::ConfigError,
     rejection::Rejection,
     requirement::{Requirement, Requires},
@@ -105,23 +106,15 @@ impl<S> Require<S> {
         request: &Request<B>,
         path_parameters: Option<&dyn PathParameters>,
     ) -> Result<(), Rejection> {
-        let extensions = request.extensions();
-        if let Some(delegation) = extensions.get::<DelegationContext>() {
-            let mut facts = RequestFacts::of(request);
-            facts.path_parameters = path_parameters;
-            #[cfg(feature = "axum")]
-            {
-                facts.route =
-                    crate::context::matched_route(extensions).map(axum::extract::MatchedPath::as_str);
-            }
-            return delegation.authorize(&self.requirement, &facts);
+        let delegation = context(request.extensions(), Some(&self.requirement))?;
+        let mut facts = RequestFacts::of(request);
+        facts.path_parameters = path_parameters;
+        #[cfg(feature = "axum")]
+        {
+            facts.route =
+                crate::context::matched_route(request.extensions()).map(axum::extract::MatchedPath::as_str);
         }
-        match extensions.get::<Anonymous>() {
-            Some(anonymous) => {
-                Err(Rejection::missing_credentials(Some(&self.requirement), anonymous.record()))
-            }
-            None => Err(Rejection::layer_missing()),
-        }
+        delegation.authorize(&self.requirement, &facts)
     }
 }
 

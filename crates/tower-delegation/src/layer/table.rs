@@ -9,7 +9,8 @@ use tower_service::Service;
 
 use super::{DelegationBody, RequireFuture};
 use crate::{
-    context::{Basis, DelegationContext, PathParameters, RequestFacts, RequestRecord},
+    authorization::{context, record},
+    context::{Basis, PathParameters, RequestFacts},
     reason::DenialReason,
     rejection::Rejection,
     requirement::Requirement,
@@ -105,7 +106,7 @@ impl<S> TableGuard<S> {
     }
 
     fn check<B>(&self, request: Request<B>) -> Result<Request<B>, Rejection> {
-        if RequestRecord::in_extensions(request.extensions()).is_none() {
+        if record(request.extensions()).is_none() {
             return Err(Rejection::layer_missing());
         }
         let rows = self.table.current();
@@ -143,7 +144,7 @@ impl<'r> ChosenRoute<'r> {
 fn meet<B>(found: &Found<'_>, request: Request<B>) -> Result<Request<B>, Rejection> {
     let requirements = match found.row.access() {
         Access::Public(reason) => {
-            if let Some(record) = RequestRecord::in_extensions(request.extensions()) {
+            if let Some(record) = record(request.extensions()) {
                 record.add_public(reason, Basis::Row);
             }
             return Ok(request);
@@ -168,7 +169,7 @@ fn meet<B>(found: &Found<'_>, request: Request<B>) -> Result<Request<B>, Rejecti
 fn unruled<B>(reason: DenialReason, request: &Request<B>) -> Rejection {
     // A stranger can cause it at will, so it is no error of ours.
     tracing::debug!(method = %Text::new(request.method().as_str()), reason = reason.code(), "no row of the route table is for the request");
-    match RequestRecord::in_extensions(request.extensions()) {
+    match record(request.extensions()) {
         Some(record) => Rejection::unruled(reason, record),
         None => Rejection::layer_missing(),
     }
@@ -180,19 +181,11 @@ fn authorize<B>(
     template: &str,
     parameters: Option<&dyn PathParameters>,
 ) -> Result<(), Rejection> {
-    let extensions = request.extensions();
-    if let Some(delegation) = extensions.get::<DelegationContext>() {
-        let mut facts = RequestFacts::of(request);
-        facts.route = Some(template);
-        facts.path_parameters = parameters;
-        return requirements
-            .iter()
-            .try_for_each(|requirement| delegation.decide(requirement, &facts, Basis::Row));
-    }
-    match RequestRecord::in_extensions(extensions) {
-        Some(record) => Err(Rejection::missing_credentials(requirements.first(), record)),
-        None => Err(Rejection::layer_missing()),
-    }
+    let delegation = context(request.extensions(), requirements.first())?;
+    let mut facts = RequestFacts::of(request);
+    facts.route = Some(template);
+    facts.path_parameters = parameters;
+    requirements.iter().try_for_each(|requirement| delegation.decide(requirement, &facts, Basis::Row))
 }
 
 impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for TableGuard<S>

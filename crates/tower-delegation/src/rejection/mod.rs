@@ -28,7 +28,6 @@
 //! Bodies are `application/problem+json` (RFC 9457). Which check a token failed
 //! is in the audit event, never in the answer.
 
-mod authorize;
 mod challenge;
 
 use std::{fmt, sync::Arc};
@@ -208,6 +207,12 @@ impl Rejection {
         Self { reason, space: Some(space), scheme, needs: None, dpop_nonce: None, refused: None }
     }
 
+    /// The same with what would help the client.
+    #[must_use]
+    pub(crate) fn with_needs(self, needs: Option<Box<Needs>>) -> Self {
+        Self { needs, ..self }
+    }
+
     /// The same with a nonce for the client's next proofs.
     #[must_use]
     pub(crate) fn with_dpop_nonce(self, dpop_nonce: Option<HeaderValue>) -> Self {
@@ -255,7 +260,7 @@ impl Rejection {
             "a request was denied and answered with success: the refusal is sent instead; \
              code that only asks calls `permits`"
         );
-        Some(Self { needs, ..Self::new(reason, record.space().clone(), record.scheme()) })
+        Some(Self::new(reason, record.space().clone(), record.scheme()).with_needs(needs))
     }
 
     /// No rule was found for the request, for this reason.
@@ -278,7 +283,7 @@ impl Rejection {
             scopes: requirement.and_then(Requirement::demanded_scopes).cloned(),
             needs: needs.clone(),
         });
-        Self { needs, ..Self::new(reason, record.space().clone(), None) }
+        Self::new(reason, record.space().clone(), None).with_needs(needs)
     }
 
     /// What the client may know.

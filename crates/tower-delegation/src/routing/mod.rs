@@ -59,7 +59,8 @@ pub use self::{
 };
 
 use crate::{
-    context::{Anonymous, DelegationContext, PathParameters, RequestFacts, matched_route},
+    authorization::{context, optional_context},
+    context::{DelegationContext, PathParameters, RequestFacts, matched_route},
     rejection::Rejection,
     requirement::{Requirement, Requires},
 };
@@ -117,7 +118,7 @@ impl<S: Sync, R: Requires> FromRequestParts<S> for Authorized<R> {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Rejection> {
         let requirement = Requirement::of::<R>();
-        let delegation = context(parts, Some(requirement))?;
+        let delegation = context(&parts.extensions, Some(requirement))?.clone();
         let parameters = if requirement.reads_path() {
             RawPathParams::from_request_parts(parts, &()).await.ok()
         } else {
@@ -135,7 +136,7 @@ impl<S: Sync> FromRequestParts<S> for DelegationContext {
     type Rejection = Rejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Rejection> {
-        context(parts, None)
+        context(&parts.extensions, None).cloned()
     }
 }
 
@@ -143,26 +144,12 @@ impl<S: Sync> OptionalFromRequestParts<S> for DelegationContext {
     type Rejection = Rejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, Rejection> {
-        match parts.extensions.get::<Self>() {
-            Some(delegation) => Ok(Some(delegation.clone())),
-            None if parts.extensions.get::<Anonymous>().is_some() => Ok(None),
-            None => Err(Rejection::layer_missing()),
-        }
+        optional_context(&parts.extensions).map(Option::<&Self>::cloned)
     }
 }
 
 impl IntoResponse for Rejection {
     fn into_response(self) -> Response {
         self.to_response().map(Body::from)
-    }
-}
-
-fn context(parts: &Parts, requirement: Option<&Requirement>) -> Result<DelegationContext, Rejection> {
-    if let Some(delegation) = parts.extensions.get::<DelegationContext>() {
-        return Ok(delegation.clone());
-    }
-    match parts.extensions.get::<Anonymous>() {
-        Some(anonymous) => Err(Rejection::missing_credentials(requirement, anonymous.record())),
-        None => Err(Rejection::layer_missing()),
     }
 }

@@ -12,6 +12,7 @@ use http::request::Parts;
 
 use super::Authorized;
 use crate::{
+    authorization::record,
     context::{Basis, RequestRecord},
     rejection::Rejection,
     requirement::{Requirement, Requires},
@@ -193,7 +194,7 @@ impl<H: Handler<T, S>, T, S> Handler<OfPublic<T>, S> for Public<H> {
     type Future = H::Future;
 
     fn call(self, request: Request, state: S) -> Self::Future {
-        if let Some(record) = RequestRecord::in_extensions(request.extensions()) {
+        if let Some(record) = record(request.extensions()) {
             record.add_public(&self.reason, Basis::Rule);
         }
         self.handler.call(request, state)
@@ -230,7 +231,7 @@ impl<H: Handler<T, S>, T, S> Handler<OfTable<T>, S> for ByTable<H> {
     type Future = Either<H::Future, std::future::Ready<Response>>;
 
     fn call(self, request: Request, state: S) -> Self::Future {
-        let record = RequestRecord::in_extensions(request.extensions());
+        let record = record(request.extensions());
         if record.is_some_and(RequestRecord::is_allowed_by_row) {
             Either::Left(self.handler.call(request, state))
         } else {

@@ -1,11 +1,11 @@
 //! A requirement as a call: as a decision, or only to know.
 
-use super::{Rejection, RejectionKind};
 use crate::{
     context::{Basis, DelegationContext, Effect, Evaluation, RequestFacts},
     issuer::log_unknown_kind,
     names::SubjectKind,
-    reason::DenialReason,
+    reason::{DenialReason, RejectionKind},
+    rejection::Rejection,
     requirement::{Decision, Evidence, Requirement},
     text::Text,
 };
@@ -97,6 +97,6 @@ impl DelegationContext {
             tracing::error!(requirement = %Text::new(requirement.name()), %reason, "the requirement cannot be judged");
         }
         let record = self.record();
-        Err(Rejection { needs, ..Rejection::new(reason, record.space().clone(), record.scheme()) })
+        Err(Rejection::new(reason, record.space().clone(), record.scheme()).with_needs(needs))
     }
 }
