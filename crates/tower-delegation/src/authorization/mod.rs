@@ -9,6 +9,5 @@ mod decision;
 pub(crate) use self::caller::context;
 #[cfg(feature = "axum")]
 pub(crate) use self::caller::optional_context;
-#[cfg(feature = "axum")]
 #[cfg(any(feature = "axum", feature = "toml"))]
 pub(crate) use self::caller::record;

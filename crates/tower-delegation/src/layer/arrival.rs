@@ -4,10 +4,9 @@ use std::sync::Once;
 
 use http::Request;
 
-use super::service::Judged;
 use crate::{
     authenticator::{Authenticator, Head},
-    context::{Anonymous, DelegationContext},
+    context::{Anonymous, DelegationContext, RequestRecord},
 };
 
 /// What an outer layer left in a request.
@@ -16,6 +15,21 @@ pub(super) enum Arrival {
     Unjudged,
     /// What this very authenticator found, about this very request.
     Judged(Judged),
+}
+
+/// Who sent a request, as an outer layer of the same authenticator found.
+pub(super) enum Judged {
+    Known(DelegationContext),
+    Anonymous(Anonymous),
+}
+
+impl Judged {
+    pub(super) fn record(&self) -> &RequestRecord {
+        match self {
+            Self::Known(delegation) => delegation.record(),
+            Self::Anonymous(anonymous) => anonymous.record(),
+        }
+    }
 }
 
 /// Takes whatever outer layers left out of the request's extensions, and says

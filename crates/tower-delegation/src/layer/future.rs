@@ -15,9 +15,9 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::{
-    DelegationBody,
+    body::DelegationBody,
+    gate::{Admitted, Entry, Gate},
     observer::Observer,
-    service::{Admitted, Entry, Gate},
 };
 use crate::{
     audit::{NoPlace, PendingPlaces},

@@ -62,6 +62,7 @@
 mod arrival;
 mod body;
 mod future;
+mod gate;
 mod observer;
 mod require;
 mod service;
@@ -79,7 +80,10 @@ pub use self::{
     require::{Require, RequireFuture, RequireLayer},
     service::Delegation,
 };
-use self::{service::Gate, undecided::UndecidedResponses};
+use self::{
+    gate::{AnonymousRequests, Gate, InnerAuthenticators},
+    undecided::UndecidedResponses,
+};
 use crate::{
     application::Applications,
     audit::{Audit, AuditGuard, FlushError, TokenHashKey, Trail},
@@ -104,20 +108,6 @@ pub struct DelegationLayer {
     trail: Trail,
     undecided: UndecidedResponses,
     inner_authenticators: InnerAuthenticators,
-}
-
-/// What happens to a request without credentials.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum AnonymousRequests {
-    Refused,
-    Allowed,
-}
-
-/// Whether another authenticator further inside is meant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum InnerAuthenticators {
-    Reported,
-    Allowed,
 }
 
 impl DelegationLayer {

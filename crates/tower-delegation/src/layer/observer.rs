@@ -4,7 +4,6 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use http::{Method, Request, StatusCode};
 
-use super::service::Gate;
 use crate::{
     audit::{AuditEvent, COUNTED, PendingPlaces, Places, PresentedToken, Route, TraceContext, Trail},
     authenticator::peer_info,
@@ -57,12 +56,10 @@ impl Caller {
 
 impl Observer {
     /// Starts to observe; does nothing at all if no sink wants events.
-    pub(super) fn start<B>(gate: &Gate, request: &Request<B>) -> Self {
-        let trail = &gate.trail;
+    pub(super) fn start<B>(trail: &Trail, clock: &Arc<dyn Clock>, request: &Request<B>) -> Self {
         if !COUNTED && !trail.is_enabled() {
             return Self(None);
         }
-        let clock = gate.authenticator.clock();
         let headers = request.headers();
         Self(Some(Box::new(Observed {
             started: clock.monotonic(),

@@ -3,7 +3,7 @@
 
 use http::{HeaderMap, HeaderValue, Method, Request, Response, header::CONTENT_TYPE};
 
-use super::{DelegationBody, observer::Caller};
+use super::{body::DelegationBody, observer::Caller};
 use crate::{reason::RejectionKind, rejection::Rejection};
 
 const GRPC_STATUS: &str = "grpc-status";
