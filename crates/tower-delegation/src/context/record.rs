@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use super::Passage;
+use super::passage::Passage;
 use crate::{
     credential::{ProtectionSpace, Scheme},
     reason::DenialReason,

@@ -1,105 +1,24 @@
-//! [`DelegationContext`]: what the layer verified about a request.
-//!
-//! 1. There is a context: a token was verified for this very request. The only
-//!    way to one leads through the [`Authenticator`](crate::authenticator::Authenticator).
-//! 2. There is none: no credentials were sent, and the layer allows that.
-//!
-//! A context says who asks and through which application. Whether they may is
-//! decided by a [`Requirement`](crate::requirement::Requirement).
-
-mod facts;
-mod passage;
-mod record;
-mod risk;
-#[cfg(feature = "axum")]
-mod route;
-
-use std::{fmt, sync::Arc, time::Duration};
+//! What a [`DelegationContext`] says: the token's facts, as far as the registered
+//! applications may use them.
 
 use http::HeaderValue;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-#[cfg(all(feature = "axum", feature = "toml"))]
-pub(crate) use self::route::{below_nested, received_path};
-#[cfg(feature = "axum")]
-pub(crate) use self::route::{is_rest_of, matched_route};
-pub use self::{
-    facts::{PathParameters, RequestFacts},
-    risk::{RiskRequest, RiskSignal},
-};
-pub(crate) use self::{
-    passage::Passage,
-    record::{Anonymous, Basis, Effect, Evaluation, Evaluations, Needs, RequestRecord},
-    risk::{NamedSignal, RiskSignals},
-};
+use super::delegation::DelegationContext;
 use crate::{
-    application::Registration,
+    application::{Application, Registration},
     clock::Timestamp,
-    names::{Audience, ClientId, IssuerUrl, SessionId, TenantId, TokenId},
+    confirmation::SenderConstraint,
+    credential::WorkloadIdentity,
+    names::{Audience, ClientId, IssuerUrl, SessionId, SubjectKind, TenantId, TokenId},
+    privileges::{GroupSet, PermissionSet, RoleSet},
     revocation::Revocation,
     scope::ScopeSet,
-    token::VerifiedToken,
-};
-pub use crate::{
-    application::{Application, ApplicationKind},
-    confirmation::SenderConstraint,
-    credential::{PeerCertificate, WorkloadIdentity},
-    names::SubjectKind,
-    privileges::{GroupSet, PermissionSet, RoleSet},
     token::{Actor, ClaimError, Subject},
 };
 
-/// Who asks, through which application, for whom: all of it verified.
-///
-/// Handlers take it as an argument (feature `axum`); other tower services find
-/// it in the request's extensions. Cheap to clone; holding one is proof that
-/// the token was verified for this request.
-#[derive(Clone)]
-pub struct DelegationContext(Arc<Inner>);
-
-struct Inner {
-    token: VerifiedToken,
-    sender_constraint: SenderConstraint,
-    workload: Option<WorkloadIdentity>,
-    /// With the registry of applications, where there is one.
-    registration: Option<Arc<Registration>>,
-    dpop_nonce: Option<HeaderValue>,
-    circumstances: Circumstances,
-    record: RequestRecord,
-}
-
-/// What holds for this one request, beside its credentials.
-pub(crate) struct Circumstances {
-    /// When it was authenticated.
-    pub(crate) at: Timestamp,
-    /// How far clocks may differ.
-    pub(crate) leeway: Duration,
-    pub(crate) risk: Option<Arc<RiskSignals>>,
-}
-
 impl DelegationContext {
-    /// Makes the proof. The one caller is the authenticator.
-    pub(crate) fn assertion(
-        token: VerifiedToken,
-        sender_constraint: SenderConstraint,
-        workload: Option<WorkloadIdentity>,
-        registration: Option<Arc<Registration>>,
-        dpop_nonce: Option<HeaderValue>,
-        circumstances: Circumstances,
-        record: RequestRecord,
-    ) -> Self {
-        Self(Arc::new(Inner {
-            token,
-            sender_constraint,
-            workload,
-            registration,
-            dpop_nonce,
-            circumstances,
-            record,
-        }))
-    }
-
     /// When this request was authenticated: the time that requirements go by,
     /// however long the request takes.
     #[must_use]
@@ -379,31 +298,5 @@ impl DelegationContext {
     /// A claim's JSON, read from the payload on each call.
     pub(crate) fn raw_claim<'p>(&self, path: impl IntoIterator<Item = &'p str>) -> Option<&RawValue> {
         self.0.token.raw_claim(path)
-    }
-
-    pub(crate) fn circumstances(&self) -> &Circumstances {
-        &self.0.circumstances
-    }
-
-    pub(crate) fn token(&self) -> &VerifiedToken {
-        &self.0.token
-    }
-
-    pub(crate) fn record(&self) -> &RequestRecord {
-        &self.0.record
-    }
-}
-
-/// A verified token that was refused for who presented it, or where, and who that
-/// was: for the audit trail, never for a handler.
-#[derive(Clone)]
-pub(crate) struct Refused {
-    pub(crate) token: VerifiedToken,
-    pub(crate) workload: Option<WorkloadIdentity>,
-}
-
-impl fmt::Debug for DelegationContext {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.0.token, f)
     }
 }

@@ -1,8 +1,92 @@
-//! [`RiskSignal`]: what else is known about how risky a request is.
+//! [`DelegationContext`]: what was verified about one request; and [`RiskSignal`], which
+//! is asked about it.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
-use super::{DelegationContext, RequestFacts};
+use http::HeaderValue;
+
+use super::{facts::RequestFacts, record::RequestRecord};
+use crate::{
+    application::Registration, clock::Timestamp, confirmation::SenderConstraint,
+    credential::WorkloadIdentity, token::VerifiedToken,
+};
+
+/// Who asks, through which application, for whom: all of it verified.
+///
+/// Handlers take it as an argument (feature `axum`); other tower services find
+/// it in the request's extensions. Cheap to clone; holding one is proof that
+/// the token was verified for this request.
+#[derive(Clone)]
+pub struct DelegationContext(pub(super) Arc<Inner>);
+
+pub(super) struct Inner {
+    pub(super) token: VerifiedToken,
+    pub(super) sender_constraint: SenderConstraint,
+    pub(super) workload: Option<WorkloadIdentity>,
+    /// With the registry of applications, where there is one.
+    pub(super) registration: Option<Arc<Registration>>,
+    pub(super) dpop_nonce: Option<HeaderValue>,
+    pub(super) circumstances: Circumstances,
+    pub(super) record: RequestRecord,
+}
+
+/// What holds for this one request, beside its credentials.
+pub(crate) struct Circumstances {
+    /// When it was authenticated.
+    pub(crate) at: Timestamp,
+    /// How far clocks may differ.
+    pub(crate) leeway: Duration,
+    pub(crate) risk: Option<Arc<RiskSignals>>,
+}
+
+impl DelegationContext {
+    /// Makes the proof. The one caller is the authenticator.
+    pub(crate) fn assertion(
+        token: VerifiedToken,
+        sender_constraint: SenderConstraint,
+        workload: Option<WorkloadIdentity>,
+        registration: Option<Arc<Registration>>,
+        dpop_nonce: Option<HeaderValue>,
+        circumstances: Circumstances,
+        record: RequestRecord,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            token,
+            sender_constraint,
+            workload,
+            registration,
+            dpop_nonce,
+            circumstances,
+            record,
+        }))
+    }
+
+    pub(crate) fn circumstances(&self) -> &Circumstances {
+        &self.0.circumstances
+    }
+
+    pub(crate) fn token(&self) -> &VerifiedToken {
+        &self.0.token
+    }
+
+    pub(crate) fn record(&self) -> &RequestRecord {
+        &self.0.record
+    }
+}
+
+/// A verified token that was refused for who presented it, or where, and who that
+/// was: for the audit trail, never for a handler.
+#[derive(Clone)]
+pub(crate) struct Refused {
+    pub(crate) token: VerifiedToken,
+    pub(crate) workload: Option<WorkloadIdentity>,
+}
+
+impl fmt::Debug for DelegationContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0.token, f)
+    }
+}
 
 /// Assesses how risky a request is: from the reputation of an address, the posture
 /// of a device, the habits of a user.

@@ -1,0 +1,38 @@
+//! [`DelegationContext`]: what the layer verified about a request.
+//!
+//! 1. There is a context: a token was verified for this very request. The only
+//!    way to one leads through the [`Authenticator`](crate::authenticator::Authenticator).
+//! 2. There is none: no credentials were sent, and the layer allows that.
+//!
+//! A context says who asks and through which application. Whether they may is
+//! decided by a [`Requirement`](crate::requirement::Requirement).
+
+mod accessors;
+mod delegation;
+mod facts;
+mod passage;
+mod record;
+#[cfg(feature = "axum")]
+mod route;
+
+#[cfg(all(feature = "axum", feature = "toml"))]
+pub(crate) use self::route::{below_nested, received_path};
+#[cfg(feature = "axum")]
+pub(crate) use self::route::{is_rest_of, matched_route};
+pub(crate) use self::{
+    delegation::{Circumstances, NamedSignal, Refused, RiskSignals},
+    passage::Passage,
+    record::{Anonymous, Basis, Effect, Evaluation, Evaluations, Needs, RequestRecord},
+};
+pub use self::{
+    delegation::{DelegationContext, RiskRequest, RiskSignal},
+    facts::{PathParameters, RequestFacts},
+};
+pub use crate::{
+    application::{Application, ApplicationKind},
+    confirmation::SenderConstraint,
+    credential::{PeerCertificate, WorkloadIdentity},
+    names::SubjectKind,
+    privileges::{GroupSet, PermissionSet, RoleSet},
+    token::{Actor, ClaimError, Subject},
+};
