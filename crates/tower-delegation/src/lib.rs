@@ -10,14 +10,15 @@ mod confirmation;
 pub mod context;
 pub mod credential;
 pub mod error;
-mod hashed;
 #[cfg(feature = "http-client")]
 pub mod http_client;
 pub mod issuer;
+mod json;
 pub mod jwks;
 pub mod jwt_svid;
 pub mod layer;
 pub mod names;
+mod pass_through_hasher;
 mod privileges;
 pub mod proof;
 pub mod protected_resource;

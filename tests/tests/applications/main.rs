@@ -23,7 +23,7 @@ use tower_delegation::{
     clock::{Clock as _, Timestamp},
     context::SubjectKind,
     credential::{CertificateTrust, PeerInfo},
-    issuer::{ClaimMapping, ClaimTest},
+    issuer::{ClaimCondition, ClaimMapping},
     layer::DelegationLayerBuilder,
     requires_scope,
 };
@@ -420,7 +420,8 @@ async fn whom_it_may_act_for() {
     }
 
     // What the subject is, is not known: that is no user, and no service either.
-    let kinds = ClaimMapping::rfc9068().subject_kinds([(ClaimTest::present("employee"), SubjectKind::User)]);
+    let kinds =
+        ClaimMapping::rfc9068().subject_kinds([(ClaimCondition::present("employee"), SubjectKind::User)]);
     let issuer = TrustedIssuer::discover(world.idp.issuer()).unwrap().audience(AUDIENCE);
     let layer = DelegationLayer::builder().issuer(issuer.claim_mapping(kinds)).clock(world.clock.clone());
     let site = world.serve_layer(layer.applications(applications())).await;

@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, io::Write as _};
 use serde_json::{Value, json};
 use tower_delegation::{
     SubjectKind,
-    issuer::{ClaimMapping, ClaimTest, KindCheck, ScopeForm},
+    issuer::{ClaimCondition, ClaimMapping, KindCheck, ScopeForm},
 };
 
 use crate::{Mint, presets, with};
@@ -306,7 +306,7 @@ fn mappings(client: &str) -> Vec<(&'static str, ClaimMapping)> {
         .accept_generic_type(KindCheck::claim_present("job_workflow_ref"))
         .without_client()
         .without_scopes()
-        .subject_kinds([(ClaimTest::present("job_workflow_ref"), SubjectKind::Service)]);
+        .subject_kinds([(ClaimCondition::present("job_workflow_ref"), SubjectKind::Service)]);
     vec![
         ("rfc9068", ClaimMapping::rfc9068()),
         ("keycloak", ClaimMapping::keycloak()),

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 use tower_delegation::{
     DelegationContext, DenialReason as R, SubjectKind,
-    issuer::{ClaimMapping, ClaimTest, KindCheck, ScopeForm},
+    issuer::{ClaimCondition, ClaimMapping, KindCheck, ScopeForm},
 };
 
 use crate::{Mint, with};
@@ -82,7 +82,7 @@ fn without_braces(value: &Value) -> Value {
 fn mapping_for(provider: &str, claims: &Value, case: &Value) -> Option<ClaimMapping> {
     let client = case["expected"]["client"].as_str().unwrap_or("none");
     let is = |name: &str| provider.to_ascii_lowercase().contains(name);
-    let service = || [(ClaimTest::always(), SubjectKind::Service)];
+    let service = || [(ClaimCondition::always(), SubjectKind::Service)];
     let no_id_token = KindCheck::not_an_id_token;
     let mapping = if is("entra") {
         let is_v1 = claims["iss"].as_str().is_some_and(|iss| iss.contains("sts.windows.net"));
@@ -141,7 +141,10 @@ fn mapping_for(provider: &str, claims: &Value, case: &Value) -> Option<ClaimMapp
             .without_scopes()
             .tenant("hd")
             .allow_absent_token_id()
-            .subject_kinds([(ClaimTest::ends_with("email", "gserviceaccount.com"), SubjectKind::Service)])
+            .subject_kinds([(
+                ClaimCondition::ends_with("email", "gserviceaccount.com"),
+                SubjectKind::Service,
+            )])
     } else {
         return None;
     };

@@ -9,7 +9,7 @@ use tower_delegation::{
     Applications, ConfigError, DelegationLayer, SubjectKind,
     application::{Application, ApplicationBuilder, ApplicationKind},
     clock::Clock as _,
-    issuer::{ClaimMapping, ClaimTest},
+    issuer::{ClaimCondition, ClaimMapping},
 };
 use tower_delegation_testing::USER_CLAIM;
 
@@ -89,7 +89,7 @@ async fn what_is_taken_back_under_one_name_is_taken_back() {
         let token = world.idp.token().subject("batch").client(client).scopes(["orders:read"]);
         token.claim("machine", true)
     };
-    let machines = [(ClaimTest::present("machine"), SubjectKind::Service)];
+    let machines = [(ClaimCondition::present("machine"), SubjectKind::Service)];
     let mapping = ClaimMapping::rfc9068().subject_kinds(machines).add_user_claim(USER_CLAIM);
     let other = |name: &str| entry(&world, name).acts_for_services();
     let batch = || other("batch").client_id("batch");

@@ -6,14 +6,14 @@ use serde_json::{Value, json};
 use tower_delegation::{
     DelegationLayer, Requirement, SubjectKind, TrustedIssuer,
     clock::Clock as _,
-    issuer::{ClaimMapping, ClaimTest},
+    issuer::{ClaimCondition, ClaimMapping},
     layer::RequireLayer,
 };
 use tower_delegation_testing::{TokenBuilder, USER_CLAIM};
 use tracing::Level;
 
 /// Where the library says why no user was found.
-const LOG: &str = "tower_delegation::issuer::claim_test";
+const LOG: &str = "tower_delegation::issuer::claim_condition";
 
 /// A service with a route for those who act for a user, and one for services.
 async fn serve(world: &World, issuer: TrustedIssuer) -> Served {
@@ -123,8 +123,8 @@ async fn an_empty_mark_and_a_clients_name_prove_no_user() {
 async fn what_cannot_be_read_proves_nothing() {
     let world = World::new().await;
     let mapping = ClaimMapping::rfc9068().subject_kinds([
-        (ClaimTest::equals("grant", "machine"), SubjectKind::Service),
-        (ClaimTest::present(USER_CLAIM), SubjectKind::User),
+        (ClaimCondition::equals("grant", "machine"), SubjectKind::Service),
+        (ClaimCondition::present(USER_CLAIM), SubjectKind::User),
     ]);
     let site = serve(&world, world.issuer().claim_mapping(mapping)).await;
     for (name, grant, status) in [

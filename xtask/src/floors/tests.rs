@@ -30,7 +30,7 @@ fn jwks(source: &str) -> Vec<String> {
         ("jwks.rs", source),
         ("issuer.rs", ""),
         ("token.rs", ""),
-        ("axum.rs", ""),
+        ("routing.rs", ""),
     ])
 }
 

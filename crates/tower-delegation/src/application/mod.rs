@@ -109,7 +109,7 @@ pub use self::{
 };
 use self::{last_seen::LastSeen, workloads::Workloads};
 pub(crate) use self::{
-    presenter::{Actors, Evidence, Granted, Presentation, Registration},
+    presenter::{Actors, Granted, Registration, SenderFacts, TokenParties},
     registry::RegistrationSlot,
 };
 use crate::{

@@ -17,7 +17,7 @@ use crate::{
 
 /// What a verified token says of those who may present it. The same on every
 /// request with that token.
-pub(crate) struct Presentation<'a> {
+pub(crate) struct TokenParties<'a> {
     pub(crate) issuer: &'a IssuerUrl,
     pub(crate) subject: &'a SubjectId,
     pub(crate) client: Option<&'a ClientId>,
@@ -48,7 +48,7 @@ pub(crate) trait Granted {
 }
 
 /// What is known of one request.
-pub(crate) struct Evidence<'a> {
+pub(crate) struct SenderFacts<'a> {
     pub(crate) clock: &'a dyn Clock,
     pub(crate) workload: Option<&'a WorkloadIdentity>,
     /// Is the token bound to its sender, and was that checked?
@@ -82,18 +82,17 @@ impl Registration {
     /// Makes every check, in order.
     pub(super) fn establish(
         registry: &Registry,
-        presentation: &Presentation<'_>,
-        evidence: &Evidence<'_>,
+        token: &TokenParties<'_>,
+        sender: &SenderFacts<'_>,
     ) -> Result<Self, DenialReason> {
-        let client = presentation.client.ok_or(DenialReason::ClientMissing)?;
-        let client =
-            registry.client(presentation.issuer, client).ok_or(DenialReason::ClientUnregistered)?.clone();
-        let actor = presentation
+        let client = token.client.ok_or(DenialReason::ClientMissing)?;
+        let client = registry.client(token.issuer, client).ok_or(DenialReason::ClientUnregistered)?.clone();
+        let actor = token
             .actors
             .actor(0)
             .map(|(issuer, id)| registry.actor(issuer, id).cloned().ok_or(DenialReason::ActorUnregistered));
         let actor = actor.transpose()?;
-        let others = other_applications(registry, presentation)?;
+        let others = other_applications(registry, token)?;
         let is_suspended = |application: &Application| application.status == ApplicationStatus::Suspended;
         if is_suspended(&client) {
             return Err(DenialReason::ClientSuspended);
@@ -102,7 +101,7 @@ impl Registration {
             return Err(DenialReason::ActorSuspended);
         }
         let parties = || [Some(&*client), actor.as_deref()].into_iter().flatten();
-        let granted = presentation.granted;
+        let granted = token.granted;
         let may = |ceiling: fn(&Application) -> &Ceiling| {
             move |name: &str| parties().all(|party| ceiling(party).permits(name))
         };
@@ -111,7 +110,7 @@ impl Registration {
             has_end: parties().any(|party| party.expires.is_some())
                 || others.iter().any(|application| application.expires.is_some()),
             sender_constrained: parties().any(|party| party.sender_constrained),
-            scopes: presentation.scopes.cut(|scope| parties().all(|party| party.may_ever_use(scope))),
+            scopes: token.scopes.cut(|scope| parties().all(|party| party.may_ever_use(scope))),
             // What is malformed grants nothing, cut or not.
             roles: granted.roles().ok().and_then(|roles| roles.cut(may(Application::roles))),
             permissions: granted.permissions().ok().and_then(|all| all.cut(may(Application::permissions))),
@@ -120,29 +119,29 @@ impl Registration {
             actor: actor.clone(),
             others: others.into(),
         };
-        registration.check_end(evidence.clock)?;
+        registration.check_end(sender.clock)?;
         if !parties().all(|party| party.is_for_environment(registry.environment())) {
             return Err(DenialReason::EnvironmentNotAllowed);
         }
         if parties().any(|party| !party.tenants.is_empty()) {
-            let tenant = presentation.tenant?;
+            let tenant = token.tenant?;
             if !parties().all(|party| party.is_for_tenant(tenant)) {
                 return Err(DenialReason::TenantNotAllowed);
             }
         }
-        if !registration.presenter().acts_for(presentation.subject_kind) {
-            if presentation.subject_kind == SubjectKind::Unknown {
-                log_unknown_kind(presentation.issuer);
+        if !registration.presenter().acts_for(token.subject_kind) {
+            if token.subject_kind == SubjectKind::Unknown {
+                log_unknown_kind(token.issuer);
             }
             return Err(DenialReason::ActingNotAllowed);
         }
-        let is_too_long = |max| presentation.lifetime.is_none_or(|lifetime| lifetime > max);
+        let is_too_long = |max| token.lifetime.is_none_or(|lifetime| lifetime > max);
         if parties().filter_map(|party| party.max_token_lifetime).any(is_too_long) {
             return Err(DenialReason::ApplicationTokenLifetimeTooLong);
         }
-        registration.check_presenter(evidence)?;
+        registration.check_presenter(sender)?;
         for party in parties().filter(|party| party.excess == Excess::Refuse) {
-            if !is_within(party, presentation)? {
+            if !is_within(party, token)? {
                 return Err(DenialReason::TokenTooBroad);
             }
         }
@@ -150,9 +149,9 @@ impl Registration {
     }
 
     /// Makes those checks again that depend on the request, in the same order.
-    pub(super) fn recheck(&self, evidence: &Evidence<'_>) -> Result<(), DenialReason> {
-        self.check_end(evidence.clock)?;
-        self.check_presenter(evidence)
+    pub(super) fn recheck(&self, sender: &SenderFacts<'_>) -> Result<(), DenialReason> {
+        self.check_end(sender.clock)?;
+        self.check_presenter(sender)
     }
 
     fn check_end(&self, clock: &dyn Clock) -> Result<(), DenialReason> {
@@ -169,11 +168,11 @@ impl Registration {
         Ok(())
     }
 
-    fn check_presenter(&self, evidence: &Evidence<'_>) -> Result<(), DenialReason> {
-        if self.sender_constrained && !evidence.sender_constrained {
+    fn check_presenter(&self, sender: &SenderFacts<'_>) -> Result<(), DenialReason> {
+        if self.sender_constrained && !sender.sender_constrained {
             return Err(DenialReason::ApplicationSenderConstraintMissing);
         }
-        self.presenter().workloads.check(evidence.workload)
+        self.presenter().workloads.check(sender.workload)
     }
 
     /// Records that a request of these applications was let in.
@@ -228,9 +227,9 @@ impl Registration {
 /// Does the token grant no more than this application may ever use? What is
 /// malformed and bounded may be anything, so it is refused. Groups that the token
 /// does not tell grant nothing.
-fn is_within(party: &Application, presentation: &Presentation<'_>) -> Result<bool, Malformed> {
-    let granted = presentation.granted;
-    Ok(presentation.scopes.iter().all(|scope| party.may_ever_use(scope))
+fn is_within(party: &Application, token: &TokenParties<'_>) -> Result<bool, Malformed> {
+    let granted = token.granted;
+    Ok(token.scopes.iter().all(|scope| party.may_ever_use(scope))
         && (party.roles.is_all() || granted.roles()?.iter().all(|role| party.roles.permits(role)))
         && (party.permissions.is_all()
             || granted.permissions()?.iter().all(|permission| party.permissions.permits(permission)))
@@ -246,24 +245,24 @@ fn is_within(party: &Application, presentation: &Presentation<'_>) -> Result<boo
 /// taken back from one registration of a party is taken back from the party.
 fn other_applications(
     registry: &Registry,
-    presentation: &Presentation<'_>,
+    token: &TokenParties<'_>,
 ) -> Result<Vec<Arc<Application>>, DenialReason> {
     let as_client = |issuer, id: &str| registry.client(issuer, &ClientId::from(id)).cloned();
     let as_actor = |issuer, id: &str| registry.actor(issuer, &SubjectId::from(id)).cloned();
     let mut others = Vec::new();
-    for (at, (issuer, id)) in (0..).map_while(|at| Some((at, presentation.actors.actor(at)?))) {
+    for (at, (issuer, id)) in (0..).map_while(|at| Some((at, token.actors.actor(at)?))) {
         let earlier = if at == 0 { None } else { as_actor(issuer, id.as_str()) };
         if at > 0 && earlier.is_none() && registry.refuses_unknown_earlier_actors() {
             return Err(DenialReason::ActorUnregistered);
         }
         others.extend(earlier.into_iter().chain(as_client(issuer, id.as_str())));
     }
-    let issuer = presentation.issuer;
-    if let Some(client) = presentation.client {
+    let issuer = token.issuer;
+    if let Some(client) = token.client {
         others.extend(as_actor(issuer, client.as_str()));
     }
-    if presentation.subject_kind != SubjectKind::User {
-        let subject = presentation.subject.as_str();
+    if token.subject_kind != SubjectKind::User {
+        let subject = token.subject.as_str();
         others.extend(as_actor(issuer, subject).into_iter().chain(as_client(issuer, subject)));
     }
     Ok(others)

@@ -11,7 +11,7 @@ use std::{
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 
-use super::{Application, ApplicationBuilder, Evidence, Presentation, Registration};
+use super::{Application, ApplicationBuilder, Registration, SenderFacts, TokenParties};
 use crate::{
     clock::{Clock, SystemClock, Timestamp},
     error::ConfigError,
@@ -215,16 +215,16 @@ impl Applications {
     pub(crate) fn admit(
         &self,
         slot: &RegistrationSlot,
-        presentation: &Presentation<'_>,
-        evidence: &Evidence<'_>,
+        token: &TokenParties<'_>,
+        sender: &SenderFacts<'_>,
     ) -> Result<Arc<Registration>, DenialReason> {
         let registry = self.0.current.load();
         if let Some(registration) = slot.0.load_full()
             && registration.generation == registry.generation
         {
-            return registration.recheck(evidence).map(|()| registration);
+            return registration.recheck(sender).map(|()| registration);
         }
-        let registration = Arc::new(Registration::establish(&registry, presentation, evidence)?);
+        let registration = Arc::new(Registration::establish(&registry, token, sender)?);
         slot.0.store(Some(registration.clone()));
         Ok(registration)
     }

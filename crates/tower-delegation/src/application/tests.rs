@@ -79,7 +79,7 @@ impl Case {
         let earlier = self.earlier.map(|(issuer, id)| (IssuerUrl::from(issuer), SubjectId::from(id)));
         let tenant = self.tenant.map(TenantId::from);
         let workload = self.workload.map(|id| WorkloadIdentity::of_spiffe_id(id.parse().unwrap()));
-        let presentation = Presentation {
+        let token = TokenParties {
             issuer: &IDP.into(),
             subject: &"alice".into(),
             client: client.as_ref(),
@@ -90,12 +90,12 @@ impl Case {
             granted: &NothingElse,
             lifetime: self.lifetime,
         };
-        let evidence = Evidence {
+        let sender = SenderFacts {
             clock: &SystemClock::new(),
             workload: workload.as_ref(),
             sender_constrained: self.sender_constrained,
         };
-        applications.admit(slot, &presentation, &evidence)
+        applications.admit(slot, &token, &sender)
     }
 
     fn reason(&self, applications: &Applications) -> Option<R> {

@@ -21,7 +21,7 @@ use tokio::sync::{
 
 use super::{
     AuditEvent, AuditSink, Overflow, SinkError,
-    metrics::{self, Outcome},
+    metrics::{self, EventFate},
 };
 use crate::text::{Text, causes};
 
@@ -93,17 +93,17 @@ pub(super) struct Account {
 impl Account {
     fn add_recorded(&self) {
         self.recorded.fetch_add(1, Ordering::Relaxed);
-        metrics::event(Outcome::Recorded);
+        metrics::event(EventFate::Recorded);
     }
 
     fn add_dropped(&self) {
         self.dropped.fetch_add(1, Ordering::Relaxed);
-        metrics::event(Outcome::Dropped);
+        metrics::event(EventFate::Dropped);
     }
 
     fn add_refused(&self) {
         self.refused.fetch_add(1, Ordering::Relaxed);
-        metrics::event(Outcome::Refused);
+        metrics::event(EventFate::Refused);
     }
 
     /// Tells the operator once that a sink fails, and once that it is well again.

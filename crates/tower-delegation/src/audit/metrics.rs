@@ -24,7 +24,7 @@ pub(crate) const COUNTED: bool = cfg!(feature = "metrics");
 
 /// What became of an event in one sink.
 #[derive(Clone, Copy)]
-pub(super) enum Outcome {
+pub(super) enum EventFate {
     /// It is on record.
     Recorded,
     /// It never will be.
@@ -59,13 +59,13 @@ pub(super) fn request(decision: AuditDecision, reason: Option<DenialReason>, dec
 }
 
 #[cfg_attr(not(feature = "metrics"), expect(unused_variables, reason = "nobody counts"))]
-pub(super) fn event(outcome: Outcome) {
+pub(super) fn event(outcome: EventFate) {
     #[cfg(feature = "metrics")]
     {
         let outcome = match outcome {
-            Outcome::Recorded => "recorded",
-            Outcome::Dropped => "dropped",
-            Outcome::Refused => "refused",
+            EventFate::Recorded => "recorded",
+            EventFate::Dropped => "dropped",
+            EventFate::Refused => "refused",
         };
         counter!(EVENTS, "outcome" => outcome).increment(1);
     }

@@ -6,7 +6,7 @@ use http::HeaderValue;
 
 use super::{Authentication, Authenticator, Pending, revocation_query};
 use crate::{
-    application::{Evidence, Registration},
+    application::{Registration, SenderFacts},
     context::{Circumstances, DelegationContext, Refused, RequestRecord, SenderConstraint},
     credential::{Credential, Scheme},
     proof::{self, Presentation, PresentingRequest, SingleUse, Transport},
@@ -88,12 +88,12 @@ impl Authenticator {
     ) -> Result<Option<Arc<Registration>>, DenialReason> {
         let Some(applications) = &self.0.applications else { return Ok(None) };
         let facts = token.facts();
-        let evidence = Evidence {
+        let sender = SenderFacts {
             clock: &**self.clock(),
             workload: transport.as_workload(),
             sender_constrained: constraint != SenderConstraint::None,
         };
-        applications.admit(&facts.registration, &facts.presentation(), &evidence).map(Some)
+        applications.admit(&facts.registration, &facts.parties(), &sender).map(Some)
     }
 
     fn check_revocation(&self, token: &VerifiedToken, transport: &Transport) -> Result<(), DenialReason> {

@@ -14,7 +14,7 @@ use x509_parser::{
     prelude::FromDer,
 };
 
-use super::{peer::TrustGeneration, svid::x509_svid_id};
+use super::{peer::TrustGeneration, x509_svid::x509_svid_id};
 use crate::{clock::Timestamp, spiffe::SpiffeId};
 
 /// What the handshake proved about a certificate, beyond possession of its key.

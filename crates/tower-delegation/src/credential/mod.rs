@@ -107,9 +107,9 @@ mod header_name;
 mod peer;
 mod proof;
 mod scheme;
-mod svid;
 mod token;
 mod workload;
+mod x509_svid;
 
 #[doc = include_str!("../../../../docs/proxies.md")]
 pub mod proxies {}
@@ -119,9 +119,9 @@ pub use self::{
     forwarded::{ClientCertHeader, MAX_FORWARDED_LEN, TrustedHop, Xfcc, XfccElement, XfccError},
     peer::{PeerInfo, TrustGeneration},
     proof::MAX_PROOF_LEN,
-    svid::{X509SvidError, x509_svid_id},
     token::MAX_TOKEN_LEN,
     workload::{WorkloadIdentity, WorkloadIdentitySource, WorkloadRequest},
+    x509_svid::{X509SvidError, x509_svid_id},
 };
 pub(crate) use self::{
     forwarded::{ForwardedIdentity, IdentityHeaders, Vouched},

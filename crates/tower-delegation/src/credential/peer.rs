@@ -24,12 +24,12 @@ use crate::clock::Timestamp;
 /// ```
 #[derive(Clone, Debug)]
 pub struct PeerInfo {
-    origin: Origin,
+    address: PeerAddress,
     certificate: Option<PeerCertificate>,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Origin {
+enum PeerAddress {
     Network(SocketAddr),
     UnixSocket,
 }
@@ -38,13 +38,13 @@ impl PeerInfo {
     /// A peer that proved nothing about itself.
     #[must_use]
     pub fn new(address: SocketAddr) -> Self {
-        Self { origin: Origin::Network(address), certificate: None }
+        Self { address: PeerAddress::Network(address), certificate: None }
     }
 
     /// A process of this machine that may open our Unix socket.
     #[must_use]
     pub fn unix_socket() -> Self {
-        Self { origin: Origin::UnixSocket, certificate: None }
+        Self { address: PeerAddress::UnixSocket, certificate: None }
     }
 
     /// A peer that holds the key of the first certificate of `chain` (DER, the
@@ -68,16 +68,16 @@ impl PeerInfo {
     /// Where in the network the connection comes from; `None` for a Unix socket.
     #[must_use]
     pub fn address(&self) -> Option<SocketAddr> {
-        match self.origin {
-            Origin::Network(address) => Some(address),
-            Origin::UnixSocket => None,
+        match self.address {
+            PeerAddress::Network(address) => Some(address),
+            PeerAddress::UnixSocket => None,
         }
     }
 
     /// Whether the connection came by a Unix socket.
     #[must_use]
     pub fn is_unix_socket(&self) -> bool {
-        matches!(self.origin, Origin::UnixSocket)
+        matches!(self.address, PeerAddress::UnixSocket)
     }
 
     /// The certificate that the peer holds the key of, if it is
@@ -102,7 +102,7 @@ impl PeerInfo {
 
 impl From<(SocketAddr, PeerCertificate)> for PeerInfo {
     fn from((address, certificate): (SocketAddr, PeerCertificate)) -> Self {
-        Self { origin: Origin::Network(address), certificate: Some(certificate) }
+        Self { address: PeerAddress::Network(address), certificate: Some(certificate) }
     }
 }
 

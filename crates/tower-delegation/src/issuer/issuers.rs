@@ -22,7 +22,7 @@ use moka::{
 
 use super::{
     BuildContext, IssuerPolicy, IssuerResolver, TrustedIssuer,
-    policy::Origin,
+    policy::TermsSource,
     tenure::{Asked, Tenure},
 };
 use crate::{clock::Clock, names::IssuerUrl, text::Text};
@@ -234,14 +234,14 @@ impl Resolved {
             self.warn(&*issuers.clock, &format!("it is about another issuer, {:?}", terms.issuer));
             return None;
         }
-        let origin = Origin::Resolver {
+        let source = TermsSource::Resolver {
             tenure: Tenure::new(asked),
             label: Arc::clone(&self.label),
             former: former.map(|former| (&*former.policy, terms.has_keys_of(&former.terms))),
         };
         // Nothing under this lock waits, and building leaves no half-made state.
         let mut context = issuers.context.lock().unwrap_or_else(PoisonError::into_inner);
-        match terms.clone().build_from(origin, &mut context) {
+        match terms.clone().build_from(source, &mut context) {
             Ok(policy) => Some(Held { terms, policy: Arc::new(policy) }),
             Err(error) => {
                 self.warn(&*issuers.clock, &error.to_string());

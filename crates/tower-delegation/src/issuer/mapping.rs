@@ -1,7 +1,7 @@
 //! How one provider spells the claims of its access tokens.
 
 use super::{
-    ClaimPath, ClaimTest, KindCheck, NameForm, ScopeForm,
+    ClaimCondition, ClaimPath, KindCheck, NameForm, ScopeForm,
     forms::{ActorForm, ActorText, GROUPS, PERMISSIONS, ROLES, standard},
 };
 use crate::names::{ClientId, SubjectKind};
@@ -49,8 +49,8 @@ pub struct ClaimMapping {
     /// The first that is there.
     pub(crate) subject: Vec<ClaimPath>,
     pub(crate) absent_subject: AbsentSubject,
-    /// The first test that holds; `Unknown` if none does.
-    pub(crate) subject_kinds: Vec<(ClaimTest, SubjectKind)>,
+    /// The first condition that holds; `Unknown` if none does.
+    pub(crate) subject_kinds: Vec<(ClaimCondition, SubjectKind)>,
     /// All that are there must agree, or the first counts.
     pub(crate) client: Vec<ClaimPath>,
     pub(crate) differing_clients: DifferingClients,
@@ -139,7 +139,7 @@ impl ClaimMapping {
             // RFC 9068 sections 2.2 and 5: without a resource owner `sub` names the client,
             // and no user's `sub` may equal a client's. The reverse is said nowhere: many
             // providers name a client differently in `sub`.
-            subject_kinds: vec![(ClaimTest::subject_is_client(), SubjectKind::Service)],
+            subject_kinds: vec![(ClaimCondition::subject_is_client(), SubjectKind::Service)],
             client: vec!["client_id".into()],
             differing_clients: DifferingClients::Refused,
             client_presence: Presence::Required,
@@ -217,39 +217,42 @@ impl ClaimMapping {
         self
     }
 
-    /// What the subject is, by the first test that holds; unknown if none does.
-    /// Replaces the tests of the preset.
+    /// What the subject is, by the first condition that holds; unknown if none does.
+    /// Replaces the conditions of the preset.
     ///
-    /// Give tests that prove a kind, not the absence of a mark of the other.
+    /// Give conditions that prove a kind, not the absence of a mark of the other.
     /// `auth_time`, `acr` and `sid` prove nothing: some providers put them into
     /// the tokens of machines.
-    pub fn subject_kinds(mut self, rules: impl IntoIterator<Item = (ClaimTest, SubjectKind)>) -> Self {
+    pub fn subject_kinds(mut self, rules: impl IntoIterator<Item = (ClaimCondition, SubjectKind)>) -> Self {
         self.subject_kinds = rules.into_iter().collect();
         self
     }
 
     /// Tests that are asked after those that are already there.
-    pub fn add_subject_kinds(mut self, rules: impl IntoIterator<Item = (ClaimTest, SubjectKind)>) -> Self {
+    pub fn add_subject_kinds(
+        mut self,
+        rules: impl IntoIterator<Item = (ClaimCondition, SubjectKind)>,
+    ) -> Self {
         self.subject_kinds.extend(rules);
         self
     }
 
     /// A claim that only tokens of users have: a subject whose token carries it
-    /// is a user, unless an earlier test tells another kind. `null`, `false`, zero and
-    /// empty values prove nothing: see [`ClaimTest::present`].
+    /// is a user, unless an earlier condition tells another kind. `null`, `false`, zero and
+    /// empty values prove nothing: see [`ClaimCondition::present`].
     pub fn add_user_claim(self, path: impl Into<ClaimPath>) -> Self {
-        self.add_subject_kinds([(ClaimTest::present(path), SubjectKind::User)])
+        self.add_subject_kinds([(ClaimCondition::present(path), SubjectKind::User)])
     }
 
     /// Assumes that every subject that is not the client, by any claim that names
-    /// either, is a user, unless an earlier test tells another kind. Without a client, nothing is assumed.
+    /// either, is a user, unless an earlier condition tells another kind. Without a client, nothing is assumed.
     ///
     /// *Unsafe where the issuer names a client differently in `sub`* (Auth0:
     /// `abc@clients`; Keycloak: a UUID): the machine then counts as a user. Look
     /// at a token of the client credentials grant before you use this, and prefer
     /// [`add_user_claim`](Self::add_user_claim).
     pub fn assume_user_unless_client(self) -> Self {
-        self.add_subject_kinds([(ClaimTest::subject_is_not_client(), SubjectKind::User)])
+        self.add_subject_kinds([(ClaimCondition::subject_is_not_client(), SubjectKind::User)])
     }
 
     /// The claim that names the client.
@@ -402,7 +405,7 @@ impl ClaimMapping {
             .chain(unless)
             .chain(&self.tenant)
             .chain(beside)
-            .chain(self.subject_kinds.iter().flat_map(|(test, _)| test.paths()))
+            .chain(self.subject_kinds.iter().flat_map(|(condition, _)| condition.paths()))
             .chain(sets.iter().flatten().copied());
         if !paths.all(ClaimPath::is_sound) {
             return Some("a claim's path is empty, or has an empty name in it");
@@ -457,7 +460,10 @@ mod tests {
             ("empty name", new().subject("")),
             ("empty path", new().add_roles([])),
             ("empty segment", new().tenant(["a", ""])),
-            ("empty path in a test", new().subject_kinds([(ClaimTest::present(""), SubjectKind::User)])),
+            (
+                "empty path in a condition",
+                new().subject_kinds([(ClaimCondition::present(""), SubjectKind::User)]),
+            ),
             ("empty path of earlier actors", new().earlier_actors("")),
             ("roles as permissions", new().add_roles("r").add_permissions("r")),
             ("groups as scopes", new().add_groups("scope")),

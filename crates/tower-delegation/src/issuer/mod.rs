@@ -29,7 +29,7 @@
 //! # Ok::<(), tower_delegation::error::ConfigError>(())
 //! ```
 
-mod claim_test;
+mod claim_condition;
 #[cfg(feature = "http-client")]
 mod discovery;
 mod forms;
@@ -53,7 +53,7 @@ use url::Url;
 #[cfg(feature = "http-client")]
 pub use self::discovery::metadata_urls;
 pub use self::{
-    claim_test::ClaimTest,
+    claim_condition::ClaimCondition,
     forms::{ClaimPath, NameForm, ScopeForm},
     kind_check::KindCheck,
     mapping::ClaimMapping,
@@ -61,7 +61,7 @@ pub use self::{
     tenants::TenantIssuers,
 };
 pub(crate) use self::{
-    claim_test::{Test, log_unknown_kind},
+    claim_condition::{Condition, log_unknown_kind},
     forms::{ActorForm, ActorText},
     issuers::{Issuers, PolicyRef},
     mapping::{AbsentSubject, AudienceRule, DifferingClients, Presence, TenantRule},
@@ -93,8 +93,8 @@ pub struct TrustedIssuer {
     key_limits: KeyLimits,
     kind_check: Option<KindCheck>,
     mapping: ClaimMapping,
-    /// Asked after the tests of the mapping.
-    subject_kinds: Vec<(ClaimTest, SubjectKind)>,
+    /// Judged after the conditions of the mapping.
+    subject_kinds: Vec<(ClaimCondition, SubjectKind)>,
 }
 
 #[derive(Clone, Debug)]
@@ -279,7 +279,7 @@ impl TrustedIssuer {
     /// # Ok::<(), tower_delegation::ConfigError>(())
     /// ```
     pub fn add_user_claim(mut self, path: impl Into<ClaimPath>) -> Self {
-        self.subject_kinds.push((ClaimTest::present(path), SubjectKind::User));
+        self.subject_kinds.push((ClaimCondition::present(path), SubjectKind::User));
         self
     }
 
@@ -289,7 +289,7 @@ impl TrustedIssuer {
     /// unsafe. Without this or [`add_user_claim`](Self::add_user_claim), the
     /// default mapping knows no users, and `on_behalf_of_user` is never met.
     pub fn assume_user_unless_client(mut self) -> Self {
-        self.subject_kinds.push((ClaimTest::subject_is_not_client(), SubjectKind::User));
+        self.subject_kinds.push((ClaimCondition::subject_is_not_client(), SubjectKind::User));
         self
     }
 

@@ -32,7 +32,7 @@ pub(crate) struct BuildContext {
 }
 
 /// Where the terms of an issuer come from.
-pub(super) enum Origin<'a> {
+pub(super) enum TermsSource<'a> {
     Configuration,
     Resolver {
         tenure: Tenure,
@@ -169,20 +169,20 @@ impl IssuerPolicy {
 impl TrustedIssuer {
     /// Checks the configuration. Fetches nothing.
     pub(crate) fn build(self, context: &mut BuildContext) -> Result<IssuerPolicy, ConfigError> {
-        self.build_from(Origin::Configuration, context)
+        self.build_from(TermsSource::Configuration, context)
     }
 
     /// The same for terms that a resolver may take back.
     pub(super) fn build_from(
         mut self,
-        origin: Origin<'_>,
+        source: TermsSource<'_>,
         context: &mut BuildContext,
     ) -> Result<IssuerPolicy, ConfigError> {
         self.mapping.subject_kinds.append(&mut self.subject_kinds);
         self.check()?;
-        let (tenure, label, former) = match origin {
-            Origin::Configuration => (None, None, None),
-            Origin::Resolver { tenure, label, former } => (Some(tenure), Some(label), former),
+        let (tenure, label, former) = match source {
+            TermsSource::Configuration => (None, None, None),
+            TermsSource::Resolver { tenure, label, former } => (Some(tenure), Some(label), former),
         };
         let keys = match former {
             Some((former, true)) => Arc::clone(&former.keys),

@@ -1,6 +1,6 @@
 //! The mappings of known providers.
 
-use super::{ClaimMapping, ClaimPath, ClaimTest as Test, KindCheck, ScopeForm};
+use super::{ClaimCondition as Condition, ClaimMapping, ClaimPath, KindCheck, ScopeForm};
 use crate::names::{
     ClientId,
     SubjectKind::{Service, Unknown, User},
@@ -9,8 +9,8 @@ use crate::names::{
 /// What the name of a Keycloak service account starts with; its client's name follows.
 const SERVICE_ACCOUNT: &str = "service-account-";
 
-fn service_account() -> Test {
-    Test::names_client("preferred_username", SERVICE_ACCOUNT, "")
+fn service_account() -> Condition {
+    Condition::names_client("preferred_username", SERVICE_ACCOUNT, "")
 }
 
 /// # Presets
@@ -43,12 +43,12 @@ impl ClaimMapping {
             .subject_kinds([
                 // A person can choose such a name. The client is named a second time only
                 // in the tokens of service accounts.
-                (service_account().and(Test::present("client_id")), Service),
-                (service_account().and(Test::present("clientId")), Service),
+                (service_account().and(Condition::present("client_id")), Service),
+                (service_account().and(Condition::present("clientId")), Service),
                 // A service account whose token was exchanged by another client,
                 // or a person who chose the name.
-                (Test::starts_with("preferred_username", SERVICE_ACCOUNT), Unknown),
-                (Test::present("preferred_username"), User),
+                (Condition::starts_with("preferred_username", SERVICE_ACCOUNT), Unknown),
+                (Condition::present("preferred_username"), User),
             ])
     }
 
@@ -85,14 +85,14 @@ impl ClaimMapping {
             .allow_absent_token_id()
             .subject_kinds([
                 // An agent's user account is no person, whatever the rest says.
-                (Test::has_word("xms_sub_fct", "13"), Unknown),
-                (Test::equals("idtyp", "app"), Service),
-                (Test::equals("idtyp", "user"), User),
+                (Condition::has_word("xms_sub_fct", "13"), Unknown),
+                (Condition::equals("idtyp", "app"), Service),
+                (Condition::equals("idtyp", "user"), User),
                 // A device, or what is to come: `scp` does not overrule it.
-                (Test::present("idtyp"), Unknown),
-                (Test::has_word("xms_sub_fct", "11"), Unknown),
-                (Test::present("scp"), User),
-                (Test::same("sub", "oid"), Service),
+                (Condition::present("idtyp"), Unknown),
+                (Condition::has_word("xms_sub_fct", "11"), Unknown),
+                (Condition::present("scp"), User),
+                (Condition::same("sub", "oid"), Service),
             ])
     }
 
@@ -106,15 +106,15 @@ impl ClaimMapping {
             .tenant("org_id")
             .allow_absent_token_id()
             .subject_kinds([
-                (Test::equals("gty", "client-credentials"), Service),
-                (Test::names_client("sub", "", "@clients"), Service),
+                (Condition::equals("gty", "client-credentials"), Service),
+                (Condition::names_client("sub", "", "@clients"), Service),
                 // Another client's, or a person's choice.
-                (Test::ends_with("sub", "@clients"), Unknown),
-                (Test::has_word("sub_profile", "ai_agent"), Service),
-                (Test::has_word("sub_profile", "service"), Service),
-                (Test::has_word("sub_profile", "user"), User),
+                (Condition::ends_with("sub", "@clients"), Unknown),
+                (Condition::has_word("sub_profile", "ai_agent"), Service),
+                (Condition::has_word("sub_profile", "service"), Service),
+                (Condition::has_word("sub_profile", "user"), User),
                 // `connection|user`
-                (Test::contains("sub", "|"), User),
+                (Condition::contains("sub", "|"), User),
             ])
     }
 
@@ -137,11 +137,11 @@ impl ClaimMapping {
             .allow_absent_token_id()
             .earlier_actors("delegated_through")
             .subject_kinds([
-                (Test::has_word("sub_profile", "ai_agent"), Service),
-                (Test::has_word("sub_profile", "service"), Service),
-                (Test::has_word("sub_profile", "user"), User),
-                (Test::subject_is_client(), Service),
-                (Test::present("uid"), User),
+                (Condition::has_word("sub_profile", "ai_agent"), Service),
+                (Condition::has_word("sub_profile", "service"), Service),
+                (Condition::has_word("sub_profile", "user"), User),
+                (Condition::subject_is_client(), Service),
+                (Condition::present("uid"), User),
             ])
     }
 
@@ -155,7 +155,10 @@ impl ClaimMapping {
             .insecure_clients_instead_of_audience(clients)
             .scopes("scope", ScopeForm::String)
             .add_groups("cognito:groups")
-            .subject_kinds([(Test::subject_is_client(), Service), (Test::present("username"), User)])
+            .subject_kinds([
+                (Condition::subject_is_client(), Service),
+                (Condition::present("username"), User),
+            ])
     }
 
     /// PingOne.
@@ -171,7 +174,10 @@ impl ClaimMapping {
             .allow_absent_subject(["p1.userId", "sid", "auth_time"])
             .allow_absent_actor_value("noActor")
             .allow_actor_in_string()
-            .subject_kinds([(Test::subject_is_client(), Service), (Test::present("p1.userId"), User)])
+            .subject_kinds([
+                (Condition::subject_is_client(), Service),
+                (Condition::present("p1.userId"), User),
+            ])
     }
 
     /// PingFederate: a template, since every claim is the administrator's
@@ -184,7 +190,7 @@ impl ClaimMapping {
             .client(client)
             .scopes("scope", ScopeForm::Either)
             .allow_absent_token_id()
-            .subject_kinds([(Test::subject_is_client(), Service)])
+            .subject_kinds([(Condition::subject_is_client(), Service)])
     }
 
     /// Curity Identity Server.
@@ -212,7 +218,7 @@ impl ClaimMapping {
             .tenant(namespace)
             .allow_absent_token_id()
             .subject_kinds([(
-                Test::starts_with("sub", "system:serviceaccount:").and(Test::present([
+                Condition::starts_with("sub", "system:serviceaccount:").and(Condition::present([
                     "kubernetes.io",
                     "serviceaccount",
                     "name",

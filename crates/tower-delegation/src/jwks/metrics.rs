@@ -14,7 +14,7 @@ const LAST_SUCCESS: &str = "tower_delegation_jwks_last_success_timestamp_seconds
 
 /// How a fetch ended.
 #[derive(Clone, Copy)]
-pub(super) enum Outcome {
+pub(super) enum FetchOutcome {
     /// With a document of this many usable keys.
     Changed {
         keys: usize,
@@ -24,7 +24,7 @@ pub(super) enum Outcome {
     Failed(KeySourceErrorKind),
 }
 
-impl Outcome {
+impl FetchOutcome {
     fn code(self) -> &'static str {
         match self {
             Self::Changed { .. } => "changed",
@@ -45,20 +45,20 @@ pub(super) fn describe() {
 }
 
 /// Records the end of a fetch that began at `started_at`.
-pub(super) fn fetched(issuer: &IssuerUrl, outcome: Outcome, started_at: Timestamp) {
+pub(super) fn fetched(issuer: &IssuerUrl, outcome: FetchOutcome, started_at: Timestamp) {
     let label = || issuer.as_str().to_owned();
     counter!(FETCHES, "issuer" => label(), "outcome" => outcome.code()).increment(1);
-    if let Outcome::Changed { keys } = outcome {
+    if let FetchOutcome::Changed { keys } = outcome {
         gauge!(KEYS, "issuer" => label()).set(u32::try_from(keys).map_or(f64::INFINITY, f64::from));
     }
-    if !matches!(outcome, Outcome::Failed(_)) {
+    if !matches!(outcome, FetchOutcome::Failed(_)) {
         gauge!(LAST_SUCCESS, "issuer" => label()).set(seconds(started_at));
     }
 }
 
 /// Records the end of a fetch for one of a resolver's issuers: how many there are is for
 /// its clients to decide, so all have one label, and no gauge, which would be the last one's.
-pub(super) fn fetched_for_resolver(label: &str, outcome: Outcome) {
+pub(super) fn fetched_for_resolver(label: &str, outcome: FetchOutcome) {
     counter!(FETCHES, "issuer" => label.to_owned(), "outcome" => outcome.code()).increment(1);
 }
 

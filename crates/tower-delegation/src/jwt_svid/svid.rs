@@ -8,11 +8,12 @@ use super::bundles::{JwtBundles, algorithms};
 use crate::{
     clock::Timestamp,
     credential::WorkloadIdentity,
+    json::{Nested, read_object, string},
     jwks::KeySet,
     names::Audience,
     reason::DenialReason,
     spiffe::SpiffeId,
-    token::{Footprint, Nested, UnverifiedToken, date, read_audience, read_object, string},
+    token::{Footprint, UnverifiedToken, date, read_audience},
 };
 
 /// What makes a token one that says what its holder may do, or to whom it is bound.

@@ -15,7 +15,7 @@ use std::{
 
 use self::forgotten::Forgotten;
 use super::{ReplayKey, ReplayStore, ReplayStoreError, Sighting, UsedProof};
-use crate::{clock::Timestamp, hashed::HashedAlready, step::Step};
+use crate::{clock::Timestamp, pass_through_hasher::PassThroughHasher, step::Step};
 
 /// The most proofs where no other number is set.
 const DEFAULT_MAX_ENTRIES: usize = 500_000;
@@ -71,7 +71,7 @@ pub struct InMemoryReplayStore {
 struct Shard {
     proofs: HashMap<ReplayKey, Remembered>,
     /// How many of the proofs each key has signed, by the hash of the key.
-    per_key: HashMap<u64, usize, HashedAlready>,
+    per_key: HashMap<u64, usize, PassThroughHasher>,
     /// In milliseconds of the monotonic clock.
     swept_at: u64,
     /// Each [`Remembered::expires_at`] of those that were forgotten.
@@ -290,7 +290,7 @@ fn millis(time: Duration) -> u64 {
 }
 
 /// One proof less of this key.
-fn release(per_key: &mut HashMap<u64, usize, HashedAlready>, signer: u64) {
+fn release(per_key: &mut HashMap<u64, usize, PassThroughHasher>, signer: u64) {
     if let Entry::Occupied(mut held) = per_key.entry(signer) {
         let left = held.get().saturating_sub(1);
         if left == 0 {

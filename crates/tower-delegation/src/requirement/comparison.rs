@@ -12,7 +12,7 @@ use super::{
     evaluate::{Evidence, Failure, Outcome, ensure},
 };
 use crate::{
-    credential::configured_header, error::ConfigError, issuer::ClaimPath, reason::DenialReason, token::string,
+    credential::configured_header, error::ConfigError, issuer::ClaimPath, json::string, reason::DenialReason,
 };
 
 #[derive(Clone, Debug, Default)]

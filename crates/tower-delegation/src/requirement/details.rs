@@ -9,8 +9,9 @@ use super::{
 };
 use crate::{
     context::PathParameters,
+    json::{each_entry, each_member, string},
     reason::DenialReason,
-    token::{AUTHORIZATION_DETAILS, each_entry, each_member, string},
+    token::AUTHORIZATION_DETAILS,
 };
 
 /// What one object of the claim `authorization_details` must grant, all of it

@@ -5,9 +5,9 @@ use std::iter;
 
 use serde_json::value::RawValue;
 
-use super::json::{Nested, read_object, string};
 use crate::{
     application::Actors,
+    json::{Nested, read_object, string},
     names::{IssuerUrl, SubjectId, SubjectKind},
     reason::DenialReason,
 };

@@ -27,7 +27,9 @@ use moka::{policy::EvictionPolicy, sync::Cache};
 use siphasher::sip128::SipHasher13;
 
 use super::VerifiedToken;
-use crate::{clock::Timestamp, hashed::HashedAlready, issuer::IssuerPolicy, jwks::VerifyingKey};
+use crate::{
+    clock::Timestamp, issuer::IssuerPolicy, jwks::VerifyingKey, pass_through_hasher::PassThroughHasher,
+};
 
 /// How many verified tokens are kept. Default: 50,000 tokens, 64 MiB.
 ///
@@ -98,7 +100,7 @@ pub(super) struct Entry {
 
 /// Texts that were verified before, and what is remembered of each.
 pub(crate) struct TextCache<E> {
-    entries: Option<Cache<TextHash, Arc<E>, HashedAlready>>,
+    entries: Option<Cache<TextHash, Arc<E>, PassThroughHasher>>,
     secret: [u8; 16],
 }
 
@@ -160,7 +162,7 @@ impl<E: Footprint> TextCache<E> {
                 .max_capacity(max_bytes)
                 .weigher(weigh)
                 .eviction_policy(EvictionPolicy::lru())
-                .build_with_hasher(HashedAlready::default())
+                .build_with_hasher(PassThroughHasher::default())
         });
         Self { entries, secret }
     }

@@ -5,18 +5,13 @@ use std::cell::OnceCell;
 
 use serde_json::value::RawValue;
 
-use super::{
-    Facts, VerifiedToken,
-    actor::Subject,
-    json::{Nested, read_object, string, strings},
-    mapping::Mapped,
-    revocable::Revocable,
-};
+use super::{Facts, VerifiedToken, actor::Subject, mapping::Mapped, revocable::Revocable};
 use crate::{
     application::RegistrationSlot,
     clock::Timestamp,
     confirmation::Confirmation,
     issuer::{AudienceRule, ClaimMapping, Presence},
+    json::{Nested, read_object, string, strings},
     names::{Audience, IssuerUrl},
     reason::{DenialReason, Malformed},
 };

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use super::json::{Nested, read_object, string};
 use crate::{
+    json::{Nested, read_object, string, strings},
     jwks::{KeyHint, SignatureAlgorithm},
     reason::DenialReason,
 };
@@ -164,7 +164,7 @@ pub(crate) fn is_media_type(name: &str, subtype: &str) -> bool {
 /// Do two raw values mean the same string, or the same list of strings?
 fn same_value(a: &RawValue, b: &RawValue) -> bool {
     let list = |value| -> Option<Vec<Cow<'_, str>>> {
-        string(value).map(|text| vec![text]).or_else(|| super::json::strings(value))
+        string(value).map(|text| vec![text]).or_else(|| strings(value))
     };
     list(a).is_some_and(|a| list(b).is_some_and(|b| a == b))
 }

@@ -1,28 +1,26 @@
-//! Who a subject is taken for: the tests of a mapping, asked of one token.
+//! Who a subject is taken for: the conditions of a mapping, judged for one token.
 
 use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use super::{
-    json::{MAX_DEPTH, each_entry, each_member, string, strings},
-    mapping::Mapped,
-};
+use super::mapping::Mapped;
 use crate::{
-    issuer::{ClaimPath, Test},
+    issuer::{ClaimPath, Condition},
+    json::{MAX_DEPTH, each_entry, each_member, string, strings},
     names::{ClientId, SubjectId, SubjectKind},
 };
 
-/// What came of one test.
+/// What came of one condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
     Holds,
     Fails,
-    /// The test could not read its claim, or read more than it can decide by.
+    /// The condition could not read its claim, or read more than it can decide by.
     Undecided,
 }
 
-/// A claim as a test reads it.
+/// A claim as a condition reads it.
 enum Texts<'a> {
     Absent,
     One(Cow<'a, str>),
@@ -37,11 +35,11 @@ impl From<bool> for Verdict {
 }
 
 impl<'a> Mapped<'_, '_, 'a> {
-    /// The kind that the first test proves. A test that cannot decide ends the
+    /// The kind that the first condition proves. A condition that cannot decide ends the
     /// search: a later one would go by the absence of what could not be read.
     pub(super) fn subject_kind(&self, subject: &SubjectId, client: Option<&ClientId>) -> SubjectKind {
-        for (test, kind) in &self.mapping.subject_kinds {
-            match self.judge(&test.0, subject, client.map(ClientId::as_str)) {
+        for (condition, kind) in &self.mapping.subject_kinds {
+            match self.judge(&condition.0, subject, client.map(ClientId::as_str)) {
                 Verdict::Holds => return *kind,
                 Verdict::Fails => {}
                 Verdict::Undecided => return SubjectKind::Unknown,
@@ -50,26 +48,26 @@ impl<'a> Mapped<'_, '_, 'a> {
         SubjectKind::Unknown
     }
 
-    fn judge(&self, test: &Test, subject: &SubjectId, client: Option<&str>) -> Verdict {
-        match test {
-            Test::Always => Verdict::Holds,
-            Test::Present(path) => self.is_present(path),
-            Test::Equals(path, value) => self.text_holds(path, |text| *text == **value),
-            Test::StartsWith(path, start) => self.text_holds(path, |text| text.starts_with(&**start)),
-            Test::EndsWith(path, end) => self.text_holds(path, |text| text.ends_with(&**end)),
-            Test::Contains(path, part) => self.text_holds(path, |text| text.contains(&**part)),
-            Test::HasWord(path, word) => {
+    fn judge(&self, condition: &Condition, subject: &SubjectId, client: Option<&str>) -> Verdict {
+        match condition {
+            Condition::Always => Verdict::Holds,
+            Condition::Present(path) => self.is_present(path),
+            Condition::Equals(path, value) => self.text_holds(path, |text| *text == **value),
+            Condition::StartsWith(path, start) => self.text_holds(path, |text| text.starts_with(&**start)),
+            Condition::EndsWith(path, end) => self.text_holds(path, |text| text.ends_with(&**end)),
+            Condition::Contains(path, part) => self.text_holds(path, |text| text.contains(&**part)),
+            Condition::HasWord(path, word) => {
                 self.text_holds(path, |text| text.split(' ').any(|one| *one == **word))
             }
-            Test::Same(path, other) => self.are_the_same(path, other),
-            Test::NamesClient { path, prefix, suffix } => self.text_holds(path, |text| {
+            Condition::Same(path, other) => self.are_the_same(path, other),
+            Condition::NamesClient { path, prefix, suffix } => self.text_holds(path, |text| {
                 let named = text.strip_prefix(&**prefix).and_then(|rest| rest.strip_suffix(&**suffix));
                 named.is_some_and(|named| client.is_some_and(|client| named.eq_ignore_ascii_case(client)))
             }),
-            Test::SubjectIsClient => self.is_client(subject).into(),
-            Test::SubjectIsNotClient => (client.is_some() && !self.is_client(subject)).into(),
-            Test::All(tests) => {
-                let mut verdicts = tests.iter().map(|test| self.judge(test, subject, client));
+            Condition::SubjectIsClient => self.is_client(subject).into(),
+            Condition::SubjectIsNotClient => (client.is_some() && !self.is_client(subject)).into(),
+            Condition::All(conditions) => {
+                let mut verdicts = conditions.iter().map(|condition| self.judge(condition, subject, client));
                 verdicts.find(|verdict| *verdict != Verdict::Holds).unwrap_or(Verdict::Holds)
             }
         }
@@ -167,14 +165,14 @@ fn says_nothing_within(value: &RawValue, depth: u8) -> bool {
 mod tests {
     use super::*;
     use crate::{
-        issuer::{ClaimMapping, ClaimTest},
+        issuer::{ClaimCondition, ClaimMapping},
         token::claims::RawClaims,
     };
 
-    /// `User` if the test holds, `Service` if it does not, `Unknown` if it ends the search.
-    fn kind(test: ClaimTest, payload: &str) -> SubjectKind {
+    /// `User` if the condition holds, `Service` if it does not, `Unknown` if it ends the search.
+    fn kind(condition: ClaimCondition, payload: &str) -> SubjectKind {
         let claims = RawClaims::parse(payload).unwrap();
-        let rules = [(test, SubjectKind::User), (ClaimTest::always(), SubjectKind::Service)];
+        let rules = [(condition, SubjectKind::User), (ClaimCondition::always(), SubjectKind::Service)];
         let mapping = ClaimMapping::rfc9068().subject_kinds(rules);
         let mapped = Mapped { mapping: &mapping, claims: &claims };
         let (subject, client) = mapped.parties().unwrap();
@@ -206,9 +204,9 @@ mod tests {
 
     #[test]
     fn tests_of_claims() {
-        use ClaimTest as T;
+        use ClaimCondition as T;
         use SubjectKind::{Service as Fails, Unknown, User as Holds};
-        let rows: &[(&str, ClaimTest, &str, SubjectKind)] = &[
+        let rows: &[(&str, ClaimCondition, &str, SubjectKind)] = &[
             ("always", T::always(), "1", Holds),
             ("present", T::present("x"), "1", Holds),
             ("present, false", T::present("x"), "false", Fails),
@@ -269,9 +267,9 @@ mod tests {
             ("the second cannot be read", T::present("sub").and(T::equals("x", "app")), "1", Unknown),
             ("three", T::always().and(T::present("x")).and(T::present("y")), "1", Fails),
         ];
-        for (name, test, x, expected) in rows {
+        for (name, condition, x, expected) in rows {
             let payload = format!(r#"{{"sub":"alice","client_id":"Shop","x":{x}}}"#);
-            assert_eq!(kind(test.clone(), &payload), *expected, "{name}");
+            assert_eq!(kind(condition.clone(), &payload), *expected, "{name}");
         }
     }
 }

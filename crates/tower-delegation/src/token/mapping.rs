@@ -9,7 +9,6 @@ use serde_json::value::RawValue;
 use super::{
     actor::{Actor, ActorNames, read_chain, read_list},
     claims::RawClaims,
-    json::{Nested, each_entry, each_member, find, read_object, string, strings},
     kind::says_nothing,
     revocable::Identifier,
 };
@@ -18,6 +17,7 @@ use crate::{
         AbsentSubject, ActorForm, ActorText, ClaimMapping, ClaimPath, DifferingClients, NameForm, Presence,
         ScopeForm, TenantRule,
     },
+    json::{Nested, each_entry, each_member, find, read_object, string, strings},
     names::{ClientId, IssuerUrl, SessionId, SubjectId, TenantId, TokenId},
     privileges::{GroupSet, PermissionSet, RoleSet},
     reason::{DenialReason, Malformed},

@@ -24,7 +24,6 @@ mod actor;
 mod cache;
 mod claims;
 mod header;
-mod json;
 mod kind;
 mod mapping;
 #[cfg(feature = "metrics")]
@@ -47,16 +46,16 @@ pub(crate) use self::{
     cache::{Footprint, TextCache},
     claims::{date, numeric_date, read_audience},
     header::is_media_type,
-    json::{Nested, each_entry, each_member, find, read_object, string},
     revocable::Revocable,
     unverified::{CompactJws, decode},
     verifier::{Verification, Verifier},
 };
 use crate::{
-    application::{Granted, Presentation, RegistrationSlot},
+    application::{Granted, RegistrationSlot, TokenParties},
     clock::Timestamp,
     confirmation::Confirmation,
     issuer::IssuerPolicy,
+    json::{each_entry, find, string},
     names::{Audience, ClientId, SessionId, TenantId, TokenId},
     privileges::{GroupSet, PermissionSet, RoleSet},
     reason::{DenialReason, Malformed},
@@ -108,8 +107,8 @@ impl Facts {
     }
 
     /// What the registry of applications judges by.
-    pub(crate) fn presentation(&self) -> Presentation<'_> {
-        Presentation {
+    pub(crate) fn parties(&self) -> TokenParties<'_> {
+        TokenParties {
             issuer: self.subject.issuer(),
             subject: self.subject.id(),
             client: self.client.as_ref(),

@@ -9,13 +9,13 @@ use super::{
     cache::{Entry, TextCache, TextHash, TokenCache},
     claims::{RawClaims, Terms},
     header::{Header, TokenType},
-    json::{find, string},
     unverified::UnverifiedToken,
 };
 use crate::{
     clock::{Clock, Timestamp},
     credential::Credential,
     issuer::{IssuerPolicy, Issuers, PolicyRef, TypePolicy},
+    json::{find, string},
     jwks::{PendingKey, VerifyingKey},
     reason::DenialReason,
     step::Step,

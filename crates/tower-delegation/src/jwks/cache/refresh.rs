@@ -9,7 +9,7 @@ use tokio::{runtime::Handle, sync::watch, task::AbortHandle};
 
 use super::{KeyCache, KeyLimits, Snapshot, State};
 #[cfg(feature = "metrics")]
-use crate::jwks::metrics::{self, Outcome};
+use crate::jwks::metrics::{self, FetchOutcome};
 use crate::{
     clock::{Clock, Moment, Sleep},
     jwks::{
@@ -237,12 +237,12 @@ impl KeyCache {
     fn count(&self, previous: Option<&Snapshot>, started_at: Moment, error: Option<&KeySourceError>) {
         let current = self.snapshot.load();
         let outcome = match (error, current.as_deref(), previous) {
-            (Some(error), ..) => Outcome::Failed(error.kind()),
+            (Some(error), ..) => FetchOutcome::Failed(error.kind()),
             (None, Some(current), Some(previous)) if Arc::ptr_eq(&current.keys, &previous.keys) => {
-                Outcome::NotModified
+                FetchOutcome::NotModified
             }
             (None, current, _) => {
-                Outcome::Changed { keys: current.map_or(0, |current| current.keys.keys().len()) }
+                FetchOutcome::Changed { keys: current.map_or(0, |current| current.keys.keys().len()) }
             }
         };
         match &self.rest {

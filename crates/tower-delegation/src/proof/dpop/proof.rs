@@ -6,9 +6,10 @@ use serde_json::value::RawValue;
 
 use crate::{
     clock::Timestamp,
+    json::{Nested, read_object, string},
     jwks::SignatureAlgorithm,
     reason::DenialReason,
-    token::{Nested, is_media_type, numeric_date, read_object, string},
+    token::{is_media_type, numeric_date},
 };
 
 /// The longest `jti`, in bytes. Good clients send 96 random bits, or a UUID.

@@ -2,7 +2,7 @@
 
 use fastbloom::AtomicBloomFilter;
 
-use crate::hashed::HashedAlready;
+use crate::pass_through_hasher::PassThroughHasher;
 
 /// For how many keys the reserve is made: 920 KiB.
 const EXPECTED: usize = 262_144;
@@ -11,11 +11,11 @@ const EXPECTED: usize = 262_144;
 /// process lives. Of keys that were never added, one in a million is taken for one
 /// of them, and more once there are more than expected; none that was added is
 /// ever missed. So its size is fixed, and it fails closed.
-pub(super) struct Reserve(AtomicBloomFilter<HashedAlready>);
+pub(super) struct Reserve(AtomicBloomFilter<PassThroughHasher>);
 
 impl Reserve {
     pub(super) fn new() -> Self {
-        let filter = AtomicBloomFilter::with_false_pos(1e-6).hasher(HashedAlready::default());
+        let filter = AtomicBloomFilter::with_false_pos(1e-6).hasher(PassThroughHasher::default());
         Self(filter.expected_items(EXPECTED))
     }
 

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use crate::reason::DenialReason;
 
 /// How deep the JSON of a token may nest, the outermost object included.
-pub(super) const MAX_DEPTH: u8 = 16;
+pub(crate) const MAX_DEPTH: u8 = 16;
 
 /// How many members one object of a token may have: keeps the search for
 /// duplicates short when the token is hostile.
@@ -121,7 +121,7 @@ pub(crate) fn string(value: &RawValue) -> Option<Cow<'_, str>> {
 }
 
 /// The entries of a JSON array of strings; `None` for any other JSON value.
-pub(super) fn strings(value: &RawValue) -> Option<Vec<Cow<'_, str>>> {
+pub(crate) fn strings(value: &RawValue) -> Option<Vec<Cow<'_, str>>> {
     let entries: Vec<&RawValue> = serde_json::from_str(value.get()).ok()?;
     entries.into_iter().map(string).collect()
 }

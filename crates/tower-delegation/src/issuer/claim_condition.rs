@@ -3,20 +3,20 @@
 use super::ClaimPath;
 use crate::{names::IssuerUrl, text::Text};
 
-/// What can be asked of a token's claims to tell a subject's kind.
+/// A condition on a token's claims that tells a subject's kind.
 ///
-/// 1. A claim that is absent, or `null`, makes a test fail: the next test is
-///    asked.
-/// 2. A claim that the test cannot read (a number in place of a text, an empty
-///    text) ends the search, and the kind is unknown. No later test may decide
-///    in place of one that could not.
-/// 3. A list of texts can be read: if the test holds for one of them, the kind
-///    is unknown; otherwise the next test is asked.
+/// 1. A condition on a claim that is absent, or `null`, does not hold: the next
+///    condition is judged.
+/// 2. A claim that the condition cannot read (a number in place of a text, an
+///    empty text) ends the search, and the kind is unknown. No later condition
+///    may decide in place of one that could not.
+/// 3. A list of texts can be read: if the condition holds for one of them, the
+///    kind is unknown; otherwise the next condition is judged.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClaimTest(pub(crate) Test);
+pub struct ClaimCondition(pub(crate) Condition);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Test {
+pub(crate) enum Condition {
     Always,
     Present(ClaimPath),
     Equals(ClaimPath, Box<str>),
@@ -42,11 +42,11 @@ pub(crate) fn log_unknown_kind(issuer: &IssuerUrl) {
     );
 }
 
-impl ClaimTest {
+impl ClaimCondition {
     /// Holds for every token.
     #[must_use]
     pub fn always() -> Self {
-        Self(Test::Always)
+        Self(Condition::Always)
     }
 
     /// The claim is present and says something, whatever it is. `null` and `false`
@@ -54,69 +54,69 @@ impl ClaimTest {
     /// the texts `false` and `null`, and a list or an object with nothing but such
     /// values in it.
     pub fn present(path: impl Into<ClaimPath>) -> Self {
-        Self(Test::Present(path.into()))
+        Self(Condition::Present(path.into()))
     }
 
     /// The claim is this text.
     pub fn equals(path: impl Into<ClaimPath>, value: &str) -> Self {
-        Self(Test::Equals(path.into(), value.into()))
+        Self(Condition::Equals(path.into(), value.into()))
     }
 
     /// The claim is a text that starts like this.
     pub fn starts_with(path: impl Into<ClaimPath>, start: &str) -> Self {
-        Self(Test::StartsWith(path.into(), start.into()))
+        Self(Condition::StartsWith(path.into(), start.into()))
     }
 
     /// The claim is a text that ends like this.
     pub fn ends_with(path: impl Into<ClaimPath>, end: &str) -> Self {
-        Self(Test::EndsWith(path.into(), end.into()))
+        Self(Condition::EndsWith(path.into(), end.into()))
     }
 
     /// The claim is a text that contains this one.
     pub fn contains(path: impl Into<ClaimPath>, part: &str) -> Self {
-        Self(Test::Contains(path.into(), part.into()))
+        Self(Condition::Contains(path.into(), part.into()))
     }
 
     /// The claim is a space-delimited text, and this is one of its words.
     pub fn has_word(path: impl Into<ClaimPath>, word: &str) -> Self {
-        Self(Test::HasWord(path.into(), word.into()))
+        Self(Condition::HasWord(path.into(), word.into()))
     }
 
     /// Both claims are present and are the same text.
     pub fn same(path: impl Into<ClaimPath>, other: impl Into<ClaimPath>) -> Self {
-        Self(Test::Same(path.into(), other.into()))
+        Self(Condition::Same(path.into(), other.into()))
     }
 
     /// The claim is the token's client between `prefix` and `suffix`, ASCII
-    /// letters of the client in any case. Fails without a client.
+    /// letters of the client in any case. Does not hold without a client.
     pub fn names_client(path: impl Into<ClaimPath>, prefix: &str, suffix: &str) -> Self {
-        Self(Test::NamesClient { path: path.into(), prefix: prefix.into(), suffix: suffix.into() })
+        Self(Condition::NamesClient { path: path.into(), prefix: prefix.into(), suffix: suffix.into() })
     }
 
     /// The subject, as mapped, or `sub` is the client, by any of the claims that name
-    /// it. Fails without a client.
+    /// it. Does not hold without a client.
     #[must_use]
     pub fn subject_is_client() -> Self {
-        Self(Test::SubjectIsClient)
+        Self(Condition::SubjectIsClient)
     }
 
     /// Neither the subject, as mapped, nor `sub` is the client, by any of the claims
-    /// that name it. Fails without a client. It proves no kind, so it is no test that mappings can be given:
+    /// that name it. Does not hold without a client. It proves no kind, so mappings cannot be given it:
     /// see `ClaimMapping::assume_user_unless_client`.
     pub(super) fn subject_is_not_client() -> Self {
-        Self(Test::SubjectIsNotClient)
+        Self(Condition::SubjectIsNotClient)
     }
 
-    /// This test and `other`, asked in this order: `other` is asked only if this
-    /// one holds.
+    /// Combines this condition with `other`, judged in this order: `other` is judged
+    /// only if this one holds.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
-        let mut tests = match self.0 {
-            Test::All(tests) => tests.into_vec(),
+        let mut conditions = match self.0 {
+            Condition::All(conditions) => conditions.into_vec(),
             one => vec![one],
         };
-        tests.push(other.0);
-        Self(Test::All(tests.into()))
+        conditions.push(other.0);
+        Self(Condition::All(conditions.into()))
     }
 
     pub(super) fn paths(&self) -> Vec<&ClaimPath> {
@@ -124,7 +124,7 @@ impl ClaimTest {
     }
 }
 
-impl Test {
+impl Condition {
     fn paths(&self) -> Vec<&ClaimPath> {
         match self {
             Self::Present(path)
@@ -136,7 +136,7 @@ impl Test {
             | Self::NamesClient { path, .. } => vec![path],
             Self::Same(path, other) => vec![path, other],
             Self::Always | Self::SubjectIsClient | Self::SubjectIsNotClient => Vec::new(),
-            Self::All(tests) => tests.iter().flat_map(Self::paths).collect(),
+            Self::All(conditions) => conditions.iter().flat_map(Self::paths).collect(),
         }
     }
 }

@@ -1,13 +1,13 @@
-//! [`HashedAlready`]: for maps whose keys are hashes under a secret.
+//! [`PassThroughHasher`]: for maps whose keys are hashes under a secret.
 
 use std::hash::{BuildHasher, Hasher};
 
-/// Takes half of a 128-bit hash for the hash. Nobody outside can choose the
-/// key's bits, so hashing it again would buy nothing.
+/// Takes half of a 128-bit hash as the hash. No client can choose the key's bits,
+/// so hashing it again would gain nothing.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct HashedAlready(u64);
+pub(crate) struct PassThroughHasher(u64);
 
-impl BuildHasher for HashedAlready {
+impl BuildHasher for PassThroughHasher {
     type Hasher = Self;
 
     fn build_hasher(&self) -> Self {
@@ -15,7 +15,7 @@ impl BuildHasher for HashedAlready {
     }
 }
 
-impl Hasher for HashedAlready {
+impl Hasher for PassThroughHasher {
     fn finish(&self) -> u64 {
         self.0
     }
