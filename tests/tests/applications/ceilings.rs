@@ -12,12 +12,18 @@ async fn site(world: &World, applications: Applications) -> Site {
     let issuer = issuer.claim_mapping(mapping.add_user_claim(USER_CLAIM));
     let layer = DelegationLayer::builder().issuer(issuer).clock(world.clock.clone());
     let layer = layer.client_identity(ClientIdentity::from_tls()).applications(applications);
+    let barred = Requirement::new().authorization_detail(AuthorizationDetail::of_type("barred"));
     let router = [
         ("/role", Requirement::new().role("clerk")),
         ("/any_role", Requirement::new().any_role(["clerk", "admin"])),
         ("/permission", Requirement::new().permission("file")),
         ("/group", Requirement::new().group("staff")),
         ("/detail", Requirement::new().authorization_detail(AuthorizationDetail::of_type("payment"))),
+        ("/not/role", Requirement::new().not(Requirement::new().role("barred"))),
+        ("/not/permission", Requirement::new().not(Requirement::new().permission("barred"))),
+        ("/not/group", Requirement::new().not(Requirement::new().group("barred"))),
+        ("/not/scope", Requirement::new().not(Requirement::new().scope("barred"))),
+        ("/not/detail", Requirement::new().not(barred)),
     ]
     .into_iter()
     .fold(Router::new(), |router, (path, requirement)| {
@@ -161,5 +167,41 @@ async fn a_token_that_grants_too_much_of_any_kind_is_refused_where_that_is_said(
         let answer = site.get(&world.client(caller), "/role", &token.sign()).await;
         let event = audit.one();
         assert_eq!((answer.status, event.field("reason")), (403, reason), "{name}");
+    }
+}
+
+/// A mark that was cut is not proved to be absent.
+#[tokio::test]
+async fn what_was_cut_is_still_excluded() {
+    let world = World::new().await;
+    let bounded = world
+        .application("web")
+        .roles(["clerk"])
+        .permissions(["file"])
+        .groups(["staff"])
+        .authorization_detail_types(["payment"]);
+    let site = site(&world, registry([bounded])).await;
+    let audit = AuditLog::listen();
+    let client = world.client("web");
+    for (path, claim, good, barred) in [
+        ("/not/role", "roles", json!(["clerk"]), json!(["clerk", "barred"])),
+        ("/not/permission", "permissions", json!(["file"]), json!(["barred", "file"])),
+        ("/not/group", "groups", json!(["staff"]), json!(["staff", "barred"])),
+        ("/not/scope", "scope", json!("orders:read"), json!("orders:read barred")),
+        (
+            "/not/detail",
+            "authorization_details",
+            json!([{ "type": "payment" }]),
+            json!([{ "type": "payment" }, { "type": "barred" }]),
+        ),
+    ] {
+        for (value, expected) in [(good, None), (barred, Some((403, "excluded")))] {
+            let answer = site.get(&client, path, &world.token("web").claim(claim, value).sign()).await;
+            let event = audit.one();
+            match expected {
+                None => assert_eq!(answer.status, 200, "{path}: {}", event.field("reason")),
+                Some(expected) => assert_eq!((answer.status, event.field("reason")), expected, "{path}"),
+            }
+        }
     }
 }

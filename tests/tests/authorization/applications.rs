@@ -136,7 +136,8 @@ async fn an_agent_reads_within_clearance_and_its_own_scopes() {
     let automation = entry("Incident automation", Agent)
         .actor_id("incident-automation")
         .acts_for_users()
-        .scope("logs:read");
+        .scope("logs:read")
+        .permissions(["clearance:restricted"]);
     let registry = Applications::builder().application(desk).application(automation).build().unwrap();
     let guard = |requirement: Requirement| {
         let requirement = requirement.on_behalf_of_user().any_permission(["clearance:restricted"]);

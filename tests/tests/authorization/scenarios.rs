@@ -10,7 +10,9 @@ use integration_tests::{Answer, AuditLog, Served};
 use reqwest::Method;
 use serde_json::json;
 use tower_delegation::{
-    Authorized, DenialReason as R, RequireLayer, Requirement, Requires, requirement::AuthorizationDetail,
+    Applications, Authorized, DenialReason as R, RequireLayer, Requirement, Requires,
+    application::{Application, ApplicationKind},
+    requirement::AuthorizationDetail,
     requires,
 };
 use tower_delegation_testing::TokenBuilder;
@@ -136,6 +138,43 @@ async fn a_copilot_files_a_ticket() {
         ],
     )
     .await;
+}
+
+/// The copilot's entry as the page shows it, and the client of its users.
+fn page_registry(issuer: &str, change: (&str, &str)) -> Applications {
+    let page = include_str!("../../../docs/scenarios.md");
+    let (_, entry) = page.split_once("Applications::from_toml(\n    r#\"").unwrap();
+    let (entry, _) = entry.split_once("\"#").unwrap();
+    let workloads = r#"workloads = ["spiffe://prod.example/agents/copilot"]"#;
+    assert!(entry.contains(workloads) && entry.contains(change.0), "{entry}");
+    let entry = entry.replace("https://idp.example.com", issuer).replace(workloads, "any_workload = true");
+    let portal = Application::builder("portal", ApplicationKind::Application)
+        .client_id_at(issuer, "shop-web")
+        .scope("tickets:create")
+        .acts_for_users()
+        .allow_any_workload();
+    let registry = Applications::builder().toml(&entry.replace(change.0, change.1)).unwrap();
+    registry.application(portal).build().unwrap()
+}
+
+#[tokio::test]
+async fn the_copilot_uses_the_role_that_its_entry_lists() {
+    let world = World::new().await;
+    let audit = AuditLog::listen();
+    let listed = r#"roles = ["employee"]"#;
+    for (name, change, expected) in [
+        ("as on the page", (listed, listed), None),
+        ("without the role", (listed, ""), Some(R::RoleMissing)),
+        ("with another role", (listed, r#"roles = ["guest"]"#), Some(R::RoleMissing)),
+        ("with the role as a group", (listed, r#"groups = ["employee"]"#), Some(R::RoleMissing)),
+    ] {
+        let layer = world.layer().applications(page_registry(world.idp.issuer(), change));
+        let router = Router::new().route("/tickets", post(file_ticket));
+        let service = Served::start(router.layer(layer.build().unwrap())).await;
+        let token = world.token().claim("roles", json!(["employee"])).scopes(["tickets:create"]);
+        check(&service, &audit, vec![(name, Method::POST, "/tickets", token.actor("copilot"), expected)])
+            .await;
+    }
 }
 
 struct BookAppointment;

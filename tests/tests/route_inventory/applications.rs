@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 use tower_delegation::{
-    Applications,
+    Applications, DenialReason as R, Requirement,
     application::{Application, ApplicationBuilder, ApplicationKind as Kind},
     clock::Timestamp,
+    requirement::AuthorizationDetail,
     requires,
     routes::{ApplicationInventory, Reach},
-    routing::{GuardedRouter, by_table, get, public},
+    routing::{GuardedRouter, by_table, get, guard, public},
 };
 
 const NOW: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);
@@ -86,6 +87,7 @@ fn inventory() -> ApplicationInventory {
     let copilot = entry("copilot", Kind::Agent)
         .actor_id("copilot")
         .scopes(["orders:read"])
+        .roles(["clerk"])
         .acts_for_users()
         .vendor("Example");
     let asleep = entry("asleep", Kind::Application).client_id("asleep").acts_for_users().suspended();
@@ -180,12 +182,46 @@ fn who_could_use_what_and_why_not() {
 }
 
 #[test]
+fn grants_of_every_kind_are_held_against_the_ceiling() {
+    let entry = |name, kind| {
+        Application::builder(name, kind).issuer("https://idp.example").client_id(name).acts_for_users()
+    };
+    let registry = Applications::builder()
+        .application(entry("web", Kind::Application))
+        .application(entry("bot", Kind::Agent).roles(["clerk"]).groups(["staff"]))
+        .build()
+        .unwrap();
+    let payment = || Requirement::new().authorization_detail(AuthorizationDetail::of_type("payment"));
+    let never = Reach::Never;
+    for (requirement, expected) in [
+        (Requirement::new().role("clerk"), Reach::Could),
+        (Requirement::new().role("clerk").role("chief"), never(R::RoleMissing)),
+        (Requirement::new().any_role(["chief", "clerk"]), Reach::Could),
+        (Requirement::new().any_role(["chief", "head"]), never(R::RoleMissing)),
+        (Requirement::new().permission("file"), never(R::PermissionMissing)),
+        (Requirement::new().any_group(["board", "staff"]), Reach::Could),
+        (Requirement::new().group("board"), never(R::GroupMissing)),
+        (payment(), never(R::AuthorizationDetailMissing)),
+        (Requirement::new().all_of([payment()]), never(R::AuthorizationDetailMissing)),
+        (Requirement::new().any_of([payment(), Requirement::new().role("clerk")]), Reach::Could),
+    ] {
+        let router = GuardedRouter::<()>::new()
+            .route("/", guard(requirement.clone(), axum::routing::get(|| async {})));
+        let inventory = router.inventory().by_application(&registry, NOW);
+        for (application, expected) in inventory.applications().iter().zip([Reach::Could, expected]) {
+            let (_, reach) = inventory.routes_of(application).next().unwrap();
+            assert_eq!(reach, expected, "{requirement} for {}", application.application().name());
+        }
+    }
+}
+
+#[test]
 fn it_is_written_for_people_and_for_programs() {
     let inventory = inventory();
     let text = inventory.to_string();
     for line in [
-        "web (application, owner team-shop, review by 2027-03-31)\n  could  GET /read\n  never  GET /write: scope_missing\n",
-        "copilot (agent, vendor Example)\n",
+        "web (application, owner team-shop, review by 2027-03-31)\n  ceiling  scopes [\"orders:read\"], roles all, permissions all, groups all, authorization_detail_types all\n  could  GET /read\n  never  GET /write: scope_missing\n",
+        "copilot (agent, vendor Example)\n  ceiling  scopes [\"orders:read\"], roles [\"clerk\"], permissions [], groups [], authorization_detail_types []\n",
         "  table  GET /table\n",
     ] {
         assert!(text.contains(line), "{line}: {text}");
@@ -194,6 +230,13 @@ fn it_is_written_for_people_and_for_programs() {
     assert_eq!(value[0]["owner"], "team-shop");
     assert_eq!(value[0]["review_by"], "2027-03-31");
     assert!(value[1].get("owner").is_none());
+    for (application, scopes, roles, groups) in [
+        (0, json!(["orders:read"]), json!("all"), json!("all")),
+        (2, json!(["orders:read"]), json!(["clerk"]), json!([])),
+    ] {
+        let entry = &value[application];
+        assert_eq!((&entry["scopes"], &entry["roles"], &entry["groups"]), (&scopes, &roles, &groups));
+    }
     assert_eq!(value[3]["status"], "suspended");
     assert_eq!(value[0]["routes"][0], json!({ "method": "GET", "path": "/read", "reach": "could" }));
     assert_eq!(

@@ -2,10 +2,12 @@
 
 use std::fmt;
 
+use serde::{Serialize, Serializer};
+
 /// The roles, permissions, groups or types of authorization details that an
 /// application may ever use: all of them, or those that its entry lists.
 ///
-/// `Display` writes `all`, or the names as a list.
+/// `Display` and `Serialize` write `all`, or the names as a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ceiling(Option<Box<[Box<str>]>>);
 
@@ -42,6 +44,15 @@ impl fmt::Display for Ceiling {
         match self.names() {
             None => f.write_str("all"),
             Some(names) => f.debug_list().entries(names).finish(),
+        }
+    }
+}
+
+impl Serialize for Ceiling {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.names() {
+            None => serializer.serialize_str("all"),
+            Some(names) => serializer.collect_seq(names),
         }
     }
 }

@@ -134,6 +134,19 @@ impl DelegationContext {
         self.registration().is_none_or(|registration| registration.may_ever_use_detail(kind))
     }
 
+    /// Does the token name roles that no ceiling lets count?
+    pub(crate) fn has_cut_roles(&self) -> bool {
+        self.registration().is_some_and(|registration| registration.cut_roles().is_some())
+    }
+
+    pub(crate) fn has_cut_permissions(&self) -> bool {
+        self.registration().is_some_and(|registration| registration.cut_permissions().is_some())
+    }
+
+    pub(crate) fn has_cut_groups(&self) -> bool {
+        self.registration().is_some_and(|registration| registration.cut_groups().is_some())
+    }
+
     fn registration(&self) -> Option<&Registration> {
         self.0.registration.as_deref()
     }

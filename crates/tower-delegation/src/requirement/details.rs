@@ -106,6 +106,10 @@ impl AuthorizationDetail {
         self
     }
 
+    pub(super) fn kind(&self) -> &str {
+        &self.kind
+    }
+
     pub(super) fn reads_path(&self) -> bool {
         matches!(self.identifier, Some(Identifier::PathParameter(_)))
     }
@@ -232,7 +236,9 @@ pub(super) fn check(demanded: &[AuthorizationDetail], evidence: &Evidence<'_>) -
         let (mut is_granted, mut is_certain, mut is_sound) = (false, true, true);
         let is_array = each_entry(claim, |entry| match Object::read(entry) {
             Some(object) => match detail.is_granted_by(&object, evidence.facts.path_parameters) {
-                Some(grants) => is_granted |= grants && is_usable,
+                // Granted, and cut: nothing is certain, for those that exclude it.
+                Some(true) if !is_usable => is_certain = false,
+                Some(grants) => is_granted |= grants,
                 None => is_certain = false,
             },
             None => is_sound = false,

@@ -7,7 +7,10 @@ use super::{
     details::{self, AuthorizationDetail},
     evaluate::{Evidence, Failure, Outcome},
 };
-use crate::reason::DenialReason;
+use crate::{
+    application::{Application, Ceiling},
+    reason::DenialReason,
+};
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Grants {
@@ -108,30 +111,53 @@ impl Names {
         self.all.is_empty() && self.any.is_empty()
     }
 
-    /// `has_any`: does the token name any at all? If not, that may be because
-    /// the mapping reads none, so nothing is certain.
-    fn check(&self, has: impl Fn(&str) -> bool, has_any: bool, reason: DenialReason) -> Outcome {
+    /// `is_all`: are these all that the token names, and is that any at all? If not,
+    /// the mapping may read none, or a ceiling has cut some, so nothing is certain.
+    fn check(&self, has: impl Fn(&str) -> bool, is_all: bool, reason: DenialReason) -> Outcome {
         let held = self.all.iter().all(|name| has(name))
             && self.any.iter().all(|choice| choice.iter().any(|name| has(name)));
-        if held { Ok(()) } else { Err(Failure { reason, is_certain: has_any }) }
+        if held { Ok(()) } else { Err(Failure { reason, is_certain: is_all }) }
+    }
+}
+
+impl Names {
+    fn is_within(&self, ceiling: &Ceiling) -> bool {
+        self.all.iter().all(|name| ceiling.permits(name))
+            && self.any.iter().all(|choice| choice.iter().any(|name| ceiling.permits(name)))
     }
 }
 
 impl Grants {
+    /// What no token of this application could ever grant, if there is something.
+    pub(super) fn hindrance(&self, application: &Application) -> Option<DenialReason> {
+        let may_use =
+            |detail: &AuthorizationDetail| application.authorization_detail_types().permits(detail.kind());
+        [
+            (self.roles.is_within(application.roles()), DenialReason::RoleMissing),
+            (self.permissions.is_within(application.permissions()), DenialReason::PermissionMissing),
+            (self.groups.is_within(application.groups()), DenialReason::GroupMissing),
+            (self.details.iter().all(may_use), DenialReason::AuthorizationDetailMissing),
+        ]
+        .into_iter()
+        .find_map(|(is_within, reason)| (!is_within).then_some(reason))
+    }
+
     pub(super) fn check(&self, evidence: &Evidence<'_>) -> Outcome {
         let delegation = evidence.delegation;
         if !self.roles.is_empty() {
             let held = delegation.roles()?;
-            self.roles.check(|name| held.contains(name), !held.is_empty(), DenialReason::RoleMissing)?;
+            let is_all = !held.is_empty() && !delegation.has_cut_roles();
+            self.roles.check(|name| held.contains(name), is_all, DenialReason::RoleMissing)?;
         }
         if !self.permissions.is_empty() {
             let held = delegation.permissions()?;
-            let reason = DenialReason::PermissionMissing;
-            self.permissions.check(|name| held.contains(name), !held.is_empty(), reason)?;
+            let is_all = !held.is_empty() && !delegation.has_cut_permissions();
+            self.permissions.check(|name| held.contains(name), is_all, DenialReason::PermissionMissing)?;
         }
         if !self.groups.is_empty() {
             let held = delegation.groups()?.ok_or(Failure::unknown(DenialReason::GroupsUnknown))?;
-            self.groups.check(|name| held.contains(name), true, DenialReason::GroupMissing)?;
+            let is_all = !delegation.has_cut_groups();
+            self.groups.check(|name| held.contains(name), is_all, DenialReason::GroupMissing)?;
         }
         details::check(&self.details, evidence)
     }

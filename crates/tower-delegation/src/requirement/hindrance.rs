@@ -25,6 +25,7 @@ impl Requirement {
             .hindrance(application)
             .or_else(|| self.parties.hindrance(application))
             .or_else(|| self.applications.hindrance(application))
+            .or_else(|| self.grants.hindrance(application))
             .or_else(parts)
             .or_else(choices)
             .or_else(|| self.scopes.hindrance(application))

@@ -5,7 +5,10 @@ use super::{
     describe::Description,
     evaluate::{Evidence, Failure, Outcome},
 };
-use crate::{reason::DenialReason, scope::Scope};
+use crate::{
+    reason::DenialReason,
+    scope::{Scope, ScopeSet},
+};
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Scopes {
@@ -47,19 +50,22 @@ impl Requirement {
 
 impl Scopes {
     pub(super) fn check(&self, evidence: &Evidence<'_>) -> Outcome {
-        let scopes = evidence.delegation.scopes();
-        let is_granted = |scope: &Scope| scopes.contains(scope.as_str());
-        let granted =
-            self.all.iter().all(is_granted) && self.any.iter().all(|group| group.iter().any(is_granted));
-        if granted {
+        let delegation = evidence.delegation;
+        if self.are_granted_by(delegation.scopes()) {
             return Ok(());
         }
         // More scope helps only where the registered application may use it.
-        let within_reach = |scope: &Scope| evidence.delegation.may_ever_use(scope.as_str());
+        let within_reach = |scope: &Scope| delegation.may_ever_use(scope.as_str());
         let curable =
             self.all.iter().all(within_reach) && self.any.iter().all(|group| group.iter().any(within_reach));
         let reason = if curable { DenialReason::ScopeMissing } else { DenialReason::ScopeBeyondApplication };
-        Err(Failure::certain(reason))
+        // Granted, and cut: nothing is certain, for those that exclude it.
+        Err(Failure { reason, is_certain: !self.are_granted_by(delegation.token_scopes()) })
+    }
+
+    fn are_granted_by(&self, scopes: &ScopeSet) -> bool {
+        let is_granted = |scope: &Scope| scopes.contains(scope.as_str());
+        self.all.iter().all(is_granted) && self.any.iter().all(|group| group.iter().any(is_granted))
     }
 
     /// What a challenge names: all, and the first of each choice.

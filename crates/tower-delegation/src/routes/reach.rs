@@ -6,10 +6,11 @@ use serde::{Serialize, Serializer, ser::SerializeStruct as _};
 
 use super::{RouteInventory, RouteRule, RuledRoute};
 use crate::{
-    application::{Application, ApplicationStatus, Applications},
+    application::{Application, ApplicationStatus, Applications, Ceiling},
     clock::Timestamp,
     names::SubjectKind,
     reason::DenialReason,
+    scope::Scope,
 };
 
 /// Could an application ever use a route?
@@ -31,7 +32,8 @@ pub enum Reach {
 /// is judged as the presenter of its tokens: as their client, or as the current
 /// actor of tokens that others were issued.
 ///
-/// As text it is one block for each application, with `serde` a list.
+/// As text it is one block for each application, with its ceiling, and with `serde`
+/// a list.
 #[derive(Clone, Debug)]
 pub struct ApplicationInventory {
     routes: Vec<RuledRoute>,
@@ -113,6 +115,16 @@ impl RouteRule {
     }
 }
 
+/// What bounds the grants of its tokens in addition to scopes, by the entry's keys.
+fn ceilings(application: &Application) -> [(&'static str, &Ceiling); 4] {
+    [
+        ("roles", application.roles()),
+        ("permissions", application.permissions()),
+        ("groups", application.groups()),
+        ("authorization_detail_types", application.authorization_detail_types()),
+    ]
+}
+
 impl fmt::Display for ApplicationInventory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for reach in &self.applications {
@@ -130,6 +142,12 @@ impl fmt::Display for ApplicationInventory {
                 }
             }
             f.write_str(")\n")?;
+            let scopes = application.scopes().map(Scope::as_str).collect::<Vec<_>>();
+            write!(f, "  ceiling  scopes {scopes:?}")?;
+            for (kind, ceiling) in ceilings(application) {
+                write!(f, ", {kind} {ceiling}")?;
+            }
+            f.write_str("\n")?;
             for (route, reach) in self.routes_of(reach) {
                 match reach {
                     Reach::Could => writeln!(f, "  could  {route}")?,
@@ -143,8 +161,9 @@ impl fmt::Display for ApplicationInventory {
 }
 
 /// A list of objects: `name`, `kind`, `status`, where they are known `owner`,
-/// `vendor`, `expires`, `review_by` and `last_seen`, and `routes`, each with `method`, `path`,
-/// `reach` (`could`, `never`, `table`) and where it is never, `reason`.
+/// `vendor`, `expires`, `review_by` and `last_seen`, the ceiling (`scopes`, `roles`,
+/// `permissions`, `groups`, `authorization_detail_types`: a list, or `all`), and
+/// `routes`, each with `method`, `path`, `reach` (`could`, `never`, `table`) and where it is never, `reason`.
 impl Serialize for ApplicationInventory {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(self.applications.iter().map(|reach| Entry { inventory: self, reach }))
@@ -180,7 +199,7 @@ impl Serialize for Entry<'_> {
                 Reach::Could | Reach::Table => None,
             },
         });
-        let mut object = serializer.serialize_struct("Application", 9)?;
+        let mut object = serializer.serialize_struct("Application", 14)?;
         object.serialize_field("name", application.name())?;
         object.serialize_field("kind", application.kind().as_str())?;
         object.serialize_field("status", application.status().as_str())?;
@@ -196,6 +215,10 @@ impl Serialize for Entry<'_> {
                 Some(value) => object.serialize_field(name, value)?,
                 None => object.skip_field(name)?,
             }
+        }
+        object.serialize_field("scopes", &application.scopes().map(Scope::as_str).collect::<Vec<_>>())?;
+        for (kind, ceiling) in ceilings(application) {
+            object.serialize_field(kind, ceiling)?;
         }
         object.serialize_field("routes", &routes.collect::<Vec<_>>())?;
         object.end()
