@@ -70,6 +70,9 @@ fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
+/// How far clocks may differ where nothing else is set.
+pub const DEFAULT_LEEWAY: Duration = Duration::from_secs(30);
+
 /// The most leeway for clocks that differ: what a layer can be given, and what a
 /// store of revocations reckons with.
 pub const MAX_LEEWAY: Duration = Duration::from_secs(300);

@@ -31,6 +31,8 @@ pub mod routes;
 #[cfg(feature = "axum")]
 pub mod routing;
 pub mod scope;
+mod seconds;
+pub mod settings;
 pub mod spiffe;
 pub mod step;
 mod text;
@@ -51,6 +53,7 @@ pub use self::{
     reason::DenialReason,
     rejection::Rejection,
     requirement::{Requirement, Requires},
+    settings::Settings,
 };
 #[cfg(feature = "toml")]
 #[doc(inline)]

@@ -69,7 +69,11 @@ use serde::Serialize;
 use url::{Host, Url};
 
 use crate::{
-    application::Applications, error::ConfigError, issuer::Issuers, routes::RouteInventory, scope::Scope,
+    application::Applications,
+    error::{ConfigError, Mistakes, all},
+    issuer::Issuers,
+    routes::RouteInventory,
+    scope::Scope,
 };
 
 /// The path under which the documents of a host's resources lie (RFC 9728 section 3).
@@ -88,7 +92,6 @@ pub struct ProtectedResource {
     scopes: BTreeSet<String>,
     #[cfg(feature = "toml")]
     tables: Vec<crate::routes::RouteTable>,
-    mistake: Option<String>,
     name: Option<String>,
     documentation: Option<String>,
     policy: Option<String>,
@@ -111,7 +114,6 @@ impl ProtectedResource {
             scopes: BTreeSet::new(),
             #[cfg(feature = "toml")]
             tables: Vec::new(),
-            mistake: None,
             name: None,
             documentation: None,
             policy: None,
@@ -134,9 +136,6 @@ impl ProtectedResource {
 
     /// Names one more scope.
     pub fn scope(mut self, scope: &str) -> Self {
-        if Scope::new(scope).is_err() {
-            self.mistake.get_or_insert_with(|| scope.to_owned());
-        }
         self.scopes.insert(scope.to_owned());
         self
     }
@@ -204,17 +203,17 @@ impl ProtectedResource {
         self.metadata_url.as_str()
     }
 
-    /// Whether everything in it can be said, by a service that trusts `issuers`.
-    pub(crate) fn check(&self, issuers: &Issuers) -> Result<(), ConfigError> {
-        if let Some(scope) = &self.mistake {
-            return Err(ConfigError::InvalidScope { scope: scope.clone() });
-        }
+    /// Whether everything in it can be said, by a service that accepts tokens of the
+    /// issuers that `may_trust` names.
+    pub(crate) fn check(&self, may_trust: impl Fn(&str) -> bool) -> Result<(), ConfigError> {
+        let mut mistakes = Mistakes::default();
+        mistakes.take(all(self.scopes.iter().map(|scope| Scope::new(scope))));
         for (issuer, server) in &self.authorization_servers {
-            if !issuers.may_trust(issuer) {
-                return Err(ConfigError::UntrustedAuthorizationServer { issuer: issuer.clone() });
+            if !may_trust(issuer) {
+                mistakes.add(ConfigError::UntrustedAuthorizationServer { issuer: issuer.clone() });
             }
             if !has_metadata(server) {
-                return Err(ConfigError::InvalidUrl {
+                mistakes.add(ConfigError::InvalidUrl {
                     url: server.clone(),
                     purpose: "an authorization server of the protected resource",
                     problem: "clients find no metadata by it: give an `https` URL without query and fragment",
@@ -224,14 +223,14 @@ impl ProtectedResource {
         for page in [&self.documentation, &self.policy, &self.terms].into_iter().flatten() {
             let is_page = Url::parse(page).is_ok_and(|url| matches!(url.scheme(), "https" | "http"));
             if !is_page {
-                return Err(ConfigError::InvalidUrl {
+                mistakes.add(ConfigError::InvalidUrl {
                     url: page.clone(),
                     purpose: "a page about the protected resource",
                     problem: "it is no absolute URL: start it with `https://`",
                 });
             }
         }
-        Ok(())
+        mistakes.into_result()
     }
 }
 

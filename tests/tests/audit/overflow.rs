@@ -110,8 +110,8 @@ async fn of_100_000_events_none_is_lost_where_requests_wait_and_each_is_counted_
     let slow = |pauses_after| Slow { delivered: Arc::default(), pauses_after };
     let (waited_for, overrun) = (slow(100), slow(10));
     let audits = [
-        Audit::new(waited_for.clone()).capacity(16).overflow(Overflow::Block),
-        Audit::new(overrun.clone()).capacity(16).overflow(Overflow::DropAndCount),
+        Audit::new(waited_for.clone()).max_entries(16).overflow(Overflow::Block),
+        Audit::new(overrun.clone()).max_entries(16).overflow(Overflow::DropAndCount),
     ];
     let layer = world.warm(audits).await;
     assert_eq!(flood(&layer, &world.token().sign()).await, REQUESTS);
@@ -131,7 +131,7 @@ async fn of_100_000_events_none_is_lost_where_requests_wait_and_each_is_counted_
 async fn a_dead_sink_ends_in_503_and_nothing_is_served_unrecorded() {
     let world = World::new().await;
     let sink = Failing::dead();
-    let layer = world.warm([Audit::new(sink.clone()).capacity(2).named("siem")]).await;
+    let layer = world.warm([Audit::new(sink.clone()).max_entries(2).named("siem")]).await;
     let router = router(&layer);
     let token = world.token().sign();
     let get = || call(&router, request("/orders/7", &token));
@@ -170,7 +170,7 @@ async fn a_dead_sink_ends_in_503_and_nothing_is_served_unrecorded() {
 async fn a_refusal_for_want_of_a_place_is_heard_of_by_the_other_sinks() {
     let world = World::new().await;
     let (sink, memory) = (Failing::dead(), Memory::default());
-    let audits = [Audit::new(sink.clone()).capacity(1).patience(Duration::ZERO), crate::inline(&memory)];
+    let audits = [Audit::new(sink.clone()).max_entries(1).patience(Duration::ZERO), crate::inline(&memory)];
     let layer = world.warm(audits).await;
     let router = router(&layer);
     let token = world.token().sign();
@@ -191,7 +191,7 @@ async fn a_refusal_for_want_of_a_place_is_heard_of_by_the_other_sinks() {
 async fn the_place_is_taken_before_the_handler_runs() {
     let world = World::new().await;
     let memory = Memory::default();
-    let layer = world.warm([Audit::new(memory.sink()).capacity(1)]).await;
+    let layer = world.warm([Audit::new(memory.sink()).max_entries(1)]).await;
     let router = router(&layer);
     let token = world.token().sign();
     let mut hanging = Box::pin(call(&router, request("/hang", &token)));
@@ -245,7 +245,7 @@ async fn a_request_that_waited_calls_the_service_that_was_ready_and_may_wait_for
     let world = World::new().await;
     let memory = Memory::default();
     // Cold: the keys are fetched after the wait for a place.
-    let layer = world.layer().audit(Audit::new(memory.sink()).capacity(1)).build().unwrap();
+    let layer = world.layer().audit(Audit::new(memory.sink()).max_entries(1)).build().unwrap();
     let inner = Inner::default();
     let mut service = layer.layer(inner.clone());
     let token = world.token().sign();
@@ -302,14 +302,14 @@ async fn an_inline_sink_that_fails_or_panics_disturbs_no_request() {
     assert_eq!(call(&router, request("/open", &world.token().sign())).await, 200);
     let status = status(&layer);
     assert_eq!((status.dropped, status.failures, status.recorded), (2, 2, 0));
-    assert_eq!((status.queued, status.capacity), (0, 0));
+    assert_eq!((status.queued, status.max_entries), (0, 0));
 }
 
 #[tokio::test]
 async fn refused_configurations() {
     let world = World::new().await;
     for capacity in [0, usize::MAX] {
-        let audit = Audit::new(Failing::default()).capacity(capacity);
+        let audit = Audit::new(Failing::default()).max_entries(capacity);
         assert!(world.layer().audit(audit).build().is_err(), "{capacity}");
     }
     assert!(tower_delegation::audit::TokenHashKey::new(b"short").is_err());

@@ -19,10 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use integration_tests::AUDIENCE;
 use jsonwebtoken::{DecodingKey, Validation, crypto::aws_lc, decode, decode_header, jwk::JwkSet};
 use serde_json::{Map, Value};
-use tower_delegation::{
-    TrustedIssuer,
-    authenticator::{Authenticator, DEFAULT_LEEWAY},
-};
+use tower_delegation::{DelegationLayer, TrustedIssuer, clock::DEFAULT_LEEWAY};
 use tower_delegation_testing::{Algorithm, MockIdp};
 
 use self::mutation::{Dice, mutated};
@@ -38,7 +35,8 @@ async fn jsonwebtoken_accepts_every_token_that_we_accept() {
     let algorithms = [Algorithm::Es256, Algorithm::EdDsa, Algorithm::Rs256];
     let idp = MockIdp::builder().algorithms(algorithms).audience(AUDIENCE).start().await;
     let issuer = TrustedIssuer::with_static_keys(idp.issuer(), &idp.jwks().to_string()).unwrap();
-    let authenticator = Authenticator::builder().issuer(issuer.audience(AUDIENCE)).build().unwrap();
+    let layer = DelegationLayer::builder().issuer(issuer.audience(AUDIENCE)).build().unwrap();
+    let authenticator = layer.authenticator();
     let oracle = Oracle::new(&idp);
 
     let mut dice = Dice::new();

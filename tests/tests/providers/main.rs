@@ -18,7 +18,7 @@ mod vectors;
 
 use serde_json::Value;
 use tower_delegation::{
-    Authenticator, DelegationContext, DenialReason, TrustedIssuer, clock::Timestamp, issuer::ClaimMapping,
+    DelegationContext, DelegationLayer, DenialReason, TrustedIssuer, clock::Timestamp, issuer::ClaimMapping,
 };
 use tower_delegation_testing::{MockIdp, MockIssuer, TestClock};
 
@@ -51,9 +51,8 @@ impl Mint {
     }
 
     async fn verify(&self, issuer: TrustedIssuer, token: &str) -> Result<DelegationContext, DenialReason> {
-        let authenticator =
-            Authenticator::builder().issuer(issuer).clock(self.clock.clone()).build().unwrap();
-        authenticator.verify(token).await.map_err(|rejection| rejection.reason())
+        let layer = DelegationLayer::builder().issuer(issuer).clock(self.clock.clone()).build().unwrap();
+        layer.authenticator().verify(token).await.map_err(|rejection| rejection.reason())
     }
 
     /// Verifies claims as a token of their own issuer with this mapping.

@@ -3,7 +3,7 @@
 
 use serde_json::json;
 use tower_delegation::{
-    Authenticator, DelegationContext, DenialReason as R, TrustedIssuer,
+    Authenticator, DelegationContext, DelegationLayer, DenialReason as R, TrustedIssuer,
     issuer::{ClaimMapping, TenantIssuers},
 };
 use tower_delegation_testing::{Endpoint, MockIssuer};
@@ -24,9 +24,8 @@ impl Tenants {
         let template = format!("{}/{{tenant}}/v2.0", mint.idp.issuer());
         let terms = TrustedIssuer::discover(&template).unwrap().audience(AUDIENCE);
         let tenants = TenantIssuers::new(terms.claim_mapping(ClaimMapping::entra_v2()), tenants).unwrap();
-        let authenticator =
-            Authenticator::builder().issuer_resolver(tenants).clock(mint.clock.clone()).build().unwrap();
-        Self { mint, authenticator }
+        let layer = DelegationLayer::builder().issuer_resolver(tenants).clock(mint.clock.clone()).build();
+        Self { mint, authenticator: layer.unwrap().authenticator().clone() }
     }
 
     fn issuer(&self, tenant: &str) -> MockIssuer {

@@ -28,7 +28,7 @@ use tower_delegation::{
 use tower_delegation_testing::{MockIdp, TestClock, TestPki, TokenBuilder, USER_CLAIM};
 
 /// The leeway of a layer that is given none.
-const LEEWAY: Duration = tower_delegation::authenticator::DEFAULT_LEEWAY;
+const LEEWAY: Duration = tower_delegation::clock::DEFAULT_LEEWAY;
 
 /// A provider, the clock that all share, and a store of revocations.
 struct World {

@@ -15,8 +15,7 @@ use reqwest::{Client, Method};
 use serde_json::{Value, json};
 use tower_delegation::{
     ClientIdentity, DelegationLayer, Requirement, TrustedIssuer,
-    authenticator::DEFAULT_LEEWAY,
-    clock::{Clock, Timestamp},
+    clock::{Clock, DEFAULT_LEEWAY, Timestamp},
     credential::{ClientCertHeader, TrustedHop},
     issuer::ClaimMapping,
     revocation::{InMemoryRevocations, Revocation, RevocationErrorKind, RevocationTarget},

@@ -32,6 +32,7 @@ const FLOORS: &[&[&str]] = &[
         "error",
         "clock",
         "step",
+        "seconds",
         "scope",
         "spiffe",
         "confirmation",
@@ -43,7 +44,7 @@ const FLOORS: &[&[&str]] = &[
     &["application", "token", "introspection", "proof", "jwt_svid"],
     &["context"],
     &["requirement", "routes", "policy", "audit", "protected_resource"],
-    &["rejection", "authenticator", "exchange"],
+    &["rejection", "settings", "authenticator", "exchange"],
     &["authorization", "task"],
     &["layer", "routing"],
 ];

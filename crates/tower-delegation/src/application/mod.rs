@@ -1,7 +1,7 @@
 //! The registry of applications: which of them may hold tokens, from where,
 //! for whom, and how much at most.
 //!
-//! With a registry ([`AuthenticatorBuilder::applications`]) a token counts only
+//! With a registry ([`DelegationLayerBuilder::applications`]) a token counts only
 //! as far as the application that presents it is registered for it. The
 //! *presenter* is the application of the current actor where the token has an
 //! `act` (RFC 8693 section 4.1), else that of the client. On every request,
@@ -77,7 +77,7 @@
 //! # Ok::<(), ConfigError>(())
 //! ```
 //!
-//! [`AuthenticatorBuilder::applications`]: crate::authenticator::AuthenticatorBuilder::applications
+//! [`DelegationLayerBuilder::applications`]: crate::layer::DelegationLayerBuilder::applications
 
 mod builder;
 mod ceiling;

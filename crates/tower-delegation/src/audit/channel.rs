@@ -140,9 +140,9 @@ impl Channel {
         name: Box<str>,
         sink: Arc<dyn AuditSink>,
         overflow: Overflow,
-        capacity: usize,
+        max_entries: usize,
     ) -> std::io::Result<Self> {
-        let (sender, receiver) = mpsc::channel(capacity);
+        let (sender, receiver) = mpsc::channel(max_entries);
         let (spend, spent) = crossbeam_channel::bounded(MAX_SPENT);
         let account = Arc::<Account>::default();
         let writer = Writer {

@@ -89,8 +89,8 @@ pub use crate::text::{MAX_TEXT_LEN, Text};
 #[doc = include_str!("../../../../docs/audit.md")]
 pub mod guide {}
 
-/// The most places of a queue.
-const MAX_CAPACITY: usize = 1 << 20;
+/// The most entries that a queue may be set to.
+const MAX_ENTRIES: usize = 1 << 20;
 
 /// One sink, and how events get there.
 #[derive(Debug)]
@@ -100,7 +100,7 @@ pub struct Audit {
     name: Box<str>,
     delivery: Delivery,
     overflow: Overflow,
-    capacity: usize,
+    max_entries: usize,
     patience: Duration,
 }
 
@@ -120,7 +120,7 @@ pub enum Overflow {
     /// the reason `audit_unavailable`. Events whose place is taken are kept
     /// until the sink takes them; a sink that fails is asked again and again.
     ///
-    /// The [capacity](Audit::capacity) is then also the most requests that are
+    /// The [most entries](Audit::max_entries) are then also the most requests that are
     /// under way at one time.
     Block,
     /// Requests never wait. An event that finds the queue full, or that the
@@ -140,7 +140,7 @@ impl Audit {
             name: "audit".into(),
             delivery: Delivery::Queued,
             overflow: Overflow::Block,
-            capacity: 8192,
+            max_entries: 8192,
             patience: Duration::from_secs(5),
         }
     }
@@ -167,8 +167,8 @@ impl Audit {
     /// How many events the queue holds, those included whose requests are still
     /// under way under [`Overflow::Block`]. Default 8192, from 1 to 1,048,576.
     /// One event takes about one KiB, up to five with a large token.
-    pub fn capacity(mut self, capacity: usize) -> Self {
-        self.capacity = capacity;
+    pub fn max_entries(mut self, entries: usize) -> Self {
+        self.max_entries = entries;
         self
     }
 
@@ -183,17 +183,22 @@ impl Audit {
         self.delivery == Delivery::Queued && self.overflow == Overflow::Block
     }
 
-    fn start(self) -> Result<Channel, ConfigError> {
-        if !(1..=MAX_CAPACITY).contains(&self.capacity) {
-            return Err(ConfigError::OutOfRange {
-                setting: "capacity of an audit queue",
-                value: u64::try_from(self.capacity).unwrap_or(u64::MAX),
-                expected: "1 to 1048576",
-            });
+    /// Whether the queue can be made.
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        if (1..=MAX_ENTRIES).contains(&self.max_entries) {
+            return Ok(());
         }
+        Err(ConfigError::InvalidAuditQueue {
+            sink: self.name.to_string(),
+            max_entries: self.max_entries,
+            most: MAX_ENTRIES,
+        })
+    }
+
+    fn start(self) -> Result<Channel, ConfigError> {
         match self.delivery {
             Delivery::Inline => Ok(Channel::inline(self.name, self.sink)),
-            Delivery::Queued => Channel::queued(self.name, self.sink, self.overflow, self.capacity)
+            Delivery::Queued => Channel::queued(self.name, self.sink, self.overflow, self.max_entries)
                 .map_err(|error| ConfigError::AuditThread { problem: error.to_string() }),
         }
     }
@@ -226,7 +231,7 @@ pub struct AuditStatus {
     /// Places that are taken.
     pub queued: usize,
     /// Places in all. 0 for a sink without a queue.
-    pub capacity: usize,
+    pub max_entries: usize,
     /// Are requests refused now because this sink fails and its queue is full?
     pub is_stuck: bool,
 }

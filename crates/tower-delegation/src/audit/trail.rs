@@ -45,7 +45,7 @@ pub(crate) struct NoPlace;
 pub(crate) type PendingPlaces = Pin<Box<dyn Future<Output = Result<Places, NoPlace>> + Send>>;
 
 impl Trail {
-    /// Starts the threads of the sinks.
+    /// Starts the threads of the sinks, which were [checked](Audit::check).
     pub(crate) fn new(
         audits: Vec<Audit>,
         key: Option<TokenHashKey>,
@@ -212,7 +212,7 @@ impl AuditStatus {
             failures: account.failures.load(Ordering::Relaxed),
             is_failing,
             queued,
-            capacity,
+            max_entries: capacity,
             is_stuck: blocks && is_failing && queued == capacity,
         }
     }

@@ -4,8 +4,8 @@
 //! means than HTTP through tower: a WebSocket message, a queue, a test.
 
 mod admission;
-mod builder;
 mod client_identity;
+mod configuration;
 mod pending;
 mod status;
 
@@ -20,13 +20,10 @@ use std::{
 
 use http::{HeaderMap, request::Parts};
 
+pub(crate) use self::configuration::Configuration;
 pub(crate) use self::pending::{Authentication, Head, Pending, peer_info};
 use self::{admission::Admission, client_identity::Identity};
-pub use self::{
-    builder::{AuthenticatorBuilder, DEFAULT_LEEWAY, DEFAULT_MAX_ACTORS, MAX_LEEWAY},
-    client_identity::ClientIdentity,
-    status::Status,
-};
+pub use self::{client_identity::ClientIdentity, status::Status};
 use crate::{
     application::Applications,
     clock::{Clock, Timestamp},
@@ -50,8 +47,17 @@ use crate::{
 
 /// Verifies the credentials of requests. Cheap to clone; clones share keys.
 ///
-/// Made by [`AuthenticatorBuilder`], or taken from a
-/// [`DelegationLayer`](crate::layer::DelegationLayer).
+/// Taken from a [`DelegationLayer`](crate::layer::DelegationLayer::authenticator), also
+/// where no request comes by HTTP:
+///
+/// ```
+/// use tower_delegation::{Authenticator, ConfigError, DelegationLayer, TrustedIssuer};
+///
+/// fn of_a_queue(issuer: TrustedIssuer) -> Result<Authenticator, ConfigError> {
+///     Ok(DelegationLayer::builder().issuer(issuer).build()?.authenticator().clone())
+/// }
+/// # let _ = of_a_queue;
+/// ```
 #[derive(Clone, Debug)]
 pub struct Authenticator(Arc<Inner>);
 
@@ -76,11 +82,6 @@ struct Inner {
 }
 
 impl Authenticator {
-    /// Starts a configuration.
-    pub fn builder() -> AuthenticatorBuilder {
-        AuthenticatorBuilder::default()
-    }
-
     /// Verifies the credentials in a request's head: `None` if there are none.
     /// Header fields that speak for the workload are removed from the head, and so
     /// is the context that a layer further outside left in its extensions.
@@ -305,8 +306,8 @@ impl Authenticator {
     }
 
     /// What the service tells clients about itself, as it is configured
-    /// (RFC 9728). `None` unless [`protected_resource`](AuthenticatorBuilder::protected_resource)
-    /// is set.
+    /// (RFC 9728). `None` unless
+    /// [`protected_resource`](crate::layer::DelegationLayerBuilder::protected_resource) is set.
     #[must_use]
     pub fn resource_metadata(&self) -> Option<ResourceMetadata> {
         let resource = self.0.protected_resource.clone()?;

@@ -79,11 +79,6 @@ impl Issuers {
         self.resolvers.iter().flat_map(|resolver| resolver.held.iter().map(|(_, held)| held.policy.clone()))
     }
 
-    /// Whether tokens of this issuer are or could be accepted: resolvers may know it later.
-    pub(crate) fn may_trust(&self, issuer: &str) -> bool {
-        self.configured.contains_key(issuer) || !self.resolvers.is_empty()
-    }
-
     fn resolve(&self, issuer: &str) -> Option<Arc<IssuerPolicy>> {
         let held = self.resolvers.iter().find_map(|resolver| resolver.held_for(issuer, &*self.clock));
         held.or_else(|| self.ask(issuer))

@@ -186,6 +186,11 @@ impl TrustedIssuer {
             && self.key_limits == other.key_limits
     }
 
+    /// Its identifier.
+    pub(crate) fn issuer(&self) -> &IssuerUrl {
+        &self.issuer
+    }
+
     fn new(issuer: &str, keys: KeyOrigin) -> Self {
         Self {
             issuer: issuer.into(),

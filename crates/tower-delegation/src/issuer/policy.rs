@@ -11,7 +11,7 @@ use std::{
 use super::{AudienceRule, ClaimMapping, KeyOrigin, KindCheck, TrustedIssuer, static_keys, tenure::Tenure};
 use crate::{
     clock::Clock,
-    error::ConfigError,
+    error::{ConfigError, Mistakes, both},
     jwks::{AlgorithmSet, KeyCache, KeyLimits, KeySource, KeyStatus},
     names::{Audience, IssuerUrl},
     text::Text,
@@ -179,18 +179,23 @@ impl TrustedIssuer {
         context: &mut BuildContext,
     ) -> Result<IssuerPolicy, ConfigError> {
         self.mapping.subject_kinds.append(&mut self.subject_kinds);
-        self.check()?;
+        let checked = self.check();
         let (tenure, label, former) = match source {
             TermsSource::Configuration => (None, None, None),
             TermsSource::Resolver { tenure, label, former } => (Some(tenure), Some(label), former),
         };
         let keys = match former {
-            Some((former, true)) => Arc::clone(&former.keys),
+            Some((former, true)) => Ok(Arc::clone(&former.keys)),
+            // No key is good for no algorithm: that is one mistake, not two.
+            Some((_, false)) | None if self.algorithms.is_empty() => {
+                Err(ConfigError::NoAlgorithm { issuer: self.issuer.to_string() })
+            }
             Some((_, false)) | None => {
                 let terms = KeyTerms { algorithms: self.algorithms, limits: self.key_limits, label };
-                key_cache(self.keys, &self.issuer, terms, context)?
+                key_cache(self.keys, &self.issuer, terms, context)
             }
         };
+        let ((), keys) = both(checked, keys)?;
         let limits = [self.max_token_lifetime, context.max_token_lifetime];
         // What the mapping and the issuer demand must both hold.
         let kind_check = match (self.mapping.generic_type.clone(), self.kind_check) {
@@ -213,35 +218,37 @@ impl TrustedIssuer {
 
     /// Whether the terms make sense together.
     fn check(&self) -> Result<(), ConfigError> {
-        let issuer = self.issuer.as_str();
+        let mut mistakes = Mistakes::default();
+        let issuer = || self.issuer.to_string();
         match &self.mapping.audience {
             AudienceRule::Required if self.audiences.is_empty() => {
-                return Err(ConfigError::NoAudience { issuer: issuer.to_owned() });
+                mistakes.add(ConfigError::NoAudience { issuer: issuer() });
             }
             AudienceRule::Clients(clients)
                 if clients.is_empty() || clients.iter().any(|client| client.as_str().is_empty()) =>
             {
-                return Err(ConfigError::NoClient { issuer: issuer.to_owned() });
+                mistakes.add(ConfigError::NoClient { issuer: issuer() });
             }
             AudienceRule::Required | AudienceRule::Clients(_) => {}
         }
         if let Some(problem) = self.mapping.mistake() {
-            return Err(ConfigError::InvalidMapping { issuer: issuer.to_owned(), problem });
+            mistakes.add(ConfigError::InvalidMapping { issuer: issuer(), problem });
         }
         if self.audiences.iter().any(|audience| audience.as_str().is_empty()) {
-            return Err(ConfigError::EmptyAudience { issuer: issuer.to_owned() });
+            mistakes.add(ConfigError::EmptyAudience { issuer: issuer() });
         }
         if self.algorithms.is_empty() {
-            return Err(ConfigError::NoAlgorithm { issuer: issuer.to_owned() });
+            mistakes.add(ConfigError::NoAlgorithm { issuer: issuer() });
         }
         for (setting, limit) in
             [("max_token_lifetime", self.max_token_lifetime), ("max_token_age", self.max_token_age)]
         {
             if limit.is_some_and(|limit| limit.is_zero()) {
-                return Err(ConfigError::OutOfRange { setting, value: 0, expected: "more than zero" });
+                mistakes.add(ConfigError::OutOfRange { setting, value: 0, expected: "more than zero" });
             }
         }
-        self.key_limits.check()
+        mistakes.take(self.key_limits.check());
+        mistakes.into_result()
     }
 }
 

@@ -6,6 +6,7 @@ use http::HeaderName;
 
 use super::{bundles::JwtBundles, svid::VerifiedSvid};
 use crate::{
+    clock::{DEFAULT_LEEWAY, MAX_LEEWAY},
     credential::{
         MAX_TOKEN_LEN, WorkloadIdentity, WorkloadIdentitySource, WorkloadRequest, configured_header,
     },
@@ -14,9 +15,6 @@ use crate::{
     reason::DenialReason,
     token::{TextCache, TokenCache},
 };
-
-const DEFAULT_LEEWAY: Duration = Duration::from_secs(30);
-const MAX_LEEWAY: Duration = Duration::from_secs(300);
 
 /// Knows the workload by the JWT-SVID in a header field. See the
 /// [module](crate::jwt_svid) for what is accepted.

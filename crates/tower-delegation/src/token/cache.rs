@@ -24,6 +24,7 @@ use std::{
 };
 
 use moka::{policy::EvictionPolicy, sync::Cache};
+use serde::{Deserialize, Serialize};
 use siphasher::sip128::SipHasher13;
 
 use super::VerifiedToken;
@@ -42,7 +43,8 @@ use crate::{
 /// let large = TokenCache::new().max_entries(200_000).max_bytes(512 * 1024 * 1024);
 /// let none = TokenCache::disabled();
 /// ```
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 #[must_use]
 pub struct TokenCache {
     max_entries: u64,

@@ -7,7 +7,7 @@ use integration_tests::AUDIENCE;
 use serde_json::{Map, Value, json};
 use tower_delegation::{
     DenialReason as R,
-    authenticator::DEFAULT_LEEWAY,
+    clock::DEFAULT_LEEWAY,
     clock::{Clock as _, SystemClock},
 };
 

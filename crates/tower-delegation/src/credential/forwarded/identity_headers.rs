@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName};
 
 use crate::{
     credential::header_name::{configured_header, folded},
-    error::ConfigError,
+    error::{ConfigError, all},
     reason::DenialReason,
     text::Text,
 };
@@ -50,14 +50,17 @@ pub(crate) enum Vouched {
 
 impl IdentityHeaders {
     /// The fields that are known to everybody, and more of the configuration.
-    pub(crate) fn new(more: &[Box<str>], refuses_untrusted: bool) -> Result<Self, ConfigError> {
+    ///
+    /// # Errors
+    /// Each of those that cannot be one.
+    pub(crate) fn new(more: &[String], refuses_untrusted: bool) -> Result<Self, ConfigError> {
         let mut headers =
             Self { guarded: Vec::new(), lengths: 0, refuses_untrusted, untrusted: AtomicU64::new(0) };
         for known in [&XFCC, &CLIENT_CERT, &CLIENT_CERT_CHAIN] {
             headers.guard(known, false);
         }
-        for more in more {
-            headers.guard(&configured_header(more, "the client's identity")?, true);
+        for more in all(more.iter().map(|name| configured_header(name, "the client's identity")))? {
+            headers.guard(&more, true);
         }
         #[cfg(feature = "metrics")]
         metrics::describe_counter!(

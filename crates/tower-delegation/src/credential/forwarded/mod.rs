@@ -17,7 +17,13 @@ pub use self::{
     xfcc::{Xfcc, XfccElement, XfccError},
 };
 use super::{CertificateTrust, PeerCertificate, PeerInfo, header_name::configured_header};
-use crate::{clock::Timestamp, error::ConfigError, reason::DenialReason, spiffe::SpiffeId, text::Text};
+use crate::{
+    clock::Timestamp,
+    error::{ConfigError, Mistakes},
+    reason::DenialReason,
+    spiffe::SpiffeId,
+    text::Text,
+};
 
 /// The most bytes of a proxy's fields together, certificate and chain; looked at
 /// before anything is parsed.
@@ -166,8 +172,9 @@ impl ClientCertHeader {
     }
 
     fn check(&self) -> Result<(), ConfigError> {
+        let mut mistakes = Mistakes::default();
         if self.xfcc.trusted_proxies == Some(0) {
-            return Err(ConfigError::OutOfRange {
+            mistakes.add(ConfigError::OutOfRange {
                 setting: "trusted_proxies",
                 value: 0,
                 expected: "1 or more: the proxy that is trusted counts",
@@ -180,10 +187,10 @@ impl ClientCertHeader {
             ("insecure_allow_client_elements", *allows_client_elements),
         ] {
             if is_set && !matches!(self.format, Format::Xfcc) {
-                return Err(ConfigError::XfccOnly { setting });
+                mistakes.add(ConfigError::XfccOnly { setting });
             }
         }
-        Ok(())
+        mistakes.into_result()
     }
 }
 
@@ -200,9 +207,13 @@ impl ForwardedIdentity {
         Self { header, hop, remembered: remembered::Remembered::new() }
     }
 
-    /// Finds mistakes and tells `guarded` which fields are the proxy's.
-    pub(crate) fn check(&self, guarded: &mut IdentityHeaders) -> Result<(), ConfigError> {
-        self.header.check()?;
+    /// Finds every mistake.
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        self.header.check()
+    }
+
+    /// Marks the fields that the proxy writes itself.
+    pub(crate) fn vouch(&self, guarded: &mut IdentityHeaders) {
         match &self.header.format {
             Format::Xfcc => guarded.vouch_for(&identity_headers::XFCC),
             Format::Rfc9440 => {
@@ -211,7 +222,6 @@ impl ForwardedIdentity {
             }
             Format::EscapedPem(name) => guarded.vouch_for(name),
         }
-        Ok(())
     }
 
     /// Does the hop vouch for its fields?

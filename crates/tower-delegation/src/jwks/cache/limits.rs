@@ -5,7 +5,10 @@ use std::{
     time::Duration,
 };
 
-use crate::{clock::Moment, error::ConfigError};
+use crate::{
+    clock::Moment,
+    error::{ConfigError, Mistakes},
+};
 
 /// The terms on which an issuer's keys are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,21 +32,23 @@ impl KeyLimits {
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         let seconds = Duration::as_secs;
         let millis = |duration: &Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-        let out_of_range = |setting, value, expected| ConfigError::OutOfRange { setting, value, expected };
+        let mut mistakes = Mistakes::default();
+        let mut out_of_range =
+            |setting, value, expected| mistakes.add(ConfigError::OutOfRange { setting, value, expected });
         if !(Duration::from_secs(10)..=Duration::from_secs(24 * 3600)).contains(&self.max_age) {
             let value = seconds(&self.max_age);
-            return Err(out_of_range("max_key_age in seconds", value, "from 10 to 86400"));
+            out_of_range("max_key_age in seconds", value, "from 10 to 86400");
         }
         if self.max_staleness < self.max_age || self.max_staleness > Duration::from_secs(7 * 24 * 3600) {
             let value = seconds(&self.max_staleness);
             let expected = "at least max_key_age (3600 unless set), at most 604800";
-            return Err(out_of_range("max_key_staleness in seconds", value, expected));
+            out_of_range("max_key_staleness in seconds", value, expected);
         }
         if !(Duration::from_millis(100)..=Duration::from_secs(30)).contains(&self.max_wait) {
             let value = millis(&self.max_wait);
-            return Err(out_of_range("max_key_wait in milliseconds", value, "from 100 to 30000"));
+            out_of_range("max_key_wait in milliseconds", value, "from 100 to 30000");
         }
-        Ok(())
+        mistakes.into_result()
     }
 }
 

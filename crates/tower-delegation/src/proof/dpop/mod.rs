@@ -23,7 +23,7 @@ use self::{
 };
 use crate::{
     clock::{Clock, Timestamp},
-    error::ConfigError,
+    error::{ConfigError, Mistakes, all},
     jwks::{AlgorithmSet, SignatureAlgorithm, VerifyingKey, public_key},
     reason::DenialReason,
     replay::{
@@ -161,32 +161,53 @@ impl Dpop {
         self
     }
 
-    /// Checks the configuration.
-    pub(crate) fn build(self, clock: &Arc<dyn Clock>) -> Result<DpopVerifier, ConfigError> {
-        let in_range = |setting, value: Duration, least, most: Duration, expected| {
-            if (least..=most).contains(&value) {
-                Ok(())
-            } else {
-                Err(ConfigError::OutOfRange { setting, value: value.as_secs(), expected })
+    /// Whether everything can be used.
+    ///
+    /// # Errors
+    /// Every mistake.
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        let mut mistakes = Mistakes::default();
+        for (setting, value, least, most, expected) in [
+            ("max_age", self.max_age, Duration::from_secs(1), LONGEST_MAX_AGE, "from 1 to 300 s"),
+            (
+                "future_tolerance",
+                self.future_tolerance,
+                Duration::ZERO,
+                LONGEST_FUTURE_TOLERANCE,
+                "from 0 to 60 s",
+            ),
+        ] {
+            if !(least..=most).contains(&value) {
+                mistakes.add(ConfigError::OutOfRange { setting, value: value.as_secs(), expected });
             }
-        };
-        in_range("max_age", self.max_age, Duration::from_secs(1), LONGEST_MAX_AGE, "from 1 to 300 s")?;
-        let (most, expected) = (LONGEST_FUTURE_TOLERANCE, "from 0 to 60 s");
-        in_range("future_tolerance", self.future_tolerance, Duration::ZERO, most, expected)?;
+        }
+        let mut invalid = |problem| mistakes.add(ConfigError::InvalidDpop { problem });
         if self.algorithms.is_empty() {
-            let problem = "no algorithm is allowed: leave out `.algorithms(..)` or name at least one";
-            return Err(ConfigError::InvalidDpop { problem });
+            invalid("no algorithm is allowed: leave out `.algorithms(..)` or name at least one");
         }
         if let StoreSetting::Process(bounds) = &self.replay_store {
             if bounds.max_entries == 0 {
-                let problem = "the replay store has no room for any proof: give it more `max_entries`";
-                return Err(ConfigError::InvalidDpop { problem });
+                invalid("the replay store has no room for any proof: give it more `max_entries`");
+            } else if bounds.max_entries_per_key > bounds.max_entries {
+                invalid(
+                    "`max_entries_per_key` is above `max_entries`, so that one key can fill the replay store: \
+                     make it smaller",
+                );
             }
             if bounds.max_entries_per_key == 0 {
-                let problem = "no key may use a proof: give the replay store more `max_entries_per_key`";
-                return Err(ConfigError::InvalidDpop { problem });
+                invalid("no key may use a proof: give the replay store more `max_entries_per_key`");
             }
         }
+        mistakes.take(all(self.origins.iter().map(|origin| Origin::parse(origin))));
+        if let Some(nonces) = &self.nonces {
+            mistakes.take(nonces.check());
+        }
+        mistakes.into_result()
+    }
+
+    /// Checks the configuration, and finds the stores of used proofs.
+    pub(crate) fn build(self, clock: &Arc<dyn Clock>) -> Result<DpopVerifier, ConfigError> {
+        self.check()?;
         let origins = self.origins.iter().map(|origin| Origin::parse(origin));
         let targets = Targets::new(origins.collect::<Result<_, _>>()?);
         let nonces = self.nonces.map(DpopNonces::build).transpose()?;
@@ -202,7 +223,7 @@ impl Dpop {
                 StoreSetting::Given(store) => Arc::clone(store),
             })
         };
-        let replay_stores = targets.roots().map(store).collect::<Result<_, _>>()?;
+        let replay_stores = all(targets.roots().map(store))?.into();
         Ok(DpopVerifier {
             targets,
             algorithms: self.algorithms,

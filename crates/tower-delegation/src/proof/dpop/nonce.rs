@@ -6,7 +6,11 @@ use aws_lc_rs::{constant_time::verify_slices_are_equal, hmac, rand};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::HeaderValue;
 
-use crate::{clock::Timestamp, error::ConfigError, reason::DenialReason};
+use crate::{
+    clock::Timestamp,
+    error::{ConfigError, Mistakes},
+    reason::DenialReason,
+};
 
 /// How long one nonce is given out where nothing else is set.
 const DEFAULT_ROTATION: Duration = Duration::from_secs(120);
@@ -66,14 +70,26 @@ impl DpopNonces {
         self
     }
 
-    pub(super) fn build(self) -> Result<NonceMint, ConfigError> {
+    /// Whether everything can be used.
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        let mut mistakes = Mistakes::default();
         if !(10..=3600).contains(&self.rotation.as_secs()) {
-            return Err(ConfigError::OutOfRange {
+            mistakes.add(ConfigError::OutOfRange {
                 setting: "rotate_every",
                 value: self.rotation.as_secs(),
                 expected: "from 10 to 3600 s",
             });
         }
+        let is_weak = |keys: &[Box<[u8]>]| keys.is_empty() || keys.iter().any(|key| key.len() < MIN_KEY_LEN);
+        if self.keys.as_deref().is_some_and(is_weak) {
+            let problem = "nonces need at least one key, and each of at least 32 random bytes";
+            mistakes.add(ConfigError::InvalidDpop { problem });
+        }
+        mistakes.into_result()
+    }
+
+    pub(super) fn build(self) -> Result<NonceMint, ConfigError> {
+        self.check()?;
         let keys = match self.keys {
             Some(keys) => keys,
             None => {
@@ -83,10 +99,6 @@ impl DpopNonces {
                 vec![key.into()]
             }
         };
-        if keys.is_empty() || keys.iter().any(|key| key.len() < MIN_KEY_LEN) {
-            let problem = "nonces need at least one key, and each of at least 32 random bytes";
-            return Err(ConfigError::InvalidDpop { problem });
-        }
         let keys = keys.iter().map(|key| hmac::Key::new(hmac::HMAC_SHA256, key)).collect();
         // At most 3600: it fits.
         let rotation = i64::try_from(self.rotation.as_secs()).unwrap_or(i64::MAX);

@@ -1,10 +1,26 @@
 //! What is wrong with a configuration, found by `build()` before any request.
 
-use std::{error::Error, io, path::PathBuf, sync::Arc, time::Duration};
+mod mistakes;
+
+use std::{error::Error, io, path::PathBuf, slice, sync::Arc, time::Duration};
+
+use self::mistakes::Numbered;
+pub(crate) use self::mistakes::{Mistakes, all, both};
 
 /// A configuration that cannot be served safely.
 ///
-/// Each variant quotes the offending value and names the fix.
+/// Each variant quotes the offending value and names the fix. Where several things
+/// are wrong, all of them are reported, in [`ConfigError::Several`];
+/// [`mistakes`](Self::mistakes) lists them one by one in either case.
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_delegation::DelegationLayer;
+///
+/// let error = DelegationLayer::builder().leeway(Duration::from_secs(900)).max_actors(0).build().unwrap_err();
+/// let codes: Vec<_> = error.mistakes().map(|mistake| mistake.code()).collect();
+/// assert_eq!(codes, ["no_issuer", "leeway_too_long", "out_of_range"]);
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
@@ -183,6 +199,18 @@ pub enum ConfigError {
         /// What the client said.
         problem: String,
     },
+    /// The queue of an audit sink would hold nothing, or too much.
+    #[error(
+        "the queue of audit sink {sink:?} cannot hold {max_entries} events: set `max_entries` from 1 to {most}"
+    )]
+    InvalidAuditQueue {
+        /// The name of the sink.
+        sink: String,
+        /// How many events as given.
+        max_entries: usize,
+        /// The most that can be set.
+        most: usize,
+    },
     /// The thread of an audit sink could not be started.
     #[error("the thread of an audit sink cannot be started: {problem}")]
     AuditThread {
@@ -319,4 +347,87 @@ pub enum ConfigError {
         "the registry of applications has no file to watch: make it with `Applications::from_toml_file(..)`"
     )]
     NoApplicationsFile,
+    /// More than one thing is wrong.
+    #[error("{} mistakes: {}", .mistakes.len(), Numbered(.mistakes))]
+    Several {
+        /// Each by itself, in the order of the checks: two at the least, and none of
+        /// them is again several.
+        mistakes: Vec<Self>,
+    },
+}
+
+impl ConfigError {
+    /// Each mistake by itself; this error alone, unless it is [`Several`](Self::Several).
+    pub fn mistakes(&self) -> impl Iterator<Item = &Self> {
+        match self {
+            Self::Several { mistakes } => mistakes.iter(),
+            only => slice::from_ref(only).iter(),
+        }
+    }
+}
+
+macro_rules! codes {
+    ($($variant:ident => $code:literal,)*) => {
+        impl ConfigError {
+            /// Every [code](Self::code), in the order of the documentation.
+            pub const CODES: &'static [&'static str] = &[$($code,)*];
+
+            /// A stable code for the kind of mistake, in `snake_case`: for what reads
+            /// the reports of a deployment.
+            #[must_use]
+            pub fn code(&self) -> &'static str {
+                match self {
+                    $(Self::$variant { .. } => $code,)*
+                }
+            }
+        }
+    };
+}
+
+codes! {
+    NoIssuer => "no_issuer",
+    DuplicateIssuer => "duplicate_issuer",
+    NoAudience => "no_audience",
+    EmptyAudience => "empty_audience",
+    NoClient => "no_client",
+    InvalidMapping => "invalid_mapping",
+    InvalidTenants => "invalid_tenants",
+    NoAlgorithm => "no_algorithm",
+    InvalidUrl => "invalid_url",
+    UntrustedAuthorizationServer => "untrusted_authorization_server",
+    InvalidKeySet => "invalid_key_set",
+    LeewayTooLong => "leeway_too_long",
+    UnmatchedRevocation => "unmatched_revocation",
+    OutOfRange => "out_of_range",
+    InvalidRealm => "invalid_realm",
+    InvalidJwtBundle => "invalid_jwt_bundle",
+    ReplayStoreDiffers => "replay_store_differs",
+    InvalidHeader => "invalid_header",
+    NoSvidAudience => "no_svid_audience",
+    InvalidHeaderName => "invalid_header_name",
+    InvalidIpRange => "invalid_ip_range",
+    XfccOnly => "xfcc_only",
+    HttpClient => "http_client",
+    InvalidAuditQueue => "invalid_audit_queue",
+    AuditThread => "audit_thread",
+    InvalidScope => "invalid_scope",
+    ContradictoryRequirement => "contradictory_requirement",
+    InvalidDpop => "invalid_dpop",
+    InvalidRequirement => "invalid_requirement",
+    InvalidWeekday => "invalid_weekday",
+    InvalidRiskSignal => "invalid_risk_signal",
+    PublicWithoutReason => "public_without_reason",
+    InvalidRouteRow => "invalid_route_row",
+    RouteTableMalformed => "route_table_malformed",
+    RouteTableUnreadable => "route_table_unreadable",
+    NoRouteTableFile => "no_route_table_file",
+    InvalidSpiffePattern => "invalid_spiffe_pattern",
+    NoApplication => "no_application",
+    InvalidApplication => "invalid_application",
+    ApplicationsMalformed => "applications_malformed",
+    ApplicationsUnreadable => "applications_unreadable",
+    ApplicationsNotReplaced => "applications_not_replaced",
+    ApplicationsUnwatchable => "applications_unwatchable",
+    NoApplicationsFile => "no_applications_file",
+    Several => "several",
 }
