@@ -11,6 +11,7 @@ mod outage;
 mod refusals;
 mod requirement;
 mod tower_contract;
+mod typed;
 
 use axum::{Router, routing::get};
 use integration_tests::{AUDIENCE, Served};

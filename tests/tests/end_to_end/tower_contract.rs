@@ -49,7 +49,7 @@ impl Service<Request<()>> for Inner {
         if !std::mem::take(&mut self.ready) {
             self.unready_calls.fetch_add(1, Ordering::Relaxed);
         }
-        let delegation = request.extensions().get::<DelegationContext>();
+        let delegation = DelegationContext::of(&request);
         let id = delegation.map_or_else(String::new, |delegation| delegation.subject().id().to_string());
         ready(Ok(Response::new(Full::from(id))))
     }

@@ -184,7 +184,7 @@ async fn a_denial_in_grpc_is_told_in_grpc() {
     let world = World::new().await;
     let layer = world.layer().allow_anonymous().build().unwrap();
     let service = layer.layer(service_fn(async |request: Request<Body>| {
-        if let Some(delegation) = request.extensions().get::<DelegationContext>() {
+        if let Some(delegation) = DelegationContext::of(&request) {
             let facts = RequestFacts::of(&request);
             let _ = delegation
                 .authorize(&admin().max_token_lifetime(std::time::Duration::from_secs(7200)), &facts);
@@ -406,7 +406,7 @@ async fn only_a_row_decides_for_a_handler_of_the_table() {
     let rows = || table(&[("/row", "scope = \"orders:read\""), ("/public", "public = \"no secret\"")]);
     let ask = || {
         from_fn(async |request: Request, next: axum::middleware::Next| {
-            let delegation = request.extensions().get::<DelegationContext>().cloned();
+            let delegation = DelegationContext::of(&request).cloned();
             let _ = delegation.map(|delegation| delegation.permits(&Requirement::new(), &none()));
             next.run(request).await
         })

@@ -1,6 +1,8 @@
 //! What a [`DelegationContext`] says: the token's facts, as far as the registered
 //! applications may use them.
 
+use std::sync::Arc;
+
 use http::HeaderValue;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
@@ -306,6 +308,46 @@ impl DelegationContext {
     /// ```
     pub fn claim<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, ClaimError> {
         self.0.token.claim(name)
+    }
+
+    /// All claims of the token as one type of the caller's, as the issuer signed them.
+    ///
+    /// Parsed on the first call for a token and kept with the verified token, so
+    /// that later requests with it share the value. Up to four types are kept for one
+    /// token, in addition to the bytes that
+    /// [`TokenCache::max_bytes`](crate::token::TokenCache::max_bytes) counts; any
+    /// further type is parsed on each call.
+    ///
+    /// What is read is the JSON and nothing else: `sub`, `scope` or `roles` in `T`
+    /// know no [`ClaimMapping`](crate::issuer::ClaimMapping) and no application's
+    /// ceiling. Decide by requirements and by the other methods, and read here what
+    /// they do not know. In `T`, `#[serde(default)]` makes an absent claim look like
+    /// one that was sent: a default must never permit more. An `Option` is `None`
+    /// for an absent claim and for `null`. `#[serde(deny_unknown_fields)]` refuses
+    /// every token, unless `T` names all of its claims.
+    ///
+    /// # Errors
+    /// [`ClaimError`] if the claims are no `T`: a claim that `T` needs is absent, or
+    /// one of them has another type. Nothing is denied and nothing is audited by
+    /// that: what to answer is the caller's decision. Where the claims decide
+    /// about access, answer as to a refusal. The error is remembered like the value.
+    ///
+    /// # Example
+    /// ```
+    /// # use tower_delegation::context::{ClaimError, DelegationContext};
+    /// #[derive(serde::Deserialize)]
+    /// struct Shop {
+    ///     cost_center: String,
+    ///     seats: Option<u32>,
+    /// }
+    ///
+    /// fn seats(delegation: &DelegationContext) -> Result<u32, ClaimError> {
+    ///     let shop = delegation.claims::<Shop>()?;
+    ///     Ok(shop.seats.unwrap_or(1))
+    /// }
+    /// ```
+    pub fn claims<T: DeserializeOwned + Send + Sync + 'static>(&self) -> Result<Arc<T>, ClaimError> {
+        self.0.token.claims()
     }
 
     /// A claim's JSON, read from the payload on each call.

@@ -10,6 +10,7 @@
 mod accessors;
 mod delegation;
 mod facts;
+mod head;
 mod passage;
 mod record;
 #[cfg(feature = "axum")]
@@ -27,6 +28,7 @@ pub(crate) use self::{
 pub use self::{
     delegation::{DelegationContext, RiskRequest, RiskSignal},
     facts::{PathParameters, RequestFacts},
+    head::RequestHead,
 };
 pub use crate::{
     application::{Application, ApplicationKind},

@@ -51,7 +51,7 @@
 //!     .layer(DelegationLayer::builder().issuer(issuer).build()?)
 //!     .layer(RequireLayer::new(Requirement::new().scope("orders:read"))?)
 //!     .service(service_fn(async |request: Request<String>| {
-//!         let delegation = request.extensions().get::<DelegationContext>();
+//!         let delegation = DelegationContext::of(&request);
 //!         Ok::<_, Infallible>(Response::new(format!("{delegation:?}")))
 //!     }));
 //! # let _ = service;

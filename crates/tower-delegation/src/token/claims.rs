@@ -5,7 +5,7 @@ use std::cell::OnceCell;
 
 use serde_json::value::RawValue;
 
-use super::{Facts, VerifiedToken, actor::Subject, mapping::Mapped, revocable::Revocable};
+use super::{Facts, VerifiedToken, actor::Subject, mapping::Mapped, revocable::Revocable, typed::Typed};
 use crate::{
     application::RegistrationSlot,
     clock::Timestamp,
@@ -178,6 +178,7 @@ impl<'a> RawClaims<'a> {
             revocable: Revocable::default(),
             registration: RegistrationSlot::default(),
             payload: self.payload.into(),
+            typed: Typed::default(),
         };
         let issued_at = date(self.issued_at, f64::floor)?;
         facts.revocable = Revocable::of(&facts, &mapped.identifiers(), issued_at);

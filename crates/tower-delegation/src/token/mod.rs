@@ -29,6 +29,7 @@ mod mapping;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod revocable;
+mod typed;
 mod unverified;
 mod verifier;
 
@@ -37,9 +38,11 @@ use std::{fmt, sync::Arc, time::Duration};
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
+use self::typed::Typed;
 pub use self::{
     actor::{Actor, Subject},
     cache::TokenCache,
+    typed::ClaimError,
     unverified::{MAX_HEADER_LEN, UnverifiedToken},
 };
 pub(crate) use self::{
@@ -99,6 +102,8 @@ pub(crate) struct Facts {
     pub(crate) registration: RegistrationSlot,
     /// The claims' JSON, for [`VerifiedToken::claim`].
     payload: Box<str>,
+    /// What [`VerifiedToken::claims`] made of it.
+    typed: Typed,
 }
 
 impl Facts {
@@ -219,10 +224,12 @@ impl VerifiedToken {
     /// A claim of any name and type: `None` if the token does not carry it.
     pub(crate) fn claim<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, ClaimError> {
         let value = find(&self.0.payload, name);
-        value
-            .map(|value| serde_json::from_str(value.get()))
-            .transpose()
-            .map_err(|error| ClaimError(Some(error)))
+        value.map(|value| serde_json::from_str(value.get())).transpose().map_err(ClaimError::from)
+    }
+
+    /// All claims as one value.
+    pub(crate) fn claims<T: DeserializeOwned + Send + Sync + 'static>(&self) -> Result<Arc<T>, ClaimError> {
+        self.0.typed.get(&self.0.payload)
     }
 
     /// A claim's JSON: the member that each name leads to, from the outermost
@@ -244,16 +251,5 @@ impl fmt::Debug for VerifiedToken {
             .field("scopes", &facts.scopes)
             .field("expires_at", &facts.expires_at)
             .finish_non_exhaustive()
-    }
-}
-
-/// A claim is there and is not of the expected type: malformed, which is never absent.
-#[derive(Debug, thiserror::Error)]
-#[error("the claim is not of the expected type")]
-pub struct ClaimError(#[source] Option<serde_json::Error>);
-
-impl From<Malformed> for ClaimError {
-    fn from(_: Malformed) -> Self {
-        Self(None)
     }
 }
