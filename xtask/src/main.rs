@@ -30,7 +30,8 @@ enum Task {
     /// Run the long loads, in release mode: what they do for seconds in every
     /// test run, for minutes.
     Soak,
-    /// Check that every module of the library imports from below or from its left.
+    /// Check that every module of the library imports from below or from its left,
+    /// that no folder has a circle, and that public signatures name few other crates.
     Floors,
     /// Measure what a request costs, and write the table of the README.
     BenchTable {

@@ -1,14 +1,19 @@
 //! `cargo xtask floors`: the one order of the library's modules.
 //!
 //! A module imports from lower floors, and from modules to its left on its own
-//! floor. So there is no circle: in any circle, one import goes up or right.
+//! floor. So there is no circle: in any circle, one import goes up or right. Inside
+//! a folder there is no circle either ([`folders`]). Public signatures name few other
+//! crates ([`signatures`]).
 //!
 //! What is read: every file that a `mod` line reaches from `lib.rs`. What is
 //! not: `lib.rs` itself, which re-exports from everywhere, and modules under
 //! `#[cfg(test)]`. A file that no `mod` line reaches is reported, so that
 //! nothing escapes by being declared in an unusual way.
 
+mod folders;
 mod imports;
+mod library;
+mod signatures;
 #[cfg(test)]
 mod tests;
 
@@ -19,7 +24,11 @@ use std::{
     process::ExitCode,
 };
 
-use self::imports::{Child, Import, Reading};
+use self::{
+    folders::Folders,
+    imports::{Child, Import, Reading},
+    library::{Library, Source},
+};
 
 /// The order, lowest floor first; on one floor from left to right.
 const FLOORS: &[&[&str]] = &[
@@ -49,6 +58,20 @@ const FLOORS: &[&[&str]] = &[
     &["layer", "routing"],
 ];
 
+/// Folders that still have circles. This list only gets shorter.
+const NOT_YET: &[&str] = &[
+    "application",
+    "audit",
+    "audit::json_lines",
+    "authenticator",
+    "credential::forwarded",
+    "jwks::cache",
+    "requirement",
+    "revocation::memory",
+    "routes::table",
+    "token",
+];
+
 /// The sources whose order this is, from the root of the workspace.
 const SOURCES: &str = "crates/tower-delegation/src";
 
@@ -62,11 +85,17 @@ pub(crate) fn run(root: &Path) -> ExitCode {
         return ExitCode::FAILURE;
     }
     let house = House::read(&files);
+    for offence in &house.tolerated {
+        println!("not yet: {SOURCES}/{offence}");
+    }
     for offence in &house.offences {
         println!("{SOURCES}/{offence}");
     }
     if house.offences.is_empty() {
-        println!("floors: {} modules, every import goes down or to the left", house.modules.len());
+        println!(
+            "floors: {} modules, every import goes down or to the left, and no folder has a circle",
+            house.modules.len()
+        );
         ExitCode::SUCCESS
     } else {
         println!("A module imports from lower floors, and from its left on its own floor.");
@@ -123,13 +152,17 @@ struct House {
     /// The modules that `lib.rs` declares, those of the tests left out.
     modules: BTreeSet<String>,
     offences: BTreeSet<Offence>,
+    /// Circles in folders of [`NOT_YET`].
+    tolerated: BTreeSet<Offence>,
 }
 
 impl House {
     fn read(files: &BTreeMap<String, String>) -> Self {
-        let mut house = Self { modules: BTreeSet::new(), offences: BTreeSet::new() };
+        let mut house =
+            Self { modules: BTreeSet::new(), offences: BTreeSet::new(), tolerated: BTreeSet::new() };
         let mut seen = BTreeSet::new();
-        let mut readings = Vec::new();
+        let mut sources = Vec::new();
+        let mut imports = Vec::new();
         let mut pending = vec![(Vec::new(), ROOT.to_owned())];
         while let Some((module, file)) = pending.pop() {
             let Some(source) = files.get(&file) else {
@@ -139,27 +172,35 @@ impl House {
             if !seen.insert(file.clone()) {
                 continue;
             }
-            let reading = match Reading::of(source, &module) {
-                Ok(reading) => reading,
+            let syntax = match syn::parse_file(source) {
+                Ok(syntax) => syntax,
                 Err(error) => {
                     house.report(&file, error.span().start().line, error.to_string());
                     continue;
                 }
             };
+            let reading = Reading::of(&syntax, &module);
             for child in &reading.children {
                 house.enter(&file, child, files, &mut seen, &mut pending);
             }
-            readings.push((file, reading));
+            imports.extend(reading.imports.into_iter().map(|import| (file.clone(), import)));
+            sources.push(Source { file, module, syntax });
         }
         for file in files.keys().filter(|file| !seen.contains(*file)) {
             house.report(file, 1, "no `mod` line reaches this file: declare it as a plain module".to_owned());
         }
         // Only now are all modules known.
-        for (file, reading) in readings {
-            for import in &reading.imports {
-                house.judge(&file, import);
-            }
+        let library = Library::of(&sources);
+        let mut folders = Folders::default();
+        for (file, import) in &imports {
+            house.judge(file, import);
+            folders.add(&library, file, import);
         }
+        for (folder, offence) in folders.circles() {
+            let is_tolerated = NOT_YET.contains(&folder.as_str());
+            if is_tolerated { &mut house.tolerated } else { &mut house.offences }.insert(offence);
+        }
+        house.offences.extend(signatures::check(&library, &sources));
         house
     }
 
@@ -196,8 +237,9 @@ impl House {
     }
 
     fn judge(&mut self, file: &str, import: &Import) {
-        let Import { line, from, to } = import;
-        let Some(to) = to else {
+        let Import { line, from, to, .. } = import;
+        let Some(from) = from.first() else { return };
+        let Some(to) = to.first() else {
             let problem = format!("module {from} imports the crate's root: name the module");
             return self.report(file, *line, problem);
         };

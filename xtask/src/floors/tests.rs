@@ -166,6 +166,165 @@ fn a_circle_is_refused_where_it_goes_up() {
 }
 
 #[test]
+fn circles_in_a_folder_are_refused() {
+    let circle = |told: &str| format!("a circle in jwks: {told}");
+    for (name, files, expected) in [
+        (
+            "two files",
+            [
+                ("jwks/mod.rs", "mod a; mod b;"),
+                ("jwks/a.rs", "use super::b::B;"),
+                ("jwks/b.rs", "use super::a::A;"),
+            ]
+            .as_slice(),
+            "a imports b at jwks/a.rs:1, b imports a at jwks/b.rs:1",
+        ),
+        (
+            "three files",
+            &[
+                ("jwks/mod.rs", "mod a; mod b; mod c;"),
+                ("jwks/a.rs", "use super::b::B;"),
+                ("jwks/b.rs", "fn f() {\n super::c::f() }"),
+                ("jwks/c.rs", "struct C(crate::jwks::a::A);"),
+            ],
+            "a imports b at jwks/a.rs:1, b imports c at jwks/b.rs:2, c imports a at jwks/c.rs:1",
+        ),
+        (
+            "by what the folder re-exports",
+            &[
+                ("jwks/mod.rs", "mod a; mod b; pub use self::{a::A, b::B as C};"),
+                ("jwks/a.rs", "use super::C;"),
+                ("jwks/b.rs", "use super::A;"),
+            ],
+            "a imports b at jwks/a.rs:1, b imports a at jwks/b.rs:1",
+        ),
+        (
+            "by a glob that is re-exported",
+            &[
+                ("jwks/mod.rs", "mod a; mod b; pub use self::a::*;"),
+                ("jwks/a.rs", "use super::b::B; pub struct A;"),
+                ("jwks/b.rs", "use super::A;"),
+            ],
+            "a imports b at jwks/a.rs:1, b imports a at jwks/b.rs:1",
+        ),
+        (
+            "a child and what is above it",
+            &[("jwks/mod.rs", "mod a; use self::a::A; struct S(A);"), ("jwks/a.rs", "use super::S;")],
+            "mod.rs imports a at jwks/mod.rs:1, a imports mod.rs at jwks/a.rs:1",
+        ),
+        (
+            "by a child's name",
+            &[("jwks/mod.rs", "mod a; struct S(a::A);"), ("jwks/a.rs", "use super::S;")],
+            "mod.rs imports a at jwks/mod.rs:1, a imports mod.rs at jwks/a.rs:1",
+        ),
+        (
+            "by a name that is re-exported, and used",
+            &[("jwks/mod.rs", "mod a; pub use self::a::A;\nstruct S(A);"), ("jwks/a.rs", "use super::S;")],
+            "mod.rs imports a at jwks/mod.rs:2, a imports mod.rs at jwks/a.rs:1",
+        ),
+        (
+            "in a macro",
+            &[
+                ("jwks/mod.rs", "mod a; pub use self::a::A; fn f() { m!(A) }"),
+                ("jwks/a.rs", "m! { super::f() }"),
+            ],
+            "mod.rs imports a at jwks/mod.rs:1, a imports mod.rs at jwks/a.rs:1",
+        ),
+        (
+            "through a third",
+            &[
+                ("jwks/mod.rs", "mod a; mod b; fn f() { a::f() }"),
+                ("jwks/a.rs", "use super::b::B;"),
+                ("jwks/b.rs", "use super::f;"),
+            ],
+            "mod.rs imports a at jwks/mod.rs:1, a imports b at jwks/a.rs:1, b imports mod.rs at jwks/b.rs:1",
+        ),
+        (
+            "from an inner folder",
+            &[
+                ("jwks/mod.rs", "mod a; mod b;"),
+                ("jwks/a/mod.rs", "mod c;"),
+                ("jwks/a/c.rs", "use super::super::b::B;"),
+                ("jwks/b.rs", "use super::a::A;"),
+            ],
+            "a imports b at jwks/a/c.rs:1, b imports a at jwks/b.rs:1",
+        ),
+    ] {
+        let offences = house(files);
+        assert!(matches!(&offences[..], [one] if one.ends_with(&circle(expected))), "{name}: {offences:?}");
+    }
+}
+
+#[test]
+fn imports_in_a_folder_that_are_accepted() {
+    for (name, files) in [
+        (
+            "one way",
+            [("jwks/mod.rs", "mod a; mod b;"), ("jwks/a.rs", "use super::b::B;"), ("jwks/b.rs", "")]
+                .as_slice(),
+        ),
+        (
+            "what is above, if it uses nothing of the child",
+            &[
+                ("jwks/mod.rs", "mod a; pub use self::a::A; struct S;"),
+                ("jwks/a.rs", "use super::S; pub struct A;"),
+            ],
+        ),
+        (
+            "a child, if it uses nothing above",
+            &[("jwks/mod.rs", "mod a; use self::a::A; struct S(A);"), ("jwks/a.rs", "")],
+        ),
+        (
+            "what the folder re-exports from elsewhere",
+            &[
+                ("jwks/mod.rs", "mod a; use a::f; pub use crate::names::N;"),
+                ("jwks/a.rs", "use super::N;"),
+                ("names.rs", ""),
+            ],
+        ),
+        ("itself", &[("jwks/mod.rs", "mod a;"), ("jwks/a.rs", "use super::a::A; use crate::jwks::a::B;")]),
+        (
+            "a variable of a child's name",
+            &[
+                ("jwks/mod.rs", "mod a; fn f(a: u8) -> u8 { m!(a, b.a()); a }"),
+                ("jwks/a.rs", "use super::f;"),
+            ],
+        ),
+        (
+            "an inner module",
+            &[
+                ("jwks/mod.rs", "mod a; mod inner { use super::S; } struct S;"),
+                ("jwks/a.rs", "use super::inner::I;"),
+            ],
+        ),
+        (
+            "tests",
+            &[
+                ("jwks/mod.rs", "mod a; use a::A; #[cfg(test)] mod tests { use super::*; }"),
+                ("jwks/a.rs", "#[cfg(test)] mod tests { use super::super::S; }"),
+            ],
+        ),
+        (
+            "a crate of a child's name",
+            &[
+                ("jwks/mod.rs", "mod metrics; use ::metrics::Counter; struct S;"),
+                ("jwks/metrics.rs", "use super::S;"),
+            ],
+        ),
+    ] {
+        assert_eq!(house(files), [""; 0], "{name}");
+    }
+}
+
+#[test]
+fn what_has_circles_still_is_a_folder_of_the_library() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(SOURCES);
+    for folder in NOT_YET {
+        assert!(root.join(folder.replace("::", "/")).is_dir(), "{folder}");
+    }
+}
+
+#[test]
 fn folders_are_followed() {
     let offences = house(&[
         ("jwks/mod.rs", "mod cache; mod source { mod http; } pub use self::cache::Cache;"),
