@@ -3,18 +3,14 @@
 use std::{fmt, ops::RangeInclusive, sync::Arc};
 
 use aws_lc_rs::digest::{SHA256, digest};
-use x509_parser::{
-    certificate::X509Certificate,
-    error::X509Error,
-    extensions::GeneralName,
-    oid_registry::{
-        OID_X509_EXT_BASIC_CONSTRAINTS, OID_X509_EXT_EXTENDED_KEY_USAGE, OID_X509_EXT_KEY_USAGE,
-        OID_X509_EXT_SUBJECT_ALT_NAME,
-    },
-    prelude::FromDer,
-};
+use data_encoding::HEXLOWER;
+use x509_parser::extensions::GeneralName;
 
-use super::{peer::TrustGeneration, x509_svid::x509_svid_id};
+use super::{
+    trust_generation::TrustGeneration,
+    x509::{CertificateError, alternative_names, parse},
+    x509_svid::x509_svid_id,
+};
 use crate::{clock::Timestamp, spiffe::SpiffeId};
 
 /// What the handshake proved about a certificate, beyond possession of its key.
@@ -57,7 +53,7 @@ impl PeerCertificate {
     ///
     /// There is no certificate, or the leaf is not a well-formed one.
     pub fn from_der(chain: &[impl AsRef<[u8]>], trust: CertificateTrust) -> Result<Self, CertificateError> {
-        let der = chain.first().ok_or(CertificateError(Problem::NoCertificate))?.as_ref();
+        let der = chain.first().ok_or(CertificateError::MISSING)?.as_ref();
         let leaf = parse(der)?;
         let (mut dns_names, mut uris) = (Vec::new(), Vec::new());
         for name in alternative_names(&leaf)? {
@@ -198,74 +194,9 @@ impl fmt::Debug for PeerCertificate {
         f.debug_struct("PeerCertificate")
             .field("spiffe_id", &self.0.spiffe_id)
             .field("dns_names", &self.0.dns_names)
-            .field("thumbprint", &format_args!("{}", Hex(&self.0.thumbprint)))
+            .field("thumbprint", &format_args!("{}", HEXLOWER.encode(&self.0.thumbprint)))
             .finish_non_exhaustive()
     }
-}
-
-struct Hex<'a>(&'a [u8]);
-
-impl fmt::Display for Hex<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-/// Why a certificate cannot be read.
-#[derive(Debug, thiserror::Error)]
-#[error(transparent)]
-pub struct CertificateError(Problem);
-
-#[derive(Debug, thiserror::Error)]
-enum Problem {
-    #[error("there is no certificate")]
-    NoCertificate,
-    #[error("the certificate is not well-formed DER")]
-    Malformed(#[source] X509Error),
-    #[error("{0} bytes follow the certificate")]
-    TrailingBytes(usize),
-    #[error("an extension of the certificate is not well-formed")]
-    MalformedExtension,
-}
-
-impl From<X509Error> for CertificateError {
-    fn from(cause: X509Error) -> Self {
-        Self(Problem::Malformed(cause))
-    }
-}
-
-/// One certificate and nothing behind it, its extensions readable as far as we
-/// look at them: the parser takes one that is malformed for one that is absent.
-pub(super) fn parse(der: &[u8]) -> Result<X509Certificate<'_>, CertificateError> {
-    let (rest, certificate) = X509Certificate::from_der(der).map_err(X509Error::from)?;
-    if !rest.is_empty() {
-        return Err(CertificateError(Problem::TrailingBytes(rest.len())));
-    }
-    let looked_at = [
-        OID_X509_EXT_BASIC_CONSTRAINTS,
-        OID_X509_EXT_EXTENDED_KEY_USAGE,
-        OID_X509_EXT_KEY_USAGE,
-        OID_X509_EXT_SUBJECT_ALT_NAME,
-    ];
-    for extension in certificate.extensions() {
-        let is_malformed = extension.parsed_extension().error().is_some();
-        if is_malformed && looked_at.contains(&extension.oid) {
-            return Err(CertificateError(Problem::MalformedExtension));
-        }
-    }
-    Ok(certificate)
-}
-
-/// The subject alternative names; the common name is never a name of the peer.
-pub(super) fn alternative_names<'a>(
-    certificate: &'a X509Certificate<'_>,
-) -> Result<&'a [GeneralName<'a>], CertificateError> {
-    let Some(extension) = certificate.subject_alternative_name()? else { return Ok(&[]) };
-    let names = &extension.value.general_names;
-    if names.iter().any(|name| matches!(name, GeneralName::Invalid(..))) {
-        return Err(CertificateError(Problem::MalformedExtension));
-    }
-    Ok(names)
 }
 
 fn thumbprint(der: &[u8]) -> [u8; 32] {

@@ -108,19 +108,23 @@ mod peer;
 mod proof;
 mod scheme;
 mod token;
+mod trust_generation;
 mod workload;
+mod x509;
 mod x509_svid;
 
 #[doc = include_str!("../../../../docs/proxies.md")]
 pub mod proxies {}
 
 pub use self::{
-    certificate::{CertificateError, CertificateTrust, PeerCertificate},
+    certificate::{CertificateTrust, PeerCertificate},
     forwarded::{ClientCertHeader, MAX_FORWARDED_LEN, TrustedHop, Xfcc, XfccElement, XfccError},
-    peer::{PeerInfo, TrustGeneration},
+    peer::PeerInfo,
     proof::MAX_PROOF_LEN,
     token::MAX_TOKEN_LEN,
+    trust_generation::TrustGeneration,
     workload::{WorkloadIdentity, WorkloadIdentitySource, WorkloadRequest},
+    x509::CertificateError,
     x509_svid::{X509SvidError, x509_svid_id},
 };
 pub(crate) use self::{

@@ -1,14 +1,11 @@
 //! [`PeerInfo`]: who is at the other end of the connection.
 
-use std::{
-    net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+use std::net::SocketAddr;
 
-use super::certificate::{CertificateError, CertificateTrust, PeerCertificate};
+use super::{
+    certificate::{CertificateTrust, PeerCertificate},
+    x509::CertificateError,
+};
 use crate::clock::Timestamp;
 
 /// The other end of a connection: its address and, if it proved to hold one,
@@ -106,47 +103,9 @@ impl From<(SocketAddr, PeerCertificate)> for PeerInfo {
     }
 }
 
-/// Counts how often a listener's trust anchors were replaced. Clones share one
-/// count.
-///
-/// Certificates that were [verified under](PeerCertificate::verified_under) an
-/// earlier generation are no longer current, although the connections that they
-/// opened go on: an authority that has been removed vouches for no one.
-#[derive(Clone, Debug, Default)]
-pub struct TrustGeneration(Arc<AtomicU64>);
-
-impl TrustGeneration {
-    /// Starts counting at zero.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// The latest generation.
-    #[must_use]
-    pub fn current(&self) -> u64 {
-        self.0.load(Ordering::Acquire)
-    }
-
-    /// Begins the next generation: what was verified under earlier ones is
-    /// stale from here on.
-    pub fn advance(&self) {
-        self.0.fetch_add(1, Ordering::AcqRel);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn clones_share_one_count() {
-        let anchors = TrustGeneration::new();
-        let other = anchors.clone();
-        assert_eq!(anchors.current(), 0);
-        other.advance();
-        assert_eq!(anchors.current(), 1);
-    }
 
     #[test]
     fn what_is_no_certificate_is_an_error() {

@@ -2,7 +2,7 @@
 
 use x509_parser::{certificate::X509Certificate, error::X509Error, extensions::GeneralName};
 
-use super::certificate::{CertificateError, alternative_names, parse};
+use super::x509::{CertificateError, alternative_names, parse};
 use crate::spiffe::{SpiffeId, SpiffeIdError};
 
 /// The workload that a chain of certificates (DER, the leaf first) names, if
@@ -31,7 +31,7 @@ pub fn x509_svid_id(chain: &[impl AsRef<[u8]>]) -> Result<SpiffeId, X509SvidErro
         let unreadable = |cause| X509SvidError(Problem::Unreadable { position, cause });
         let certificate = parse(der.as_ref()).map_err(unreadable)?;
         let names = alternative_names(&certificate).map_err(unreadable)?;
-        let uses = Uses::of(&certificate).map_err(|cause| unreadable(cause.into()))?;
+        let uses = Uses::of(&certificate).map_err(|cause| unreadable(CertificateError::malformed(cause)))?;
         let problem = if position == 0 {
             id = Some(leaf_id(names)?);
             uses.problem_of_leaf()

@@ -25,7 +25,7 @@ impl Thumbprint {
 
     /// The bytes.
     #[must_use]
-    pub fn as_bytes(&self) -> &[u8; SHA256_OUTPUT_LEN] {
+    pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
 
