@@ -224,7 +224,7 @@ impl VerifiedToken {
     /// A claim of any name and type: `None` if the token does not carry it.
     pub(crate) fn claim<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, ClaimError> {
         let value = find(&self.0.payload, name);
-        value.map(|value| serde_json::from_str(value.get())).transpose().map_err(ClaimError::from)
+        value.map(|value| serde_json::from_str(value.get())).transpose().map_err(ClaimError::unreadable)
     }
 
     /// All claims as one value.

@@ -39,7 +39,7 @@ impl Typed {
             end = &node.next;
             kept += 1;
         }
-        let parsed: Parsed<T> = serde_json::from_str(payload).map(Arc::new).map_err(ClaimError::from);
+        let parsed: Parsed<T> = serde_json::from_str(payload).map(Arc::new).map_err(ClaimError::unreadable);
         if kept < MAX_TYPES {
             // Another request may have been faster: then this one parsed for itself.
             let node = Node { parsed: Box::new(parsed.clone()), next: Self::default() };
@@ -65,8 +65,8 @@ impl fmt::Debug for ClaimError {
     }
 }
 
-impl From<serde_json::Error> for ClaimError {
-    fn from(error: serde_json::Error) -> Self {
+impl ClaimError {
+    pub(super) fn unreadable(error: serde_json::Error) -> Self {
         Self(Some(Arc::new(error)))
     }
 }
