@@ -1,12 +1,15 @@
-//! A router on a real loopback socket, and a client for it.
+//! An application on a real loopback socket, and a client for it.
 
-use axum::Router;
+use std::convert::Infallible;
+
+use axum::{ServiceExt, extract::Request, response::Response as AxumResponse};
 use http::header::WWW_AUTHENTICATE;
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::Value;
 use tokio::{net::TcpListener, task::JoinHandle};
+use tower_service::Service;
 
-/// A router served on a free port until it is dropped.
+/// An application served on a free port until it is dropped.
 #[derive(Debug)]
 pub struct Served {
     base: String,
@@ -29,12 +32,17 @@ pub struct Answer {
 }
 
 impl Served {
-    /// Serves `router`.
-    pub async fn start(router: Router) -> Self {
+    /// Serves `app`: a router, plain or guarded.
+    pub async fn start<S>(app: S) -> Self
+    where
+        S: Service<Request, Response = AxumResponse, Error = Infallible> + Clone + Send + 'static,
+        S::Future: Send,
+    {
         crate::audit::install();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
-        let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        let app = ServiceExt::<Request>::into_make_service(app);
+        let server = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
         Self { base, client: reqwest::Client::default(), server }
     }
 

@@ -1,6 +1,8 @@
 //! The fixture of a test: a provider, a PKI, and the clock that all share.
 
-use axum::{Router, routing::get};
+use std::convert::Infallible;
+
+use axum::{Router, extract::Request, response::Response, routing::get};
 use reqwest::Client;
 use tokio::task::JoinHandle;
 use tower_delegation::{
@@ -10,6 +12,7 @@ use tower_delegation_rustls::{Pem, TlsConfig, TlsConfigBuilder, TlsListener, int
 use tower_delegation_testing::{
     MockIdp, MtlsClient, TestClock, TestIdentity, TestPki, TokenBuilder, USER_CLAIM,
 };
+use tower_service::Service;
 
 use crate::{AUDIENCE, Answer, Served};
 
@@ -49,13 +52,17 @@ impl World {
         Served::start(whoami().layer(layer.build().unwrap())).await
     }
 
-    /// Serves `router` over TLS; client certificates of this PKI are optional.
-    pub async fn serve_tls(&self, router: Router) -> Site {
+    /// Serves `app` over TLS; client certificates of this PKI are optional.
+    pub async fn serve_tls<S>(&self, app: S) -> Site
+    where
+        S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + Sync + 'static,
+        S::Future: Send,
+    {
         let bundle = Pem::text(self.pki.bundle_pem());
         let identity = self.pki.server().issue();
         let certificate = Pem::text(identity.chain_pem());
         let config = TlsConfig::builder().server_certificate(certificate, Pem::text(identity.key_pem()));
-        Site::start(config.accept_client_certificates(bundle), router).await
+        Site::start(config.accept_client_certificates(bundle), app).await
     }
 
     /// [`whoami`] behind a layer that takes the client identity from TLS.
@@ -97,13 +104,17 @@ pub struct Site {
 }
 
 impl Site {
-    async fn start(config: TlsConfigBuilder, router: Router) -> Self {
+    async fn start<S>(config: TlsConfigBuilder, app: S) -> Self
+    where
+        S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + Sync + 'static,
+        S::Future: Send,
+    {
         crate::audit::install();
         let config = config.build().unwrap();
         let listener = TlsListener::bind("127.0.0.1:0", config.clone()).await.unwrap();
         let base = format!("https://{}", listener.local_addr().unwrap());
         let task = tokio::spawn(async move {
-            axum::serve(listener, into_make_service_with_peer(router)).await.unwrap();
+            axum::serve(listener, into_make_service_with_peer(app)).await.unwrap();
         });
         Self { base, config, task }
     }

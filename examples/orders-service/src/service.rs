@@ -13,7 +13,7 @@ use tower_delegation::{
     protected_resource::ProtectedResource,
     revocation::InMemoryRevocations,
     routes::{RouteInventory, RuledRoute},
-    routing::{resource_metadata, revocation_routes},
+    routing::{GuardedApp, revocation_routes},
 };
 use tower_delegation_rustls::{Pem, TlsConfig, TlsListener};
 
@@ -31,7 +31,7 @@ const FLUSH: Duration = Duration::from_secs(5);
 pub struct Service {
     files: Files,
     delegation: DelegationLayer,
-    api: (TlsListener, Router),
+    api: (TlsListener, GuardedApp),
     operations: (TcpListener, Router),
     metrics: PrometheusHandle,
     drain: Duration,
@@ -56,12 +56,13 @@ impl Service {
         compare(&files.routes, routes.inventory())?;
         let resource = ProtectedResource::new(&settings.audience)?.scopes_of(routes.inventory());
         let delegation = delegation(settings, &files, revocations, resource)?;
-        let guarded = routes.layer(RouteTableLayer::new(&files.routes)).behind(delegation.clone())?;
-        // The guarded routes last: what no route serves is then theirs, and on record.
-        let routes = resource_metadata(delegation.resource_metadata()).merge(guarded);
+        let app = routes
+            .layer(RouteTableLayer::new(&files.routes))
+            .behind(delegation.clone())?
+            .resource_metadata(delegation.resource_metadata());
         let Listen { api, operations } = settings.listen;
         Ok(Self {
-            api: (TlsListener::new(listen(api).await?, files.tls.clone()), routes),
+            api: (TlsListener::new(listen(api).await?, files.tls.clone()), app),
             operations: (listen(operations).await?, operations::routes(delegation.clone(), metrics.clone())),
             delegation,
             files,
@@ -121,9 +122,9 @@ impl Service {
             let _ = drain.await;
             sleep(self.drain).await;
         };
-        let (listener, routes) = self.api;
+        let (listener, app) = self.api;
         tokio::select! {
-            () = tower_delegation_rustls::serve(listener, routes, shutdown) => {}
+            () = tower_delegation_rustls::serve(listener, app, shutdown) => {}
             () = too_late => tracing::warn!("requests that took too long were cut off"),
         }
         self.delegation.flush_audit(FLUSH).await.context("the audit trail is not complete")

@@ -24,7 +24,7 @@ use tower_delegation::{
     proof::Dpop,
     protected_resource::{ProtectedResource, WELL_KNOWN},
     requires_scope,
-    routing::{GuardedRouter, get, resource_metadata},
+    routing::{GuardedApp, GuardedRouter, get, resource_metadata},
 };
 use tower_delegation_testing::MockIdp;
 
@@ -57,11 +57,11 @@ fn guarded() -> GuardedRouter {
     GuardedRouter::new().route("/api/orders", get(list).post(create))
 }
 
-fn app(resources: impl IntoIterator<Item = DelegationLayer>) -> Router {
+fn app(resources: impl IntoIterator<Item = DelegationLayer>) -> GuardedApp {
     let mut layers = resources.into_iter().peekable();
     let first = layers.peek().cloned().unwrap();
     let documents: Vec<_> = layers.filter_map(|layer| layer.resource_metadata()).collect();
-    guarded().behind(first).unwrap().merge(resource_metadata(documents))
+    guarded().behind(first).unwrap().resource_metadata(documents)
 }
 
 fn document(answer: &Answer) -> Value {

@@ -72,8 +72,9 @@ impl Requires for Contradictory {
     }
 }
 
-#[test]
-fn what_is_wrong_is_found_before_any_request() {
+#[tokio::test]
+async fn what_is_wrong_is_found_before_any_request() {
+    let layer = World::new().await.layer().build().unwrap();
     async fn contradictory(_: Authorized<Contradictory>) {}
     for (name, router, expected) in [
         ("a contradiction", GuardedRouter::<()>::new().route("/", get(contradictory)), "Contradictory"),
@@ -84,7 +85,7 @@ fn what_is_wrong_is_found_before_any_request() {
         ),
         ("no reason", GuardedRouter::new().route("/open", get(public(" ", open))), "GET /open"),
     ] {
-        let error: ConfigError = router.into_router().unwrap_err();
+        let error: ConfigError = router.behind(layer.clone()).unwrap_err();
         assert!(error.to_string().contains(expected), "{name}: {error}");
     }
 }
@@ -93,7 +94,7 @@ fn what_is_wrong_is_found_before_any_request() {
 async fn each_route_asks_for_what_its_rule_says() {
     let world = World::new().await;
     let audit = AuditLog::listen();
-    let app: Router = router().behind(world.layer().build().unwrap()).unwrap();
+    let app = router().behind(world.layer().build().unwrap()).unwrap();
     let served = Served::start(app).await;
     let reader = world.token(&["orders:read"]).sign();
     let nothing = world.token(&[]).sign();
@@ -151,11 +152,17 @@ async fn without_a_public_route_the_layer_stays_closed() {
 async fn a_handler_for_a_table_is_closed_without_one() {
     let world = World::new().await;
     let layer: DelegationLayer = world.layer().build().unwrap();
-    let guarded = || GuardedRouter::new().route("/orders", get(by_table(open)));
+    let guarded = GuardedRouter::new().route("/orders", get(by_table(open)));
+    let plain = || Router::new().route("/orders", axum::routing::get(by_table(open)));
     let token = world.token(&["orders:read"]).sign();
-    let outside = Served::start(guarded().into_router().unwrap().layer(layer)).await;
-    let bare = Served::start(guarded().into_router().unwrap()).await;
-    for (name, served) in [("no table", outside), ("no layer at all", bare)] {
+    let guarded = Served::start(guarded.behind(layer.clone()).unwrap()).await;
+    let outside = Served::start(plain().layer(layer)).await;
+    let bare = Served::start(plain()).await;
+    for (name, served) in [
+        ("no table", guarded),
+        ("no table, on a plain router", outside),
+        ("no layer at all", bare),
+    ] {
         let answer = served.get("/orders", &token).await;
         assert_eq!((answer.status, answer.code().as_str()), (500, "misconfigured"), "{name}");
         assert!(!answer.body.contains("open"), "{name}");

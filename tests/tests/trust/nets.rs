@@ -473,6 +473,7 @@ async fn a_guard_wraps_every_method() {
     }
     assert_eq!(served.get("/mistaken", &good).await.status, 403);
     let mistake = guard(Requirement::named("contradictory").delegated().not_delegated(), any(handler));
-    let error = GuardedRouter::<()>::new().route("/", mistake).into_router().unwrap_err();
+    let error =
+        GuardedRouter::new().route("/", mistake).behind(world.layer().build().unwrap()).unwrap_err();
     assert!(error.to_string().contains("contradictory"), "{error}");
 }

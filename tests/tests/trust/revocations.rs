@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use axum::{Extension, Router};
+use axum::Extension;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use integration_tests::{AUDIENCE, Answer, Served, World, whoami};
 use reqwest::{Client, Method};
@@ -40,7 +40,7 @@ async fn serve_operators(world: &World, store: &InMemoryRevocations) -> Served {
     let operators = Requirement::named("operators").scope("revocations:write");
     let routes = revocation_routes(store.clone(), operators).unwrap();
     let routes = GuardedRouter::new().nest("/revocations", routes).behind(layer.clone()).unwrap();
-    Served::start(Router::new().merge(whoami().layer(layer)).merge(routes)).await
+    Served::start(routes.beside("asks for no rule", whoami().layer(layer)).unwrap()).await
 }
 
 async fn order(service: &Served, path: &str, token: &str, order: &Value) -> Answer {

@@ -259,11 +259,14 @@ pub enum ConfigError {
         name: String,
     },
     /// A public route does not say why it is public.
-    #[error("the public route {route} has no reason: say in a few words why anybody may use it")]
+    #[error("the public route {route} has no reason: say in a few words why anyone may use it")]
     PublicWithoutReason {
         /// Method and path.
         route: String,
     },
+    /// A router beside the guarded ones does not say why it is there.
+    #[error("the router beside the guarded routes has no reason: say in a few words why its routes need no rule")]
+    BesideWithoutReason,
     /// A row of a route table is not usable.
     #[error("row {row} of the route table is not usable: {problem}")]
     InvalidRouteRow {

@@ -80,10 +80,12 @@ impl RuledRoute {
 
 /// Every route of a router or a table, with its rule.
 ///
-/// As text it is one line for each route, with `serde` an object with a list.
+/// As text it is one line for each route, with `serde` an object with a list. What
+/// stands beside the routes and has no rule is there with its reason alone.
 #[derive(Clone, Debug, Default)]
 pub struct RouteInventory {
     routes: Vec<RuledRoute>,
+    beside: Vec<Cow<'static, str>>,
 }
 
 impl RouteInventory {
@@ -96,6 +98,12 @@ impl RouteInventory {
     /// The routes that anybody may use.
     pub fn public(&self) -> impl Iterator<Item = &RuledRoute> {
         self.routes.iter().filter(|route| matches!(route.rule, RouteRule::Public(_)))
+    }
+
+    /// Why what stands [beside](crate::routing::GuardedApp::beside) the routes has no
+    /// rule, one reason for each router.
+    pub fn beside(&self) -> impl Iterator<Item = &str> {
+        self.beside.iter().map(|reason| &**reason)
     }
 
     /// Every scope that a rule names, in the order of the alphabet: the
@@ -150,6 +158,12 @@ impl RouteInventory {
     /// Adds a route.
     pub fn add(&mut self, route: RuledRoute) {
         self.routes.push(route);
+    }
+
+    /// Adds the reason of a router beside the routes.
+    #[cfg(feature = "axum")]
+    pub(crate) fn add_beside(&mut self, reason: Cow<'static, str>) {
+        self.beside.push(reason);
     }
 
     /// The routes whose every requirement is in shadow mode or has an exception.
@@ -218,11 +232,15 @@ impl RouteRule {
     }
 }
 
-/// `{ "routes": [..] }`.
+/// `{ "routes": [..] }`, and `beside` with the reasons where there are some.
 impl Serialize for RouteInventory {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut object = serializer.serialize_struct("RouteInventory", 1)?;
+        let has_beside = !self.beside.is_empty();
+        let mut object = serializer.serialize_struct("RouteInventory", 1 + usize::from(has_beside))?;
         object.serialize_field("routes", &self.routes)?;
+        if has_beside {
+            object.serialize_field("beside", &self.beside)?;
+        }
         object.end()
     }
 }
@@ -268,6 +286,6 @@ impl fmt::Display for RouteInventory {
         for route in &self.routes {
             writeln!(f, "{:methods$}  {:paths$}  {}", route.method_name(), route.path, route.rule)?;
         }
-        Ok(())
+        self.beside.iter().try_for_each(|reason| writeln!(f, "beside: {reason}"))
     }
 }

@@ -2,16 +2,23 @@
 
 use std::{convert::Infallible, fmt};
 
-use axum::{Router, extract::Request, handler::Handler, response::IntoResponse, routing::Route};
+use axum::{
+    Router,
+    extract::Request,
+    handler::Handler,
+    response::IntoResponse,
+    routing::{Route, any_service},
+};
+use http::Method;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{GuardedMethods, Ruled};
+use super::{GuardedApp, GuardedMethods, Ruled, guard};
 use crate::{
     error::ConfigError,
     layer::DelegationLayer,
-    routes::{RouteInventory, RuledRoute},
-    text::Text,
+    requirement::Requirement,
+    routes::{RouteInventory, RouteRule, RuledRoute},
 };
 
 /// A router that takes only handlers with a rule: an attribute,
@@ -45,7 +52,8 @@ use crate::{
 ///     .route("/orders", get(list_orders).post(create_order))
 ///     .route("/alive", get(public("probe of the orchestrator", alive)));
 /// print!("{}", guarded.inventory());
-/// let app: axum::Router = guarded.behind(DelegationLayer::builder().issuer(issuer).build()?)?;
+/// let app = guarded.behind(DelegationLayer::builder().issuer(issuer).build()?)?;
+/// # let _ = app;
 /// # Ok(())
 /// # }
 /// ```
@@ -62,8 +70,8 @@ use crate::{
 #[derive(Clone)]
 #[must_use]
 pub struct GuardedRouter<S = ()> {
-    router: Router<S>,
-    inventory: RouteInventory,
+    pub(super) router: Router<S>,
+    pub(super) inventory: RouteInventory,
 }
 
 impl<S: Clone + Send + Sync + 'static> GuardedRouter<S> {
@@ -78,10 +86,73 @@ impl<S: Clone + Send + Sync + 'static> GuardedRouter<S> {
     /// As [`Router::route`]: on a path that does not parse or overlaps another.
     pub fn route(mut self, path: &str, methods: GuardedMethods<S>) -> Self {
         let GuardedMethods { router, rules } = methods;
-        self.inventory
-            .extend(rules.into_iter().map(|(method, rule)| RuledRoute::new(method, path.to_owned(), rule)));
+        self.add_rules(path, rules);
         self.router = self.router.route(path, router);
         self
+    }
+
+    /// Adds a tower service, every method of it behind `requirement`: a gRPC service,
+    /// for example. It gets the request as it came.
+    ///
+    /// A path with a wildcard is one route: `/orders.v1.Orders/{*call}`. A mistake in
+    /// the requirement is found by [`behind`](Self::behind).
+    ///
+    /// # Panics
+    /// As [`route`](Self::route).
+    ///
+    /// ```
+    /// use axum::{extract::Request, response::Response};
+    /// use tower_delegation::{Requirement, routing::GuardedRouter};
+    ///
+    /// let calls = tower::service_fn(async |_: Request| Ok(Response::new("an answer".to_owned())));
+    /// let orders = Requirement::named("orders").scope("orders:read");
+    /// let router = GuardedRouter::<()>::new().service("/orders.v1.Orders/{*call}", orders, calls);
+    /// assert_eq!(
+    ///     router.inventory().to_string(),
+    ///     "*  /orders.v1.Orders/{*call}  orders: scope [ \"orders:read\" ]\n"
+    /// );
+    /// ```
+    pub fn service<T>(self, path: &str, requirement: Requirement, service: T) -> Self
+    where
+        T: Service<Request, Error = Infallible> + Clone + Send + Sync + 'static,
+        T::Response: IntoResponse + 'static,
+        T::Future: Send + 'static,
+    {
+        self.route(path, guard(requirement, any_service(service)))
+    }
+
+    /// Adds a tower service for everything below `prefix`, every method of it behind
+    /// `requirement`: static files, for example. It gets the request with the prefix
+    /// taken off the path.
+    ///
+    /// Three routes are in the inventory: the prefix without and with a slash, and
+    /// `{prefix}/{*rest}`. A mistake in the requirement is found by
+    /// [`behind`](Self::behind).
+    ///
+    /// # Panics
+    /// As [`Router::nest_service`].
+    pub fn nest_service<T>(mut self, prefix: &str, requirement: Requirement, service: T) -> Self
+    where
+        T: Service<Request, Error = Infallible> + Clone + Send + Sync + 'static,
+        T::Response: IntoResponse + 'static,
+        T::Future: Send + 'static,
+    {
+        let GuardedMethods { router, rules } = guard::<()>(requirement, any_service(service));
+        let below = prefix.trim_end_matches('/');
+        let mut paths = vec![prefix.to_owned(), format!("{below}/{{*rest}}")];
+        if below == prefix {
+            paths.insert(1, format!("{below}/"));
+        }
+        for path in paths {
+            self.add_rules(&path, rules.clone());
+        }
+        self.router = self.router.nest_service(prefix, router);
+        self
+    }
+
+    fn add_rules(&mut self, path: &str, rules: Vec<(Option<Method>, RouteRule)>) {
+        let route = |(method, rule)| RuledRoute::new(method, path.to_owned(), rule);
+        self.inventory.extend(rules.into_iter().map(route));
     }
 
     /// Serves what no route serves. Without one it is axum's 404.
@@ -141,7 +212,11 @@ impl<S: Clone + Send + Sync + 'static> GuardedRouter<S> {
         &self.inventory
     }
 
-    /// The axum router behind `delegation`.
+}
+
+impl GuardedRouter {
+    /// Puts everything behind `delegation`. The result is served as it is, and takes
+    /// no route without a rule.
     ///
     /// Where there are public routes, the layer lets requests without
     /// credentials through to the routes, whose rules then decide. In any case it
@@ -153,24 +228,8 @@ impl<S: Clone + Send + Sync + 'static> GuardedRouter<S> {
     /// What is wrong with a requirement: [`ConfigError::InvalidScope`],
     /// [`ConfigError::ContradictoryRequirement`] and the like; a public route
     /// without a reason: [`ConfigError::PublicWithoutReason`].
-    pub fn behind(self, delegation: DelegationLayer) -> Result<Router<S>, ConfigError> {
-        let has_public = self.inventory.public().next().is_some();
-        for route in self.inventory.on_trial() {
-            tracing::warn!(
-                route = %Text::new(&route.to_string()),
-                "every rule of the route is on trial: unless something else decides, success is answered with 500"
-            );
-        }
-        Ok(self.into_router()?.layer(delegation.around_rules(has_public)))
-    }
-
-    /// The axum router, without a layer: for routers that become part of others.
-    ///
-    /// # Errors
-    /// Those of [`behind`](Self::behind).
-    pub fn into_router(self) -> Result<Router<S>, ConfigError> {
-        self.inventory.check()?;
-        Ok(self.router)
+    pub fn behind(self, delegation: DelegationLayer) -> Result<GuardedApp, ConfigError> {
+        GuardedApp::new(self, delegation)
     }
 }
 

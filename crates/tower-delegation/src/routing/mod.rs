@@ -34,6 +34,7 @@
 //! #     .route("/whoami", axum::routing::get(whoami));
 //! ```
 
+mod app;
 mod connect_info;
 mod guarded;
 mod metadata;
@@ -51,6 +52,7 @@ use axum::{
 use http::request::Parts;
 
 pub use self::{
+    app::GuardedApp,
     guarded::GuardedRouter,
     metadata::resource_metadata,
     methods::{GuardedMethods, any, connect, delete, get, guard, head, options, patch, post, put, trace},

@@ -1,0 +1,253 @@
+//! [`GuardedApp`]: guarded routers behind their layer, as they are served.
+
+use std::{
+    borrow::Cow,
+    convert::Infallible,
+    fmt,
+    future::{Ready, ready},
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use axum::{
+    BoxError, Router,
+    body::HttpBody,
+    extract::{Request, connect_info::IntoMakeServiceWithConnectInfo},
+    response::{IntoResponse, Response},
+    routing::{IntoMakeService, Route, future::RouteFuture},
+    serve::{IncomingStream, Listener},
+};
+use bytes::Bytes;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use super::{GuardedRouter, resource_metadata};
+use crate::{
+    error::ConfigError, layer::DelegationLayer, protected_resource::ResourceMetadata, routes::RouteInventory,
+    text::Text,
+};
+
+/// Guarded routers behind one [`DelegationLayer`], made by
+/// [`GuardedRouter::behind`] and served as it is: by [`axum::serve`], by
+/// `tower_delegation_rustls::serve`, or as a tower service.
+///
+/// It takes further guarded routers, which go behind the same layer, and what is
+/// declared to stand [beside](Self::beside) them. A plain router cannot be added in
+/// any other way, and this type cannot be turned into one: a route without a rule
+/// cannot be added afterwards.
+///
+/// A request that no route is for goes to the fallback of a guarded router or of a
+/// router beside, and where none has one, through the layer to axum's 404: it is
+/// authenticated and recorded. The order in which routers are added makes no
+/// difference.
+///
+/// As a part of a larger axum application it is nested as a service:
+/// `Router::new().nest_service("/orders", app)`.
+///
+/// # Example
+///
+/// ```no_run
+/// // Not run: it serves for ever.
+/// use tower_delegation::{ConfigError, DelegationLayer, requires_scope};
+/// use tower_delegation::routing::{GuardedApp, GuardedRouter, get};
+///
+/// #[requires_scope("orders:read")]
+/// async fn list_orders() {}
+///
+/// fn app(delegation: DelegationLayer) -> Result<GuardedApp, ConfigError> {
+///     let metadata = delegation.resource_metadata();
+///     let shop = axum::Router::new().route("/", axum::routing::get(async || "the shop"));
+///     GuardedRouter::new()
+///         .route("/orders", get(list_orders))
+///         .behind(delegation)?
+///         .resource_metadata(metadata)
+///         .beside("the pages of the shop, for everyone", shop)
+/// }
+///
+/// # async fn serve(delegation: DelegationLayer) -> Result<(), Box<dyn std::error::Error>> {
+/// let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
+/// axum::serve(listener, app(delegation)?).await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+#[must_use]
+pub struct GuardedApp {
+    router: Router,
+    /// Shared, because servers clone the whole for each request.
+    origin: Arc<Origin>,
+}
+
+#[derive(Clone)]
+struct Origin {
+    delegation: DelegationLayer,
+    inventory: RouteInventory,
+}
+
+impl GuardedApp {
+    pub(super) fn new(routes: GuardedRouter, delegation: DelegationLayer) -> Result<Self, ConfigError> {
+        let (router, inventory) = layered(routes, &delegation)?;
+        Ok(Self { router, origin: Arc::new(Origin { delegation, inventory }) })
+    }
+
+    /// Adds the routes of another guarded router, behind the same layer.
+    ///
+    /// # Panics
+    /// As [`Router::merge`]: on routes that overlap, and where both have a fallback.
+    ///
+    /// # Errors
+    /// Those of [`GuardedRouter::behind`].
+    pub fn merge(mut self, routes: GuardedRouter) -> Result<Self, ConfigError> {
+        let (router, inventory) = layered(routes, &self.origin.delegation)?;
+        self.router = router.merge(self.router).with_state(());
+        Arc::make_mut(&mut self.origin).inventory.extend(inventory.into_routes(str::to_owned));
+        Ok(self)
+    }
+
+    /// Adds the routes of another guarded router below `prefix`, behind the same layer.
+    ///
+    /// # Panics
+    /// As [`Router::nest`] and [`merge`](Self::merge).
+    ///
+    /// # Errors
+    /// Those of [`GuardedRouter::behind`].
+    pub fn nest(self, prefix: &str, routes: GuardedRouter) -> Result<Self, ConfigError> {
+        self.merge(GuardedRouter::new().nest(prefix, routes))
+    }
+
+    /// Adds the routes of these documents (RFC 9728), beside the guarded ones: see
+    /// [`resource_metadata`]. The layer's own is
+    /// [`DelegationLayer::resource_metadata`].
+    ///
+    /// # Panics
+    /// As [`Router::merge`]: on routes that overlap.
+    pub fn resource_metadata(self, documents: impl IntoIterator<Item = ResourceMetadata>) -> Self {
+        self.with_beside("metadata of the protected resource (RFC 9728)".into(), resource_metadata(documents))
+    }
+
+    /// Adds a router whose routes are not behind the layer and have no rule, with the
+    /// reason why: it is in the inventory. Requests to these routes are not
+    /// authenticated, and leave no audit event.
+    ///
+    /// Its fallback, if it has one, serves what no route is for: a web application
+    /// with routes of its own, for example.
+    ///
+    /// # Panics
+    /// As [`Router::merge`]: on routes that overlap, and where both have a fallback.
+    ///
+    /// # Errors
+    /// [`ConfigError::BesideWithoutReason`].
+    pub fn beside(
+        self,
+        reason: impl Into<Cow<'static, str>>,
+        router: Router,
+    ) -> Result<Self, ConfigError> {
+        let reason = reason.into();
+        if reason.trim().is_empty() {
+            return Err(ConfigError::BesideWithoutReason);
+        }
+        Ok(self.with_beside(reason, router))
+    }
+
+    fn with_beside(mut self, reason: Cow<'static, str>, router: Router) -> Self {
+        // Of two routers without a fallback of their own, the second one's answer to
+        // what is found nowhere is kept: that of the layer.
+        self.router = router.merge(self.router).with_state(());
+        Arc::make_mut(&mut self.origin).inventory.add_beside(reason);
+        self
+    }
+
+    /// Wraps everything that was added so far, as [`Router::layer`]: for CORS,
+    /// tracing, compression and the like. Called last, it is around the whole.
+    ///
+    /// Middleware that changes a path before it is matched goes around this type as
+    /// around any other tower service.
+    pub fn layer<L>(mut self, layer: L) -> Self
+    where
+        L: Layer<Route> + Clone + Send + Sync + 'static,
+        L::Service: Service<Request> + Clone + Send + Sync + 'static,
+        <L::Service as Service<Request>>::Response: IntoResponse + 'static,
+        <L::Service as Service<Request>>::Error: Into<Infallible> + 'static,
+        <L::Service as Service<Request>>::Future: Send + 'static,
+    {
+        self.router = self.router.layer(layer);
+        self
+    }
+
+    /// Every route with its rule, and the reasons of what stands beside.
+    #[must_use]
+    pub fn inventory(&self) -> &RouteInventory {
+        &self.origin.inventory
+    }
+
+    /// A make-service for servers that want one. [`axum::serve`] takes the app itself.
+    #[must_use]
+    pub fn into_make_service(self) -> IntoMakeService<Self> {
+        <Self as axum::ServiceExt<Request>>::into_make_service(self)
+    }
+
+    /// A make-service that puts what the listener knows of each connection into its
+    /// requests: see [`Router::into_make_service_with_connect_info`].
+    #[must_use]
+    pub fn into_make_service_with_connect_info<C>(self) -> IntoMakeServiceWithConnectInfo<Self, C> {
+        <Self as axum::ServiceExt<Request>>::into_make_service_with_connect_info(self)
+    }
+}
+
+/// The routes behind the layer, once nothing is wrong with them.
+fn layered(
+    routes: GuardedRouter,
+    delegation: &DelegationLayer,
+) -> Result<(Router, RouteInventory), ConfigError> {
+    let GuardedRouter { router, inventory } = routes;
+    inventory.check()?;
+    for route in inventory.on_trial() {
+        tracing::warn!(
+            route = %Text::new(&route.to_string()),
+            "every rule of the route is on trial: unless something else decides, success is answered with 500"
+        );
+    }
+    let has_public = inventory.public().next().is_some();
+    let router = router.layer(delegation.clone().around_rules(has_public));
+    // The handlers become services here, and not anew for each request.
+    Ok((router.with_state(()), inventory))
+}
+
+impl<B> Service<http::Request<B>> for GuardedApp
+where
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = RouteFuture<Infallible>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Service::<http::Request<B>>::poll_ready(&mut self.router, cx)
+    }
+
+    fn call(&mut self, request: http::Request<B>) -> Self::Future {
+        self.router.call(request)
+    }
+}
+
+/// For `axum::serve(listener, app)`.
+impl<L: Listener> Service<IncomingStream<'_, L>> for GuardedApp {
+    type Response = Router;
+    type Error = Infallible;
+    type Future = Ready<Result<Router, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: IncomingStream<'_, L>) -> Self::Future {
+        ready(Ok(self.router.clone()))
+    }
+}
+
+impl fmt::Debug for GuardedApp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GuardedApp").field("inventory", &self.origin.inventory).finish_non_exhaustive()
+    }
+}
