@@ -30,25 +30,23 @@
 //! # Example
 //!
 //! ```
-//! use axum::Router;
 //! use tower_delegation::{ConfigError, DelegationLayer, TrustedIssuer, requires_scope};
-//! use tower_delegation::routing::{GuardedRouter, get, resource_metadata};
+//! use tower_delegation::routing::{GuardedApp, GuardedRouter, get};
 //! use tower_delegation::protected_resource::ProtectedResource;
 //!
 //! #[requires_scope("orders:read")]
 //! async fn list_orders() {}
 //!
-//! fn router() -> Result<Router, ConfigError> {
+//! fn app() -> Result<GuardedApp, ConfigError> {
 //!     let guarded = GuardedRouter::new().route("/orders", get(list_orders));
 //!     let resource = ProtectedResource::new("https://api.example.com")?.scopes_of(guarded.inventory());
 //!     let issuer = TrustedIssuer::discover("https://idp.example.com")?.audience("https://api.example.com");
 //!     let delegation = DelegationLayer::builder().issuer(issuer).protected_resource(resource).build()?;
 //!     let metadata = delegation.resource_metadata();
-//!     // Beside the guarded routes, not behind the layer.
-//!     // The guarded routes last: what is found nowhere is then theirs to refuse, on record.
-//!     Ok(resource_metadata(metadata).merge(guarded.behind(delegation)?))
+//!     // Its routes are not behind the layer: they need no token.
+//!     Ok(guarded.behind(delegation)?.resource_metadata(metadata))
 //! }
-//! # assert!(router().is_ok());
+//! # assert!(app().is_ok());
 //! ```
 
 use std::{

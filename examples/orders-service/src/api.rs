@@ -2,7 +2,7 @@
 //! only if its rule allows, and then reads from the context for whom.
 
 use axum::{
-    Json,
+    Json, Router,
     extract::{Path, State},
     http::StatusCode,
     response::{IntoResponse, Response},
@@ -22,6 +22,11 @@ pub(crate) fn routes(orders: Orders) -> GuardedRouter {
         .route("/orders/{id}/refund", post(refund_order))
         .route("/orders/{id}/draft-reply", post(draft_reply))
         .with_state(orders)
+}
+
+/// Not behind the layer: no token is read and nothing is recorded here.
+pub(crate) fn front_page() -> Router {
+    Router::new().route("/", axum::routing::get(async || "The orders API\n"))
 }
 
 /// Who may revoke: one service, and only with a token that is bound to its certificate.

@@ -59,7 +59,8 @@ impl Service {
         let app = routes
             .layer(RouteTableLayer::new(&files.routes))
             .behind(delegation.clone())?
-            .resource_metadata(delegation.resource_metadata());
+            .resource_metadata(delegation.resource_metadata())
+            .beside("what the service is, for everyone", api::front_page())?;
         let Listen { api, operations } = settings.listen;
         Ok(Self {
             api: (TlsListener::new(listen(api).await?, files.tls.clone()), app),

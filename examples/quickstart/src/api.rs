@@ -1,13 +1,19 @@
 //! The orders API: what a team would write. One layer, one rule per route.
 
+use std::convert::Infallible;
+
 use axum::{
     Router,
-    extract::Path,
-    routing::{get, post},
+    extract::{Path, Request},
+    response::Response,
 };
+use tower::service_fn;
 use tower_delegation::{
     Applications, Authorized, ClientIdentity, DelegationContext, DelegationLayer, Requirement, Requires,
-    TrustedIssuer, error::ConfigError, requires, requires_scope,
+    TrustedIssuer,
+    error::ConfigError,
+    requires, requires_scope,
+    routing::{GuardedApp, GuardedRouter, get, post, public},
 };
 
 /// The identifier of this API: the `aud` of every token that it accepts.
@@ -22,36 +28,39 @@ pub(crate) fn applications(issuer: &str) -> Result<Applications, ConfigError> {
     Applications::from_toml(&include_str!("../applications.toml").replace("https://idp.example.com", issuer))
 }
 
-/// The router, wrapped.
-pub(crate) fn router(issuer: &str) -> Result<Router, ConfigError> {
+/// The routes behind the layer, and what is beside.
+pub(crate) fn app(issuer: &str) -> Result<GuardedApp, ConfigError> {
     let delegation = DelegationLayer::builder()
         .issuer(TrustedIssuer::discover(issuer)?.audience(AUDIENCE).add_user_claim(USER_CLAIM))
         .client_identity(ClientIdentity::from_tls())
         .applications(applications(issuer)?)
         .realm("orders")
-        .allow_anonymous()
         .build()?;
-    Requirement::check::<RefundOrder>()?;
-    Ok(Router::new()
-        .route("/health", get(health))
+    let front_page = Router::new().route("/", axum::routing::get(async || "The orders API\n"));
+    GuardedRouter::new()
+        .route("/health", get(public("probe of the orchestrator", health)))
         .route("/orders", get(list_orders).post(create_order))
         .route("/orders/export", get(export_orders))
         .route("/orders/{id}/draft-reply", post(draft_reply))
         .route("/orders/{id}/refund", post(refund))
-        .layer(delegation))
+        .service("/labels/{*file}", Requirement::named("labels").scope("orders:read"), service_fn(label))
+        .behind(delegation)?
+        .beside("the front page, for everyone", front_page)
 }
 
-/// Public: the layer ran, and most callers have no token.
-async fn health(delegation: Option<DelegationContext>) -> &'static str {
-    match delegation {
-        Some(_) => "well, and you are known",
-        None => "well",
-    }
+/// For everyone: most callers have no token.
+async fn health() -> &'static str {
+    "well"
+}
+
+/// A tower service that knows nothing of tokens, such as a folder of files.
+async fn label(request: Request) -> Result<Response<String>, Infallible> {
+    Ok(Response::new(format!("the label {}", request.uri().path())))
 }
 
 #[requires_scope("orders:read")]
 async fn list_orders(delegation: DelegationContext) -> String {
-    let client = delegation.client().map_or("nobody", |client| client.as_str());
+    let client = delegation.client().map_or("no application", |client| client.as_str());
     format!("orders of {}, read by {client}", delegation.subject().id())
 }
 

@@ -45,8 +45,8 @@ async fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
     let workloads = Workloads::new();
     let listener = TlsListener::bind("127.0.0.1:0", workloads.server()?).await?;
     let base = format!("https://{}", listener.local_addr()?);
-    let router = api::router(idp.issuer())?;
-    let server = tokio::spawn(tower_delegation_rustls::serve(listener, router, future::pending()));
+    let app = api::app(idp.issuer())?;
+    let server = tokio::spawn(tower_delegation_rustls::serve(listener, app, future::pending()));
 
     println!("identity provider  {}", idp.issuer());
     println!("orders API         {base}\n");

@@ -76,8 +76,11 @@ pub(crate) async fn calls(
     let draft = || post("/orders/7/draft-reply");
     let mut calls = vec![
         // Who asks?
-        row("nobody", "-", None, get("/health"), None, refused(200, "none")),
-        row("nobody", "-", WEB, orders(), None, refused(401, "credentials_missing")),
+        row("anyone", "-", None, get("/"), None, Expected { status: 200, outcome: "" }),
+        row("anyone", "-", None, get("/health"), None, served(200)),
+        row("no one", "-", WEB, orders(), None, refused(401, "credentials_missing")),
+        row("no one", "-", WEB, get("/labels/7.pdf"), None, refused(401, "credentials_missing")),
+        row("alice", "shop-web", WEB, get("/labels/7.pdf"), Some(reader().sign()), served(200)),
         row("alice", "shop-web", WEB, orders(), Some(reader().sign()), served(200)),
         row(
             "alice",

@@ -49,7 +49,7 @@ impl Workloads {
         self.issued.get(path).map_or(&[], TestIdentity::certificate_der)
     }
 
-    /// A client that is this workload, or nobody in particular.
+    /// A client that is this workload, or no one in particular.
     pub(crate) fn client(&self, path: Option<&str>) -> reqwest::Client {
         let client = MtlsClient::new(&self.pki);
         match path.and_then(|path| self.issued.get(path)) {

@@ -158,11 +158,9 @@ async fn a_handler_for_a_table_is_closed_without_one() {
     let guarded = Served::start(guarded.behind(layer.clone()).unwrap()).await;
     let outside = Served::start(plain().layer(layer)).await;
     let bare = Served::start(plain()).await;
-    for (name, served) in [
-        ("no table", guarded),
-        ("no table, on a plain router", outside),
-        ("no layer at all", bare),
-    ] {
+    for (name, served) in
+        [("no table", guarded), ("no table, on a plain router", outside), ("no layer at all", bare)]
+    {
         let answer = served.get("/orders", &token).await;
         assert_eq!((answer.status, answer.code().as_str()), (500, "misconfigured"), "{name}");
         assert!(!answer.body.contains("open"), "{name}");

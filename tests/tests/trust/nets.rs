@@ -383,7 +383,7 @@ async fn what_is_on_trial_decides_nothing() {
 #[tokio::test]
 async fn a_route_whose_rules_are_all_on_trial_is_reported_at_start_up() {
     let world = World::new().await;
-    let log = AuditLog::listen_to("tower_delegation::routing::guarded");
+    let log = AuditLog::listen_to("tower_delegation::routing::app");
     let enforced = Requirement::new().scope("x");
     let guarded = GuardedRouter::<()>::new()
         .route("/trial", guarded_get(on_trial))
@@ -473,7 +473,6 @@ async fn a_guard_wraps_every_method() {
     }
     assert_eq!(served.get("/mistaken", &good).await.status, 403);
     let mistake = guard(Requirement::named("contradictory").delegated().not_delegated(), any(handler));
-    let error =
-        GuardedRouter::new().route("/", mistake).behind(world.layer().build().unwrap()).unwrap_err();
+    let error = GuardedRouter::new().route("/", mistake).behind(world.layer().build().unwrap()).unwrap_err();
     assert!(error.to_string().contains("contradictory"), "{error}");
 }

@@ -265,7 +265,9 @@ pub enum ConfigError {
         route: String,
     },
     /// A router beside the guarded ones does not say why it is there.
-    #[error("the router beside the guarded routes has no reason: say in a few words why its routes need no rule")]
+    #[error(
+        "the router beside the guarded routes has no reason: say in a few words why its routes need no rule"
+    )]
     BesideWithoutReason,
     /// A row of a route table is not usable.
     #[error("row {row} of the route table is not usable: {problem}")]
@@ -420,6 +422,7 @@ codes! {
     InvalidWeekday => "invalid_weekday",
     InvalidRiskSignal => "invalid_risk_signal",
     PublicWithoutReason => "public_without_reason",
+    BesideWithoutReason => "beside_without_reason",
     InvalidRouteRow => "invalid_route_row",
     RouteTableMalformed => "route_table_malformed",
     RouteTableUnreadable => "route_table_unreadable",

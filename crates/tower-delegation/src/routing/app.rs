@@ -70,6 +70,22 @@ use crate::{
 /// # Ok(())
 /// # }
 /// ```
+///
+/// A plain router does not fit in, and neither does this into one:
+///
+/// ```compile_fail
+/// # use tower_delegation::routing::GuardedApp;
+/// fn more(app: GuardedApp) -> GuardedApp {
+///     app.merge(axum::Router::new()).unwrap()
+/// }
+/// ```
+///
+/// ```compile_fail
+/// # use tower_delegation::routing::GuardedApp;
+/// fn more(app: GuardedApp) -> axum::Router {
+///     axum::Router::new().merge(app)
+/// }
+/// ```
 #[derive(Clone)]
 #[must_use]
 pub struct GuardedApp {
@@ -137,11 +153,7 @@ impl GuardedApp {
     ///
     /// # Errors
     /// [`ConfigError::BesideWithoutReason`].
-    pub fn beside(
-        self,
-        reason: impl Into<Cow<'static, str>>,
-        router: Router,
-    ) -> Result<Self, ConfigError> {
+    pub fn beside(self, reason: impl Into<Cow<'static, str>>, router: Router) -> Result<Self, ConfigError> {
         let reason = reason.into();
         if reason.trim().is_empty() {
             return Err(ConfigError::BesideWithoutReason);
@@ -191,6 +203,25 @@ impl GuardedApp {
     #[must_use]
     pub fn into_make_service_with_connect_info<C>(self) -> IntoMakeServiceWithConnectInfo<Self, C> {
         <Self as axum::ServiceExt<Request>>::into_make_service_with_connect_info(self)
+    }
+}
+
+impl GuardedRouter {
+    /// Puts everything behind `delegation`. The result is served as it is, and takes
+    /// no route without a rule.
+    ///
+    /// Where there are public routes, the layer lets requests without
+    /// credentials through to the routes, whose rules then decide. In any case it
+    /// [refuses what nothing has decided](crate::layer::DelegationLayerBuilder::refuse_undecided);
+    /// a route whose rules are all in shadow mode, or have an exception, is named
+    /// in a warning here.
+    ///
+    /// # Errors
+    /// What is wrong with a requirement: [`ConfigError::InvalidScope`],
+    /// [`ConfigError::ContradictoryRequirement`] and the like; a public route
+    /// without a reason: [`ConfigError::PublicWithoutReason`].
+    pub fn behind(self, delegation: DelegationLayer) -> Result<GuardedApp, ConfigError> {
+        GuardedApp::new(self, delegation)
     }
 }
 

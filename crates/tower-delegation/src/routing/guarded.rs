@@ -13,10 +13,8 @@ use http::Method;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{GuardedApp, GuardedMethods, Ruled, guard};
+use super::{GuardedMethods, Ruled, guard};
 use crate::{
-    error::ConfigError,
-    layer::DelegationLayer,
     requirement::Requirement,
     routes::{RouteInventory, RouteRule, RuledRoute},
 };
@@ -210,26 +208,6 @@ impl<S: Clone + Send + Sync + 'static> GuardedRouter<S> {
     #[must_use]
     pub fn inventory(&self) -> &RouteInventory {
         &self.inventory
-    }
-
-}
-
-impl GuardedRouter {
-    /// Puts everything behind `delegation`. The result is served as it is, and takes
-    /// no route without a rule.
-    ///
-    /// Where there are public routes, the layer lets requests without
-    /// credentials through to the routes, whose rules then decide. In any case it
-    /// [refuses what nothing has decided](crate::layer::DelegationLayerBuilder::refuse_undecided);
-    /// a route whose rules are all in shadow mode, or have an exception, is named
-    /// in a warning here.
-    ///
-    /// # Errors
-    /// What is wrong with a requirement: [`ConfigError::InvalidScope`],
-    /// [`ConfigError::ContradictoryRequirement`] and the like; a public route
-    /// without a reason: [`ConfigError::PublicWithoutReason`].
-    pub fn behind(self, delegation: DelegationLayer) -> Result<GuardedApp, ConfigError> {
-        GuardedApp::new(self, delegation)
     }
 }
 

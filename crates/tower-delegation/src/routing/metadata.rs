@@ -11,10 +11,11 @@ use crate::protected_resource::{ResourceMetadata, WELL_KNOWN};
 /// under `/.well-known/oauth-protected-resource`. What is not the document of
 /// one of them is a 404 that repeats nothing of the request.
 ///
-/// They need no token, so they stand beside the layer and not behind it. Merge
-/// the guarded routes into them: with [`Router::merge`] the last router answers
-/// for what is found nowhere. See [`protected_resource`](crate::protected_resource)
-/// for an example.
+/// They need no token, so they are not behind the layer. A guarded router takes them
+/// by [`GuardedApp::resource_metadata`](super::GuardedApp::resource_metadata); see
+/// [`protected_resource`](crate::protected_resource) for an example. Into a plain
+/// router merge them last but for the routes that are behind the layer: with
+/// [`Router::merge`] the last router answers what is found nowhere.
 pub fn resource_metadata<S>(documents: impl IntoIterator<Item = ResourceMetadata>) -> Router<S>
 where
     S: Clone + Send + Sync + 'static,
@@ -24,7 +25,10 @@ where
         let answer = documents.iter().find_map(|document| document.respond(&request));
         std::future::ready(answer.map_or_else(not_found, |answer| answer.map(Body::from)))
     });
-    Router::new().route(WELL_KNOWN, serve.clone()).route(&format!("{WELL_KNOWN}/{{*resource}}"), serve)
+    // The wildcard matches no empty rest.
+    [WELL_KNOWN.to_owned(), format!("{WELL_KNOWN}/"), format!("{WELL_KNOWN}/{{*resource}}")]
+        .iter()
+        .fold(Router::new(), |router, path| router.route(path, serve.clone()))
 }
 
 fn not_found() -> Response {

@@ -74,11 +74,11 @@ const DEFAULT_PAGE: usize = 100;
 /// ```
 /// use tower_delegation::{
 ///     ConfigError, DelegationLayer, Requirement,
-///     routing::{GuardedRouter, revocation_routes},
+///     routing::{GuardedApp, GuardedRouter, revocation_routes},
 ///     revocation::InMemoryRevocations,
 /// };
 ///
-/// fn admin(delegation: DelegationLayer, store: InMemoryRevocations) -> Result<axum::Router, ConfigError> {
+/// fn admin(delegation: DelegationLayer, store: InMemoryRevocations) -> Result<GuardedApp, ConfigError> {
 ///     let operators = Requirement::named("operators").scope("revocations:write");
 ///     GuardedRouter::new().nest("/revocations", revocation_routes(store, operators)?).behind(delegation)
 /// }
