@@ -118,13 +118,13 @@ impl Bench {
             let router = guarded.layer(self.layer(|layer| layer));
             self.row(criterion, &format!("request/table/{count}"), router, &plain, &peer);
         }
-        let null = self.layer(|layer| layer.audit(Audit::new(Null).overflow(Overflow::DropAndCount)));
+        let null = self.layer(|layer| layer.add_audit(Audit::new(Null).overflow(Overflow::DropAndCount)));
         self.row(criterion, "request/audit/null", bare(null), &plain, &peer);
         let lines = || {
             let file = File::create(std::env::temp_dir().join("tower-delegation-bench.jsonl")).unwrap();
             Audit::new(JsonLines::to(file)).overflow(Overflow::DropAndCount)
         };
-        let json = self.layer(|layer| layer.audit(lines()));
+        let json = self.layer(|layer| layer.add_audit(lines()));
         self.row(criterion, "request/audit/json-lines", bare(json), &plain, &peer);
         self.row(criterion, "request/everything", self.everything(lines()), &bound, &peer);
     }
@@ -132,11 +132,11 @@ impl Bench {
     fn everything(&self, audit: Audit) -> Router {
         let application = Application::builder(CLIENT, ApplicationKind::Application)
             .issuer(self.provider.issuer())
-            .client_id(CLIENT)
-            .workload(WORKLOAD)
-            .scopes(["openid", "profile", "orders:read", "orders:write", "invoices:read"])
+            .add_client_id(CLIENT)
+            .add_workload(WORKLOAD)
+            .add_scopes(["openid", "profile", "orders:read", "orders:write", "invoices:read"])
             .acts_for_users();
-        let applications = Applications::builder().application(application).build().unwrap();
+        let applications = Applications::builder().add_application(application).build().unwrap();
         let revocations = InMemoryRevocations::new();
         let revoked = (0..1_000_000).map(|id| Revocation::token(self.provider.issuer(), id.to_string()));
         revocations.revoke_each(revoked).unwrap();
@@ -145,7 +145,7 @@ impl Bench {
                 .client_identity(ClientIdentity::from_tls())
                 .applications(applications)
                 .revocations(revocations)
-                .audit(audit)
+                .add_audit(audit)
         });
         let row = format!(
             r#"
@@ -171,7 +171,7 @@ impl Bench {
     ) -> DelegationLayer {
         let issuer = TrustedIssuer::with_static_keys(self.provider.issuer(), &self.provider.jwks()).unwrap();
         settings(
-            DelegationLayer::builder().issuer(issuer.audience(AUDIENCE).add_user_claim("preferred_username")),
+            DelegationLayer::builder().add_issuer(issuer.add_audience(AUDIENCE).add_user_claim("preferred_username")),
         )
         .build()
         .unwrap()

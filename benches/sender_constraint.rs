@@ -138,7 +138,7 @@ impl Bench {
         settings: impl FnOnce(DelegationLayerBuilder) -> DelegationLayerBuilder,
     ) -> DelegationLayer {
         let issuer = TrustedIssuer::with_static_keys(self.provider.issuer(), &self.provider.jwks()).unwrap();
-        settings(DelegationLayer::builder().issuer(issuer.audience(AUDIENCE))).build().unwrap()
+        settings(DelegationLayer::builder().add_issuer(issuer.add_audience(AUDIENCE))).build().unwrap()
     }
 
     /// How long `count` requests take. Making them does not count.

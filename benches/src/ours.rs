@@ -25,5 +25,5 @@ pub fn subject(provider: &Provider) -> Box<dyn Subject> {
 pub fn layer(provider: &Provider) -> DelegationLayer {
     let issuer = TrustedIssuer::with_static_keys(provider.issuer(), &provider.jwks()).unwrap();
     let room = TokenCache::new().max_entries(120_000).max_bytes(512 * 1024 * 1024);
-    DelegationLayer::builder().issuer(issuer.audience(AUDIENCE)).token_cache(room).build().unwrap()
+    DelegationLayer::builder().add_issuer(issuer.add_audience(AUDIENCE)).token_cache(room).build().unwrap()
 }

@@ -39,12 +39,12 @@ impl World {
     /// The usual trust: the provider's metadata, this service's audience, and
     /// the provider's mark of users.
     pub fn issuer(&self) -> TrustedIssuer {
-        TrustedIssuer::discover(self.idp.issuer()).unwrap().audience(AUDIENCE).add_user_claim(USER_CLAIM)
+        TrustedIssuer::discover(self.idp.issuer()).unwrap().add_audience(AUDIENCE).add_user_claim(USER_CLAIM)
     }
 
     /// A layer that trusts the provider.
     pub fn layer(&self) -> DelegationLayerBuilder {
-        DelegationLayer::builder().issuer(self.issuer()).clock(self.clock.clone())
+        DelegationLayer::builder().add_issuer(self.issuer()).clock(self.clock.clone())
     }
 
     /// Serves [`whoami`] behind `layer`, over HTTP.

@@ -96,7 +96,7 @@ impl TlsConfig {
     pub fn reload(&self) -> Result<Reload, TlsConfigError> {
         let mut last = self.0.last.lock().unwrap_or_else(PoisonError::into_inner);
         let builder = last.builder.clone();
-        self.replace(&mut last, builder)
+        self.install(&mut last, builder)
     }
 
     /// As [`reload`](Self::reload), with other certificates and trust anchors.
@@ -104,12 +104,12 @@ impl TlsConfig {
     /// # Errors
     ///
     /// As [`TlsConfigBuilder::build`]; everything then stays as it was.
-    pub fn reload_with(&self, builder: TlsConfigBuilder) -> Result<Reload, TlsConfigError> {
+    pub fn replace(&self, builder: TlsConfigBuilder) -> Result<Reload, TlsConfigError> {
         let mut last = self.0.last.lock().unwrap_or_else(PoisonError::into_inner);
-        self.replace(&mut last, builder)
+        self.install(&mut last, builder)
     }
 
-    fn replace(&self, last: &mut Last, builder: TlsConfigBuilder) -> Result<Reload, TlsConfigError> {
+    fn install(&self, last: &mut Last, builder: TlsConfigBuilder) -> Result<Reload, TlsConfigError> {
         let policy = builder.policy()?;
         let server = builder.server_config(&policy)?;
         let is_new = policy != last.policy;
@@ -221,7 +221,7 @@ impl TlsConfigBuilder {
     /// than once. If there are any, each authority in a client's chain needs
     /// one: a client whose status is unknown, or known only from a list that
     /// has expired, is refused.
-    pub fn revocation_lists(mut self, lists: Pem) -> Self {
+    pub fn add_revocation_lists(mut self, lists: Pem) -> Self {
         self.revocation_lists.push(lists);
         self
     }

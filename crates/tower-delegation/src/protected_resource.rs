@@ -6,7 +6,7 @@
 //!
 //!    | member | says | left out |
 //!    |---|---|---|
-//!    | `authorization_servers` | each configured issuer, and those named by [`authorization_server`](ProtectedResource::authorization_server) | an issuer whose identifier is no URL that clients find metadata by; a named one while no resolver knows it |
+//!    | `authorization_servers` | each configured issuer, and those named by [`add_authorization_server`](ProtectedResource::add_authorization_server) | an issuer whose identifier is no URL that clients find metadata by; a named one while no resolver knows it |
 //!    | `scopes_supported` | the scopes of the routes and those named | where there is a registry: a scope that no registered application may ever use |
 //!    | `bearer_methods_supported` | `header` | never |
 //!    | `tls_client_certificate_bound_access_tokens` | that client certificates come from TLS or from a proxy | where the only workload identities are a source's, which may prove no certificate |
@@ -39,9 +39,9 @@
 //!
 //! fn app() -> Result<GuardedApp, ConfigError> {
 //!     let guarded = GuardedRouter::new().route("/orders", get(list_orders));
-//!     let resource = ProtectedResource::new("https://api.example.com")?.scopes_of(guarded.inventory());
-//!     let issuer = TrustedIssuer::discover("https://idp.example.com")?.audience("https://api.example.com");
-//!     let delegation = DelegationLayer::builder().issuer(issuer).protected_resource(resource).build()?;
+//!     let resource = ProtectedResource::new("https://api.example.com")?.add_scopes_of(guarded.inventory());
+//!     let issuer = TrustedIssuer::discover("https://idp.example.com")?.add_audience("https://api.example.com");
+//!     let delegation = DelegationLayer::builder().add_issuer(issuer).protected_resource(resource).build()?;
 //!     let metadata = delegation.resource_metadata();
 //!     // Its routes are not behind the layer: they need no token.
 //!     Ok(guarded.behind(delegation)?.resource_metadata(metadata))
@@ -120,20 +120,20 @@ impl ProtectedResource {
     }
 
     /// Names every scope that a rule of these routes names.
-    pub fn scopes_of(mut self, routes: &RouteInventory) -> Self {
+    pub fn add_scopes_of(mut self, routes: &RouteInventory) -> Self {
         self.scopes.extend(routes.scopes().into_iter().map(str::to_owned));
         self
     }
 
     /// Names every scope that a row of this table names, as it is at that time.
     #[cfg(feature = "toml")]
-    pub fn scopes_of_table(mut self, table: &crate::routes::RouteTable) -> Self {
+    pub fn add_scopes_of_table(mut self, table: &crate::routes::RouteTable) -> Self {
         self.tables.push(table.clone());
         self
     }
 
     /// Names one more scope.
-    pub fn scope(mut self, scope: &str) -> Self {
+    pub fn add_scope(mut self, scope: &str) -> Self {
         self.scopes.insert(scope.to_owned());
         self
     }
@@ -141,14 +141,14 @@ impl ProtectedResource {
     /// Names one more issuer, in addition to those that are configured: one of a
     /// [resolver's](crate::issuer::IssuerResolver), which is listed while the resolver
     /// knows it.
-    pub fn authorization_server(self, issuer: &str) -> Self {
-        self.authorization_server_of(issuer, issuer)
+    pub fn add_authorization_server(self, issuer: &str) -> Self {
+        self.add_authorization_server_of(issuer, issuer)
     }
 
     /// Names the authorization server of a trusted issuer whose tokens have another
     /// identifier in `iss` than the one by which clients find its metadata, as those of
     /// AD FS do. It takes the place of the issuer's own identifier.
-    pub fn authorization_server_of(mut self, issuer: &str, authorization_server: &str) -> Self {
+    pub fn add_authorization_server_of(mut self, issuer: &str, authorization_server: &str) -> Self {
         self.authorization_servers.insert(issuer.to_owned(), authorization_server.to_owned());
         self
     }

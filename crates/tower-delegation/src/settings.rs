@@ -51,8 +51,8 @@ const MOST_ACTORS: usize = 64;
 /// # fn wire() -> Result<(), Box<dyn std::error::Error>> {
 /// // From a file of the service, or a part of one.
 /// let settings: Settings = serde_json::from_str(r#"{"realm": "orders", "leeway_seconds": 10}"#)?;
-/// let issuer = TrustedIssuer::discover("https://idp.example.com")?.audience("https://orders.example.com");
-/// let delegation = DelegationLayer::builder().settings(settings).issuer(issuer).build()?;
+/// let issuer = TrustedIssuer::discover("https://idp.example.com")?.add_audience("https://orders.example.com");
+/// let delegation = DelegationLayer::builder().settings(settings).add_issuer(issuer).build()?;
 /// # let _ = delegation;
 /// # Ok(())
 /// # }

@@ -54,7 +54,7 @@ impl Service {
         let routes = api::routes(Orders::default());
         let routes = routes.nest("/revocations", revocation_routes(revocations.clone(), api::revoking())?);
         compare(&files.routes, routes.inventory())?;
-        let resource = ProtectedResource::new(&settings.audience)?.scopes_of(routes.inventory());
+        let resource = ProtectedResource::new(&settings.audience)?.add_scopes_of(routes.inventory());
         let delegation = delegation(settings, &files, revocations, resource)?;
         let app = routes
             .layer(RouteTableLayer::new(&files.routes))
@@ -176,16 +176,16 @@ fn delegation(
     resource: ProtectedResource,
 ) -> anyhow::Result<DelegationLayer> {
     let issuer = TrustedIssuer::discover(&settings.issuer)?
-        .audience(settings.audience.as_str())
+        .add_audience(settings.audience.as_str())
         .add_user_claim(settings.user_claim.as_str());
     let delegation = DelegationLayer::builder()
-        .issuer(issuer)
+        .add_issuer(issuer)
         .leeway(settings.clock_leeway())
         .realm("orders")
         .protected_resource(resource.name("Orders"))
         .client_identity(ClientIdentity::from_tls())
         .applications(files.applications.clone())
         .revocations(revocations)
-        .audit(audit(&settings.audit)?);
+        .add_audit(audit(&settings.audit)?);
     Ok(delegation.build()?)
 }

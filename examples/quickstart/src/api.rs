@@ -31,7 +31,7 @@ pub(crate) fn applications(issuer: &str) -> Result<Applications, ConfigError> {
 /// The routes behind the layer, and what is beside.
 pub(crate) fn app(issuer: &str) -> Result<GuardedApp, ConfigError> {
     let delegation = DelegationLayer::builder()
-        .issuer(TrustedIssuer::discover(issuer)?.audience(AUDIENCE).add_user_claim(USER_CLAIM))
+        .add_issuer(TrustedIssuer::discover(issuer)?.add_audience(AUDIENCE).add_user_claim(USER_CLAIM))
         .client_identity(ClientIdentity::from_tls())
         .applications(applications(issuer)?)
         .realm("orders")

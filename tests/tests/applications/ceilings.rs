@@ -8,9 +8,9 @@ use tower_delegation::{RequireLayer, Requirement, requirement::AuthorizationDeta
 async fn site(world: &World, applications: Applications) -> Site {
     let mapping =
         ClaimMapping::rfc9068().add_roles("roles").add_permissions("permissions").add_groups("groups");
-    let issuer = TrustedIssuer::discover(world.idp.issuer()).unwrap().audience(AUDIENCE);
+    let issuer = TrustedIssuer::discover(world.idp.issuer()).unwrap().add_audience(AUDIENCE);
     let issuer = issuer.claim_mapping(mapping.add_user_claim(USER_CLAIM));
-    let layer = DelegationLayer::builder().issuer(issuer).clock(world.clock.clone());
+    let layer = DelegationLayer::builder().add_issuer(issuer).clock(world.clock.clone());
     let layer = layer.client_identity(ClientIdentity::from_tls()).applications(applications);
     let barred = Requirement::new().authorization_detail(AuthorizationDetail::of_type("barred"));
     let router = [
@@ -44,9 +44,9 @@ fn granted(token: TokenBuilder) -> String {
 
 fn agent(world: &World, name: &str) -> ApplicationBuilder {
     Application::builder(name, ApplicationKind::Agent)
-        .actor_id_at(world.idp.issuer(), name)
-        .workload(&format!("spiffe://example.org/shop/{name}"))
-        .scope("orders:read")
+        .add_actor_id_at(world.idp.issuer(), name)
+        .add_workload(&format!("spiffe://example.org/shop/{name}"))
+        .add_scope("orders:read")
         .acts_for_users()
 }
 
@@ -59,23 +59,23 @@ async fn what_an_application_may_never_use_grants_nothing() {
             world.application("web"),
             world
                 .application("bounded")
-                .roles(["clerk"])
-                .permissions(["file"])
-                .groups(["staff"])
-                .authorization_detail_types(["payment"]),
+                .add_roles(["clerk"])
+                .add_permissions(["file"])
+                .add_groups(["staff"])
+                .add_authorization_detail_types(["payment"]),
             world
                 .application("elsewhere")
-                .roles(["admin"])
-                .permissions(["approve"])
-                .groups(["board"])
-                .authorization_detail_types(["account"]),
-            world.application("empty").roles([""; 0]),
+                .add_roles(["admin"])
+                .add_permissions(["approve"])
+                .add_groups(["board"])
+                .add_authorization_detail_types(["account"]),
+            world.application("empty").add_roles([""; 0]),
             agent(&world, "bot"),
             agent(&world, "clerks")
-                .roles(["clerk"])
-                .permissions(["file"])
-                .groups(["staff"])
-                .authorization_detail_types(["payment"]),
+                .add_roles(["clerk"])
+                .add_permissions(["file"])
+                .add_groups(["staff"])
+                .add_authorization_detail_types(["payment"]),
         ]),
     )
     .await;
@@ -124,10 +124,10 @@ async fn a_token_that_grants_too_much_of_any_kind_is_refused_where_that_is_said(
     let strict = || {
         world
             .application("strict")
-            .roles(["clerk"])
-            .permissions(["file"])
-            .groups(["staff"])
-            .authorization_detail_types(["payment"])
+            .add_roles(["clerk"])
+            .add_permissions(["file"])
+            .add_groups(["staff"])
+            .add_authorization_detail_types(["payment"])
             .refuse_excess()
     };
     let unbounded = world.application("unbounded").refuse_excess();
@@ -176,10 +176,10 @@ async fn what_was_cut_is_still_excluded() {
     let world = World::new().await;
     let bounded = world
         .application("web")
-        .roles(["clerk"])
-        .permissions(["file"])
-        .groups(["staff"])
-        .authorization_detail_types(["payment"]);
+        .add_roles(["clerk"])
+        .add_permissions(["file"])
+        .add_groups(["staff"])
+        .add_authorization_detail_types(["payment"]);
     let site = site(&world, registry([bounded])).await;
     let audit = AuditLog::listen();
     let client = world.client("web");

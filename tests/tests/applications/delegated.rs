@@ -5,9 +5,9 @@ use super::*;
 fn agent(world: &World, name: &str) -> ApplicationBuilder {
     Application::builder(name, ApplicationKind::Agent)
         .issuer(world.idp.issuer())
-        .actor_id(name)
-        .workload(&format!("spiffe://example.org/shop/{name}"))
-        .scopes(["orders:read", "orders:draft"])
+        .add_actor_id(name)
+        .add_workload(&format!("spiffe://example.org/shop/{name}"))
+        .add_scopes(["orders:read", "orders:draft"])
         .acts_for_users()
 }
 
@@ -70,10 +70,15 @@ async fn both_must_be_in_order() {
         ("the actor is suspended", client(), actor().suspended(), Err(R::ActorSuspended)),
         ("the client has ended", client().expires("2020-01-01"), actor(), Err(R::ClientExpired)),
         ("the actor has ended", client(), actor().expires("2020-01-01"), Err(R::ActorExpired)),
-        ("the client is of another tenant", client().tenant("x"), actor(), Err(R::TenantNotAllowed)),
-        ("the actor is of another tenant", client(), actor().tenant("x"), Err(R::TenantNotAllowed)),
-        ("the client is for elsewhere", client().environment("x"), actor(), Err(R::EnvironmentNotAllowed)),
-        ("the actor is for elsewhere", client(), actor().environment("x"), Err(R::EnvironmentNotAllowed)),
+        ("the client is of another tenant", client().add_tenant("x"), actor(), Err(R::TenantNotAllowed)),
+        ("the actor is of another tenant", client(), actor().add_tenant("x"), Err(R::TenantNotAllowed)),
+        (
+            "the client is for elsewhere",
+            client().add_environment("x"),
+            actor(),
+            Err(R::EnvironmentNotAllowed),
+        ),
+        ("the actor is for elsewhere", client(), actor().add_environment("x"), Err(R::EnvironmentNotAllowed)),
         ("the actor may not", client(), not_for_users_agent(&world), Err(R::ActingNotAllowed)),
         (
             "too long for the client",
@@ -113,14 +118,14 @@ async fn both_must_be_in_order() {
 
 fn not_for_users(world: &World) -> ApplicationBuilder {
     Application::builder("web", ApplicationKind::Application)
-        .client_id_at(world.idp.issuer(), "web")
-        .scope("orders:read")
+        .add_client_id_at(world.idp.issuer(), "web")
+        .add_scope("orders:read")
 }
 
 fn not_for_users_agent(world: &World) -> ApplicationBuilder {
     Application::builder("bot", ApplicationKind::Agent)
-        .actor_id_at(world.idp.issuer(), "bot")
-        .workload("spiffe://example.org/shop/bot")
+        .add_actor_id_at(world.idp.issuer(), "bot")
+        .add_workload("spiffe://example.org/shop/bot")
         .acts_for_services()
 }
 
@@ -130,7 +135,7 @@ fn anywhere(world: &World) -> ApplicationBuilder {
 
 fn elsewhere(world: &World) -> ApplicationBuilder {
     Application::builder("bot", ApplicationKind::Agent)
-        .actor_id_at(world.idp.issuer(), "bot")
-        .workload("spiffe://example.org/elsewhere/*")
+        .add_actor_id_at(world.idp.issuer(), "bot")
+        .add_workload("spiffe://example.org/elsewhere/*")
         .acts_for_users()
 }

@@ -48,9 +48,11 @@ impl World {
 
     fn layer(&self) -> DelegationLayerBuilder {
         let mapping = ClaimMapping::rfc9068().tenant("tenant");
-        let issuer =
-            TrustedIssuer::discover(self.idp.issuer()).unwrap().audience(AUDIENCE).add_user_claim(USER_CLAIM);
-        DelegationLayer::builder().issuer(issuer.claim_mapping(mapping)).clock(self.clock.clone())
+        let issuer = TrustedIssuer::discover(self.idp.issuer())
+            .unwrap()
+            .add_audience(AUDIENCE)
+            .add_user_claim(USER_CLAIM);
+        DelegationLayer::builder().add_issuer(issuer.claim_mapping(mapping)).clock(self.clock.clone())
     }
 
     /// An application of which a client and an actor are known by its name, and
@@ -58,10 +60,10 @@ impl World {
     fn application(&self, name: &str) -> ApplicationBuilder {
         Application::builder(name, ApplicationKind::Application)
             .issuer(self.idp.issuer())
-            .client_id(name)
-            .actor_id(name)
-            .workload(&format!("spiffe://example.org/shop/{name}"))
-            .scope("orders:read")
+            .add_client_id(name)
+            .add_actor_id(name)
+            .add_workload(&format!("spiffe://example.org/shop/{name}"))
+            .add_scope("orders:read")
             .acts_for_users()
     }
 
@@ -156,7 +158,7 @@ impl Drop for Site {
 }
 
 fn registry(entries: impl IntoIterator<Item = ApplicationBuilder>) -> Applications {
-    entries.into_iter().fold(Applications::builder(), ApplicationsBuilder::application).build().unwrap()
+    entries.into_iter().fold(Applications::builder(), ApplicationsBuilder::add_application).build().unwrap()
 }
 
 fn router() -> Router {
@@ -226,8 +228,8 @@ async fn a_client_is_that_of_its_issuer() {
     let world = World::new().await;
     let other = world.idp.issuer_at("/other");
     let issuer =
-        TrustedIssuer::discover(other.issuer()).unwrap().audience(AUDIENCE).add_user_claim(USER_CLAIM);
-    let layer = world.layer().issuer(issuer).client_identity(ClientIdentity::from_tls());
+        TrustedIssuer::discover(other.issuer()).unwrap().add_audience(AUDIENCE).add_user_claim(USER_CLAIM);
+    let layer = world.layer().add_issuer(issuer).client_identity(ClientIdentity::from_tls());
     let layer = layer.applications(registry([world.application("web")])).build().unwrap();
     let site = Site::start(world.server(), router().layer(layer)).await;
     let theirs = other.token().user("alice").client("web").audience(AUDIENCE).sign();
@@ -255,13 +257,13 @@ async fn workloads_by_certificate() {
     let below = world.pki.certificate().dns_name("x.export.example").issue();
     let new = |name: &str| {
         Application::builder(name, ApplicationKind::Service)
-            .client_id_at(world.idp.issuer(), name)
-            .scope("orders:read")
+            .add_client_id_at(world.idp.issuer(), name)
+            .add_scope("orders:read")
             .acts_for_users()
     };
     let applications = registry([
-        new("pinned").workload_thumbprint(&thumbprint),
-        new("named").workload_dns_name("Export.Example"),
+        new("pinned").add_workload_thumbprint(&thumbprint),
+        new("named").add_workload_dns_name("Export.Example"),
         new("anywhere").allow_any_workload(),
         new("nowhere"),
     ]);
@@ -344,7 +346,7 @@ async fn a_token_lives_no_longer_than_its_application_may_hold_one() {
 #[tokio::test]
 async fn tenants() {
     let world = World::new().await;
-    let applications = registry([world.application("web").tenant("ours"), world.application("office")]);
+    let applications = registry([world.application("web").add_tenant("ours"), world.application("office")]);
     let site = world.serve(applications).await;
     let token = |client: &str, tenant: Option<&str>| match tenant {
         Some(tenant) => world.token(client).claim("tenant", tenant).sign(),
@@ -368,13 +370,14 @@ async fn environments() {
     let world = World::new().await;
     let entries = || {
         [
-            world.application("live").environment("live"),
-            world.application("test").environment("test"),
-            world.application("both").environment("test").environment("live"),
+            world.application("live").add_environment("live"),
+            world.application("test").add_environment("test"),
+            world.application("both").add_environment("test").add_environment("live"),
             world.application("none"),
         ]
     };
-    let builder = || entries().into_iter().fold(Applications::builder(), ApplicationsBuilder::application);
+    let builder =
+        || entries().into_iter().fold(Applications::builder(), ApplicationsBuilder::add_application);
     let live = world.serve(builder().environment("live").build().unwrap()).await;
     let unsaid = world.serve(builder().build().unwrap()).await;
     let denied = Err(R::EnvironmentNotAllowed);
@@ -395,8 +398,8 @@ async fn whom_it_may_act_for() {
     let world = World::new().await;
     let new = |name: &str| {
         Application::builder(name, ApplicationKind::Service)
-            .client_id_at(world.idp.issuer(), name)
-            .workload(&format!("spiffe://example.org/shop/{name}"))
+            .add_client_id_at(world.idp.issuer(), name)
+            .add_workload(&format!("spiffe://example.org/shop/{name}"))
     };
     let applications = || {
         registry([
@@ -422,8 +425,8 @@ async fn whom_it_may_act_for() {
     // What the subject is, is not known: that is no user, and no service either.
     let kinds =
         ClaimMapping::rfc9068().subject_kinds([(ClaimCondition::present("employee"), SubjectKind::User)]);
-    let issuer = TrustedIssuer::discover(world.idp.issuer()).unwrap().audience(AUDIENCE);
-    let layer = DelegationLayer::builder().issuer(issuer.claim_mapping(kinds)).clock(world.clock.clone());
+    let issuer = TrustedIssuer::discover(world.idp.issuer()).unwrap().add_audience(AUDIENCE);
+    let layer = DelegationLayer::builder().add_issuer(issuer.claim_mapping(kinds)).clock(world.clock.clone());
     let site = world.serve_layer(layer.applications(applications())).await;
     let caller = world.client("both");
     site.expect("of unknown kind", &caller, &world.token("both").sign(), denied).await;
@@ -448,9 +451,12 @@ async fn a_sender_constraint_where_the_application_must_have_one() {
 async fn a_token_of_no_client_is_of_no_application() {
     let world = World::new().await;
     let mapping = ClaimMapping::rfc9068().allow_absent_client();
-    let issuer =
-        TrustedIssuer::discover(world.idp.issuer()).unwrap().audience(AUDIENCE).add_user_claim(USER_CLAIM);
-    let layer = DelegationLayer::builder().issuer(issuer.claim_mapping(mapping)).clock(world.clock.clone());
+    let issuer = TrustedIssuer::discover(world.idp.issuer())
+        .unwrap()
+        .add_audience(AUDIENCE)
+        .add_user_claim(USER_CLAIM);
+    let layer =
+        DelegationLayer::builder().add_issuer(issuer.claim_mapping(mapping)).clock(world.clock.clone());
     let site = world.serve_layer(layer.applications(registry([world.application("web")]))).await;
     for (name, token) in [
         ("alone", world.token("web").without("client_id").sign()),
@@ -464,7 +470,7 @@ async fn a_token_of_no_client_is_of_no_application() {
 async fn a_service_that_knows_no_workloads_serves_only_what_may_come_from_anywhere() {
     let world = World::new().await;
     let anywhere = Application::builder("phone", ApplicationKind::Application)
-        .client_id_at(world.idp.issuer(), "phone")
+        .add_client_id_at(world.idp.issuer(), "phone")
         .allow_any_workload()
         .acts_for_users();
     let applications = registry([world.application("web"), anywhere]);

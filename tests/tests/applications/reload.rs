@@ -96,7 +96,7 @@ async fn a_cached_token_is_refused_on_the_very_next_request() {
     site.expect("read", &client, &token, Err(R::ClientSuspended)).await;
     assert_eq!(applications.status().loaded_at, world.clock.now());
 
-    applications.replace(Applications::builder().application(world.application("office"))).unwrap();
+    applications.replace(Applications::builder().add_application(world.application("office"))).unwrap();
     site.expect("replaced", &client, &token, Err(R::ClientUnregistered)).await;
     applications.replace(Applications::builder().toml(&toml(&world, "active")).unwrap()).unwrap();
     site.expect("and back", &client, &token, Ok(())).await;
@@ -207,7 +207,8 @@ async fn a_turned_symbolic_link_is_noticed() {
 
 #[test]
 fn a_registry_without_a_file_cannot_be_watched() {
-    let applications = registry([Application::builder("a", ApplicationKind::Agent).actor_id_at("i", "a")]);
+    let applications =
+        registry([Application::builder("a", ApplicationKind::Agent).add_actor_id_at("i", "a")]);
     assert!(matches!(applications.watch(), Err(ConfigError::NoApplicationsFile)));
 }
 
@@ -229,7 +230,8 @@ async fn it_is_known_when_an_application_was_last_let_in() {
     assert_eq!(seen("web").map(Timestamp::unix_seconds), Some(first), "a refusal is no sight");
     assert_eq!(seen("quiet"), None);
     // Another registry does not forget.
-    let again = entries(&world).into_iter().fold(Applications::builder(), ApplicationsBuilder::application);
+    let again =
+        entries(&world).into_iter().fold(Applications::builder(), ApplicationsBuilder::add_application);
     applications.replace(again).unwrap();
     assert_eq!(seen("web").map(Timestamp::unix_seconds), Some(first));
     site.expect("let in again", &world.client("web"), &token("web"), Ok(())).await;

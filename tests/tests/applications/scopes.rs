@@ -6,11 +6,11 @@ use super::*;
 async fn scopes_beyond_the_application_are_cut() {
     let world = World::new().await;
     let agent = Application::builder("bot", ApplicationKind::Agent)
-        .actor_id_at(world.idp.issuer(), "bot")
-        .workload("spiffe://example.org/shop/bot")
-        .scopes(["orders:draft", "orders:read", "admin"])
+        .add_actor_id_at(world.idp.issuer(), "bot")
+        .add_workload("spiffe://example.org/shop/bot")
+        .add_scopes(["orders:draft", "orders:read", "admin"])
         .acts_for_users();
-    let applications = registry([world.application("web").scope("orders:refund"), agent]);
+    let applications = registry([world.application("web").add_scope("orders:refund"), agent]);
     let site = world.serve(applications).await;
     let audit = AuditLog::listen();
     let (web, bot) = (world.client("web"), world.client("bot"));
@@ -49,7 +49,7 @@ async fn scopes_beyond_the_application_are_cut() {
 #[tokio::test]
 async fn requirements_go_by_what_is_left() {
     let world = World::new().await;
-    let site = world.serve(registry([world.application("web").scope("orders:refund")])).await;
+    let site = world.serve(registry([world.application("web").add_scope("orders:refund")])).await;
     let audit = AuditLog::listen();
     let client = world.client("web");
     let (curable, not) = (("insufficient_scope", "scope_missing"), ("forbidden", "scope_beyond_application"));
@@ -82,17 +82,17 @@ async fn requirements_go_by_what_is_left() {
 async fn a_token_that_is_too_broad_is_refused_where_that_is_said() {
     let world = World::new().await;
     let strict_agent = Application::builder("bot", ApplicationKind::Agent)
-        .actor_id_at(world.idp.issuer(), "bot")
-        .workload("spiffe://example.org/shop/bot")
-        .scope("orders:read")
+        .add_actor_id_at(world.idp.issuer(), "bot")
+        .add_workload("spiffe://example.org/shop/bot")
+        .add_scope("orders:read")
         .refuse_excess()
         .acts_for_users();
     let broad_agent = Application::builder("broad", ApplicationKind::Agent)
-        .actor_id_at(world.idp.issuer(), "broad")
-        .workload("spiffe://example.org/shop/broad")
-        .scopes(["orders:read", "admin"])
+        .add_actor_id_at(world.idp.issuer(), "broad")
+        .add_workload("spiffe://example.org/shop/broad")
+        .add_scopes(["orders:read", "admin"])
         .acts_for_users();
-    let web = world.application("web").scope("orders:refund");
+    let web = world.application("web").add_scope("orders:refund");
     let strict = world.application("strict").refuse_excess();
     let site = world.serve(registry([web, strict, strict_agent, broad_agent])).await;
     let denied = Err(R::TokenTooBroad);

@@ -200,10 +200,10 @@ async fn a_configured_key_names_tokens_alike_everywhere() {
         let memory = Memory::default();
         let issuer = TrustedIssuer::discover(world.idp.issuer()).unwrap();
         let layer = tower_delegation::DelegationLayer::builder()
-            .issuer(issuer.audience(integration_tests::AUDIENCE))
+            .add_issuer(issuer.add_audience(integration_tests::AUDIENCE))
             .clock(world.clock.clone())
             .token_hash_key(tower_delegation::audit::TokenHashKey::new(&key).unwrap())
-            .audit(crate::inline(&memory));
+            .add_audit(crate::inline(&memory));
         assert_eq!(call(&router(&layer.build().unwrap()), request("/open", &token)).await, 200);
         hashes.push(memory.one()["token_hash"].as_str().unwrap().to_owned());
     }

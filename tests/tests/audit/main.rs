@@ -52,13 +52,13 @@ impl World {
     fn layer(&self) -> DelegationLayerBuilder {
         let mapping = ClaimMapping::rfc9068().tenant("tenant");
         let issuer = TrustedIssuer::discover(self.idp.issuer()).unwrap();
-        let issuer = issuer.audience(AUDIENCE).claim_mapping(mapping).add_user_claim(USER_CLAIM);
-        DelegationLayer::builder().issuer(issuer).clock(self.clock.clone())
+        let issuer = issuer.add_audience(AUDIENCE).claim_mapping(mapping).add_user_claim(USER_CLAIM);
+        DelegationLayer::builder().add_issuer(issuer).clock(self.clock.clone())
     }
 
     /// A layer with these sinks, its keys fetched.
     async fn warm<const N: usize>(&self, audits: [Audit; N]) -> DelegationLayer {
-        let layer = audits.into_iter().fold(self.layer(), DelegationLayerBuilder::audit);
+        let layer = audits.into_iter().fold(self.layer(), DelegationLayerBuilder::add_audit);
         let layer = layer.build().unwrap();
         layer.warm_up().await.unwrap();
         layer

@@ -245,7 +245,7 @@ async fn a_request_that_waited_calls_the_service_that_was_ready_and_may_wait_for
     let world = World::new().await;
     let memory = Memory::default();
     // Cold: the keys are fetched after the wait for a place.
-    let layer = world.layer().audit(Audit::new(memory.sink()).max_entries(1)).build().unwrap();
+    let layer = world.layer().add_audit(Audit::new(memory.sink()).max_entries(1)).build().unwrap();
     let inner = Inner::default();
     let mut service = layer.layer(inner.clone());
     let token = world.token().sign();
@@ -310,7 +310,7 @@ async fn refused_configurations() {
     let world = World::new().await;
     for capacity in [0, usize::MAX] {
         let audit = Audit::new(Failing::default()).max_entries(capacity);
-        assert!(world.layer().audit(audit).build().is_err(), "{capacity}");
+        assert!(world.layer().add_audit(audit).build().is_err(), "{capacity}");
     }
     assert!(tower_delegation::audit::TokenHashKey::new(b"short").is_err());
 }

@@ -101,10 +101,10 @@ async fn errors_of_sources_and_stores() {
     let key = DpopKey::generate();
     let bound = world.token().bound_to_key(&key).sign();
     let proof = key.proof("GET", "https://orders.example.com/").for_token(&bound).sign();
-    let issuer = TrustedIssuer::with_key_source(world.idp.issuer(), Failing).unwrap().audience(AUDIENCE);
-    let of_keys = DelegationLayer::builder().issuer(issuer).clock(world.clock.clone());
+    let issuer = TrustedIssuer::with_key_source(world.idp.issuer(), Failing).unwrap().add_audience(AUDIENCE);
+    let of_keys = DelegationLayer::builder().add_issuer(issuer).clock(world.clock.clone());
     let of_replay = world.layer().dpop(Dpop::at("https://orders.example.com").replay_store(Failing));
-    let of_audit = world.layer().audit(Audit::inline(Failing).named(FORGED));
+    let of_audit = world.layer().add_audit(Audit::inline(Failing).named(FORGED));
     for (name, layer, said) in [
         ("keys", of_keys, "the issuer's keys could not be fetched"),
         ("replay", of_replay, "a DPoP proof cannot be remembered"),
@@ -151,7 +151,8 @@ async fn what_a_resolver_answers() {
     for (name, answered, asked) in
         [("another issuer", forged, "urn:example:a"), ("no audience", forged, forged)]
     {
-        let layer = DelegationLayer::builder().issuer_resolver(Confused(answered)).clock(world.clock.clone());
+        let layer =
+            DelegationLayer::builder().add_issuer_resolver(Confused(answered)).clock(world.clock.clone());
         let service = Served::start(whoami().layer(layer.build().unwrap())).await;
         let log = PlainLog::listen();
         for _ in 0..10 {
@@ -189,7 +190,7 @@ const TRUSTED: &[&str] = &[
     "%reason",
     "%review_by",
     "applications = registry.applications.len()",
-    "capacity = self.capacity",
+    "max_entries = self.max_entries",
     "failures",
     "had_keys",
     "lifetime_seconds = lifetime.as_secs()",

@@ -255,14 +255,14 @@ async fn a_good_token_that_is_refused_names_its_user() {
     revocations.revoke(Revocation::subject(world.idp.issuer(), "mallory")).unwrap();
     let registry = Application::builder("shop-web", ApplicationKind::Application)
         .issuer(world.idp.issuer())
-        .client_id("shop-web")
+        .add_client_id("shop-web")
         .allow_any_workload()
-        .scopes(["orders:read"])
+        .add_scopes(["orders:read"])
         .acts_for_users();
-    let registry = Applications::builder().application(registry).build().unwrap();
+    let registry = Applications::builder().add_application(registry).build().unwrap();
     let memory = Memory::default();
     let layer = world.layer().revocations(revocations).applications(registry);
-    let layer = layer.audit(Audit::inline(memory.sink())).build().unwrap();
+    let layer = layer.add_audit(Audit::inline(memory.sink())).build().unwrap();
     layer.warm_up().await.unwrap();
     let token = || world.token().actor("copilot").earlier_actor("planner");
     for (name, token, subject, client, reason) in [

@@ -14,26 +14,26 @@ use crate::{Change, Row, World, judge};
 fn registry(issuer: &str) -> Applications {
     let entry = |name: &str, kind| Application::builder(name, kind).issuer(issuer).allow_any_workload();
     let shop = entry("Shop", App)
-        .client_id("shop-web")
+        .add_client_id("shop-web")
         .acts_for_users()
-        .tenant("acme")
-        .environment("production")
-        .scopes(["orders:read", "orders:refund"]);
+        .add_tenant("acme")
+        .add_environment("production")
+        .add_scopes(["orders:read", "orders:refund"]);
     let copilot = entry("Copilot", Agent)
-        .actor_id("copilot")
+        .add_actor_id("copilot")
         .acts_for_users()
-        .scope("orders:read")
-        .environment("production")
-        .environment("staging");
+        .add_scope("orders:read")
+        .add_environment("production")
+        .add_environment("staging");
     let nightly = entry("Nightly", Service)
-        .client_id("nightly")
+        .add_client_id("nightly")
         .acts_for_services()
-        .scope("orders:read")
-        .environment("production");
+        .add_scope("orders:read")
+        .add_environment("production");
     [shop, copilot, nightly]
         .into_iter()
         .fold(Applications::builder().environment("production"), |all, one: ApplicationBuilder| {
-            all.application(one)
+            all.add_application(one)
         })
         .build()
         .unwrap()
@@ -131,14 +131,16 @@ async fn an_agent_reads_within_clearance_and_its_own_scopes() {
     let audit = AuditLog::listen();
     let entry =
         |name: &str, kind| Application::builder(name, kind).issuer(world.idp.issuer()).allow_any_workload();
-    let desk =
-        entry("Operations desk", App).client_id("desk").acts_for_users().scopes(["logs:read", "logs:delete"]);
-    let automation = entry("Incident automation", Agent)
-        .actor_id("incident-automation")
+    let desk = entry("Operations desk", App)
+        .add_client_id("desk")
         .acts_for_users()
-        .scope("logs:read")
-        .permissions(["clearance:restricted"]);
-    let registry = Applications::builder().application(desk).application(automation).build().unwrap();
+        .add_scopes(["logs:read", "logs:delete"]);
+    let automation = entry("Incident automation", Agent)
+        .add_actor_id("incident-automation")
+        .acts_for_users()
+        .add_scope("logs:read")
+        .add_permissions(["clearance:restricted"]);
+    let registry = Applications::builder().add_application(desk).add_application(automation).build().unwrap();
     let guard = |requirement: Requirement| {
         let requirement = requirement.on_behalf_of_user().any_permission(["clearance:restricted"]);
         RequireLayer::new(requirement).unwrap()

@@ -74,7 +74,7 @@ async fn each_key_refuses_and_all_together_let_in() {
         .route("/machines", get(machines))
         .route("/agents", get(agents))
         .route("/bound", get(bound));
-    let layer = world.layer().risk_signal("device", Calm).build().unwrap();
+    let layer = world.layer().add_risk_signal("device", Calm).build().unwrap();
     let service = Served::start(router.layer(layer)).await;
     let good = || {
         world

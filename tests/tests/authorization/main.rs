@@ -54,9 +54,11 @@ impl World {
             .add_permissions("permissions")
             .add_groups("groups")
             .groups_elsewhere("has_groups");
-        let issuer =
-            TrustedIssuer::discover(self.idp.issuer()).unwrap().audience(AUDIENCE).add_user_claim(USER_CLAIM);
-        DelegationLayer::builder().issuer(issuer.claim_mapping(mapping)).clock(self.clock.clone())
+        let issuer = TrustedIssuer::discover(self.idp.issuer())
+            .unwrap()
+            .add_audience(AUDIENCE)
+            .add_user_claim(USER_CLAIM);
+        DelegationLayer::builder().add_issuer(issuer.claim_mapping(mapping)).clock(self.clock.clone())
     }
 
     /// A good token: alice of acme, through shop-web, may read orders.

@@ -149,12 +149,12 @@ fn page_registry(issuer: &str, change: (&str, &str)) -> Applications {
     assert!(entry.contains(workloads) && entry.contains(change.0), "{entry}");
     let entry = entry.replace("https://idp.example.com", issuer).replace(workloads, "any_workload = true");
     let portal = Application::builder("portal", ApplicationKind::Application)
-        .client_id_at(issuer, "shop-web")
-        .scope("tickets:create")
+        .add_client_id_at(issuer, "shop-web")
+        .add_scope("tickets:create")
         .acts_for_users()
         .allow_any_workload();
     let registry = Applications::builder().toml(&entry.replace(change.0, change.1)).unwrap();
-    registry.application(portal).build().unwrap()
+    registry.add_application(portal).build().unwrap()
 }
 
 #[tokio::test]

@@ -151,7 +151,7 @@ async fn risk_is_known_and_low_or_the_request_is_refused() {
     let world = World::new().await;
     let audit = AuditLog::listen();
     let requirement = || Requirement::new().risk_below("device", 70);
-    let service = world.serve(world.layer().risk_signal("device", Told), requirement()).await;
+    let service = world.serve(world.layer().add_risk_signal("device", Told), requirement()).await;
     for (name, risk, expected) in [
         ("not known", None, Some(R::RiskUnknown)),
         ("not understood", Some("low"), Some(R::RiskUnknown)),
@@ -165,7 +165,7 @@ async fn risk_is_known_and_low_or_the_request_is_refused() {
         judge(name, request, expected, &audit).await;
     }
     // A signal that nobody registered is a mistake of the service, not of the client.
-    for layer in [world.layer(), world.layer().risk_signal("address", Told)] {
+    for layer in [world.layer(), world.layer().add_risk_signal("address", Told)] {
         let service = world.serve(layer, requirement()).await;
         let request =
             service.request(Method::GET, PATH).bearer_auth(world.token().sign()).header("x-risk", "0");
@@ -176,9 +176,9 @@ async fn risk_is_known_and_low_or_the_request_is_refused() {
 #[tokio::test]
 async fn risk_signals_have_names_of_their_own() {
     let world = World::new().await;
-    let twice = world.layer().risk_signal("device", Told).risk_signal("device", Told).build();
+    let twice = world.layer().add_risk_signal("device", Told).add_risk_signal("device", Told).build();
     assert!(twice.unwrap_err().to_string().contains("\"device\""));
-    assert!(world.layer().risk_signal("", Told).build().is_err());
+    assert!(world.layer().add_risk_signal("", Told).build().is_err());
 }
 
 #[tokio::test]

@@ -234,7 +234,7 @@ fn r6750_3_4_a_realm_that_cannot_be_quoted_is_a_configuration_error() {
         let jwks =
             r#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
         let issuer = TrustedIssuer::with_static_keys("https://idp.example.com", jwks).unwrap();
-        let built = DelegationLayer::builder().issuer(issuer.audience(AUDIENCE)).realm(realm).build();
+        let built = DelegationLayer::builder().add_issuer(issuer.add_audience(AUDIENCE)).realm(realm).build();
         assert!(matches!(built, Err(ConfigError::InvalidRealm { .. })), "{realm:?}");
     }
 }
@@ -324,8 +324,8 @@ impl KeySource for Outage {
 #[tokio::test]
 async fn r6750_3_1_6_an_outage_of_ours_is_503() {
     let site = Site::new().await;
-    let issuer = TrustedIssuer::with_key_source(site.idp.issuer(), Outage).unwrap().audience(AUDIENCE);
-    let layer = DelegationLayer::builder().issuer(issuer).build().unwrap();
+    let issuer = TrustedIssuer::with_key_source(site.idp.issuer(), Outage).unwrap().add_audience(AUDIENCE);
+    let layer = DelegationLayer::builder().add_issuer(issuer).build().unwrap();
     for token in [site.idp.token().sign(), site.idp.token().sign_with_other_key().sign()] {
         let request = Request::get("/").header("authorization", format!("Bearer {token}"));
         let answer = send(&layer, request.body(()).unwrap()).await;

@@ -226,8 +226,8 @@ async fn r7517_4_5_3_issuers_with_the_same_kid_share_no_key() {
     assert_eq!(a.key_ids()[0], b.key_ids()[0]);
     let layer = DelegationLayer::builder()
         .clock(clock)
-        .issuer(trusted(a.issuer(), &a.jwks().to_string()))
-        .issuer(trusted(b.issuer(), &b.jwks().to_string()))
+        .add_issuer(trusted(a.issuer(), &a.jwks().to_string()))
+        .add_issuer(trusted(b.issuer(), &b.jwks().to_string()))
         .build()
         .unwrap();
     let refusal = async |token: String| {

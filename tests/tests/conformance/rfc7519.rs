@@ -178,8 +178,9 @@ async fn r7519_4_1_2_the_leeway_is_one_number_with_a_cap() {
     }
     let jwks =
         r#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
-    let issuer = TrustedIssuer::with_static_keys("https://idp.example.com", jwks).unwrap().audience(AUDIENCE);
-    let built = DelegationLayer::builder().issuer(issuer).leeway(Duration::from_millis(300_001)).build();
+    let issuer =
+        TrustedIssuer::with_static_keys("https://idp.example.com", jwks).unwrap().add_audience(AUDIENCE);
+    let built = DelegationLayer::builder().add_issuer(issuer).leeway(Duration::from_millis(300_001)).build();
     assert!(matches!(built, Err(ConfigError::LeewayTooLong { .. })));
 }
 
@@ -201,7 +202,7 @@ async fn r7519_4_1_6_1_age_and_lifetime_have_optional_limits() {
 
 #[tokio::test]
 async fn r7519_4_1_3_1_one_audience_is_ours_exactly() {
-    let site = Site::with_terms(|issuer| issuer.audience("orders")).await;
+    let site = Site::with_terms(|issuer| issuer.add_audience("orders")).await;
     for audience in [
         json!(AUDIENCE),
         json!("orders"),

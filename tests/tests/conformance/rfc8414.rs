@@ -19,8 +19,8 @@ async fn idp() -> (MockIdp, TestClock) {
 }
 
 fn discovering(issuer: &str, clock: &TestClock) -> DelegationLayer {
-    let issuer = TrustedIssuer::discover(issuer).unwrap().audience(AUDIENCE);
-    DelegationLayer::builder().clock(clock.clone()).issuer(issuer).build().unwrap()
+    let issuer = TrustedIssuer::discover(issuer).unwrap().add_audience(AUDIENCE);
+    DelegationLayer::builder().clock(clock.clone()).add_issuer(issuer).build().unwrap()
 }
 
 /// What discovery says of the issuer as it is now, and what a good token then meets.

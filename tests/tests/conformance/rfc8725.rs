@@ -37,8 +37,8 @@ fn r8725_3_1_1_names_have_a_case_and_there_must_be_one() {
     let jwks =
         r#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
     let issuer =
-        || TrustedIssuer::with_static_keys("https://idp.example.com", jwks).unwrap().audience(AUDIENCE);
-    let built = DelegationLayer::builder().issuer(issuer().algorithms([])).build();
+        || TrustedIssuer::with_static_keys("https://idp.example.com", jwks).unwrap().add_audience(AUDIENCE);
+    let built = DelegationLayer::builder().add_issuer(issuer().algorithms([])).build();
     assert!(matches!(built, Err(ConfigError::NoAlgorithm { .. })));
 }
 
@@ -154,8 +154,8 @@ async fn r8725_3_8_2_a_subject_is_issuer_and_id() {
     let (a, b) = (idp.issuer_at("/a"), idp.issuer_at("/b"));
     let layer = DelegationLayer::builder()
         .clock(clock)
-        .issuer(trusted(a.issuer(), &a.jwks().to_string()))
-        .issuer(trusted(b.issuer(), &b.jwks().to_string()))
+        .add_issuer(trusted(a.issuer(), &a.jwks().to_string()))
+        .add_issuer(trusted(b.issuer(), &b.jwks().to_string()))
         .build()
         .unwrap();
     let verify = async |token: TokenBuilder| layer.authenticator().verify(&token.sign()).await.unwrap();
@@ -177,9 +177,9 @@ async fn r8725_3_9_1_the_audience_must_be_there_and_the_configuration_must_name_
     assert_eq!(site.refusal(&site.idp.token().without("aud").sign()).await, Some(R::ClaimMissing));
     let jwks = site.idp.jwks().to_string();
     let issuer = || TrustedIssuer::with_static_keys(site.idp.issuer(), &jwks).unwrap();
-    let built = DelegationLayer::builder().issuer(issuer()).build();
+    let built = DelegationLayer::builder().add_issuer(issuer()).build();
     assert!(matches!(built, Err(ConfigError::NoAudience { .. })));
-    let built = DelegationLayer::builder().issuer(issuer().audience("")).build();
+    let built = DelegationLayer::builder().add_issuer(issuer().add_audience("")).build();
     assert!(matches!(built, Err(ConfigError::EmptyAudience { .. })));
 }
 

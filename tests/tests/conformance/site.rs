@@ -47,7 +47,7 @@ impl Site {
         let clock = TestClock::at(Timestamp::from_unix_seconds(NOW));
         let idp = provider(&clock).await;
         let issuer = terms(trusted(idp.issuer(), &idp.jwks().to_string()));
-        let layer = settings(DelegationLayer::builder().clock(clock).issuer(issuer)).build().unwrap();
+        let layer = settings(DelegationLayer::builder().clock(clock).add_issuer(issuer)).build().unwrap();
         Self { idp, layer }
     }
 
@@ -141,7 +141,7 @@ pub(crate) async fn provider(clock: &TestClock) -> MockIdp {
 
 /// An issuer trusted with these keys, for this service.
 pub(crate) fn trusted(issuer: &str, jwks: &str) -> TrustedIssuer {
-    TrustedIssuer::with_static_keys(issuer, jwks).unwrap().audience(AUDIENCE)
+    TrustedIssuer::with_static_keys(issuer, jwks).unwrap().add_audience(AUDIENCE)
 }
 
 pub(crate) fn base64url(bytes: impl AsRef<[u8]>) -> String {

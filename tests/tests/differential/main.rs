@@ -35,7 +35,7 @@ async fn jsonwebtoken_accepts_every_token_that_we_accept() {
     let algorithms = [Algorithm::Es256, Algorithm::EdDsa, Algorithm::Rs256];
     let idp = MockIdp::builder().algorithms(algorithms).audience(AUDIENCE).start().await;
     let issuer = TrustedIssuer::with_static_keys(idp.issuer(), &idp.jwks().to_string()).unwrap();
-    let layer = DelegationLayer::builder().issuer(issuer.audience(AUDIENCE)).build().unwrap();
+    let layer = DelegationLayer::builder().add_issuer(issuer.add_audience(AUDIENCE)).build().unwrap();
     let authenticator = layer.authenticator();
     let oracle = Oracle::new(&idp);
 

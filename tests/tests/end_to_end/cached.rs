@@ -148,7 +148,7 @@ async fn two_layers_share_nothing() {
     let token = world.token().sign();
     assert_eq!(service.get("/", &token).await.status, 200);
     let stricter = DelegationLayer::builder()
-        .issuer(world.issuer().max_token_lifetime(Duration::from_secs(1)))
+        .add_issuer(world.issuer().max_token_lifetime(Duration::from_secs(1)))
         .clock(world.clock.clone())
         .build()
         .unwrap();

@@ -72,7 +72,7 @@ async fn lifetime_and_age_have_optional_ceilings() {
     let world = World::new().await;
     let audit = AuditLog::listen();
     let issuer = world.issuer().max_token_lifetime(600 * SECOND).max_token_age(120 * SECOND);
-    let layer = DelegationLayer::builder().issuer(issuer).clock(world.clock.clone()).build().unwrap();
+    let layer = DelegationLayer::builder().add_issuer(issuer).clock(world.clock.clone()).build().unwrap();
     let service = Served::start(whoami().layer(layer)).await;
     let now = world.clock.now();
     let rows = [
@@ -117,7 +117,7 @@ async fn a_generic_type_needs_a_second_check() {
     let audit = AuditLog::listen();
     let check = KindCheck::claim_equals("token_use", "access").and(KindCheck::not_an_id_token());
     let layer = DelegationLayer::builder()
-        .issuer(world.issuer().accept_generic_type(check))
+        .add_issuer(world.issuer().accept_generic_type(check))
         .clock(world.clock.clone())
         .build()
         .unwrap();
@@ -145,19 +145,21 @@ async fn a_generic_type_needs_a_second_check() {
 #[test]
 fn configurations_that_cannot_be_safe_do_not_build() {
     let issuer = || TrustedIssuer::discover("https://idp.example.com").unwrap();
-    let build = |issuer| DelegationLayer::builder().issuer(issuer).build();
+    let build = |issuer| DelegationLayer::builder().add_issuer(issuer).build();
     assert!(matches!(DelegationLayer::builder().build(), Err(ConfigError::NoIssuer)));
     assert!(matches!(build(issuer()), Err(ConfigError::NoAudience { .. })));
-    assert!(matches!(build(issuer().audience("")), Err(ConfigError::EmptyAudience { .. })));
+    assert!(matches!(build(issuer().add_audience("")), Err(ConfigError::EmptyAudience { .. })));
     assert!(matches!(
-        build(issuer().audience(AUDIENCE).algorithms([])),
+        build(issuer().add_audience(AUDIENCE).algorithms([])),
         Err(ConfigError::NoAlgorithm { .. })
     ));
-    let twice =
-        DelegationLayer::builder().issuer(issuer().audience("a")).issuer(issuer().audience("b")).build();
+    let twice = DelegationLayer::builder()
+        .add_issuer(issuer().add_audience("a"))
+        .add_issuer(issuer().add_audience("b"))
+        .build();
     assert!(matches!(twice, Err(ConfigError::DuplicateIssuer { .. })));
     for realm in ["", "a\"b", "a\\b", "a\nb", "é"] {
-        let realm = DelegationLayer::builder().issuer(issuer().audience("a")).realm(realm).build();
+        let realm = DelegationLayer::builder().add_issuer(issuer().add_audience("a")).realm(realm).build();
         assert!(matches!(realm, Err(ConfigError::InvalidRealm { .. })));
     }
     for url in

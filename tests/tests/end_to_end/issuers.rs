@@ -13,8 +13,8 @@ async fn issuers_share_nothing() {
     let (a, b) = (world.idp.issuer_at("/a"), world.idp.issuer_at("/b"));
     let trust = |issuer: &str| TrustedIssuer::discover(issuer).unwrap();
     let layer = DelegationLayer::builder()
-        .issuer(trust(a.issuer()).audience("for-a"))
-        .issuer(trust(b.issuer()).audience("for-b").algorithms([SignatureAlgorithm::EdDsa]))
+        .add_issuer(trust(a.issuer()).add_audience("for-a"))
+        .add_issuer(trust(b.issuer()).add_audience("for-b").algorithms([SignatureAlgorithm::EdDsa]))
         .clock(world.clock.clone())
         .build()
         .unwrap();
@@ -54,7 +54,8 @@ async fn keys_come_by_discovery_by_url_or_with_the_configuration() {
     for (name, issuer) in ways {
         let (discovered, fetched) =
             (world.idp.requests(Endpoint::Discovery), world.idp.requests(Endpoint::Jwks));
-        let layer = DelegationLayer::builder().issuer(issuer.audience(AUDIENCE)).clock(world.clock.clone());
+        let layer =
+            DelegationLayer::builder().add_issuer(issuer.add_audience(AUDIENCE)).clock(world.clock.clone());
         let service = Served::start(whoami().layer(layer.build().unwrap())).await;
         assert_eq!(
             world.idp.requests(Endpoint::Jwks),
@@ -82,8 +83,9 @@ async fn metadata_is_found_in_every_registered_place() {
     let world = World::new().await;
     for path in ["/tenant", "/deep/er"] {
         let issuer = world.idp.issuer_at(path);
-        let trusted = TrustedIssuer::discover(issuer.issuer()).unwrap().audience(AUDIENCE);
-        let layer = DelegationLayer::builder().issuer(trusted).clock(world.clock.clone()).build().unwrap();
+        let trusted = TrustedIssuer::discover(issuer.issuer()).unwrap().add_audience(AUDIENCE);
+        let layer =
+            DelegationLayer::builder().add_issuer(trusted).clock(world.clock.clone()).build().unwrap();
         let service = Served::start(whoami().layer(layer)).await;
         assert_eq!(service.get("/", &issuer.token().audience(AUDIENCE).sign()).await.status, 200, "{path}");
     }

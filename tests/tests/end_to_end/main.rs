@@ -33,11 +33,11 @@ impl World {
 
     /// The usual trust: the provider's metadata, this service's audience.
     fn issuer(&self) -> TrustedIssuer {
-        TrustedIssuer::discover(self.idp.issuer()).unwrap().audience(AUDIENCE).add_user_claim(USER_CLAIM)
+        TrustedIssuer::discover(self.idp.issuer()).unwrap().add_audience(AUDIENCE).add_user_claim(USER_CLAIM)
     }
 
     fn layer(&self) -> DelegationLayerBuilder {
-        DelegationLayer::builder().issuer(self.issuer()).clock(self.clock.clone())
+        DelegationLayer::builder().add_issuer(self.issuer()).clock(self.clock.clone())
     }
 
     /// `GET /` answers the subject's id behind the usual layer.

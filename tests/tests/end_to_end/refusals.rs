@@ -386,7 +386,7 @@ async fn every_algorithm_is_accepted_and_only_those_that_the_issuer_may_use() {
         let issuer = world.issuer().algorithms([SignatureAlgorithm::Es256]);
         drop(narrow);
         tower_delegation::DelegationLayer::builder()
-            .issuer(issuer)
+            .add_issuer(issuer)
             .clock(world.clock.clone())
             .build()
             .unwrap()
@@ -416,8 +416,8 @@ proptest! {
         query in "[a-z_=&%0-9]{0,40}",
     ) {
         let layer = tower_delegation::DelegationLayer::builder()
-            .issuer(
-                tower_delegation::TrustedIssuer::discover("https://idp.example.com").unwrap().audience(AUDIENCE),
+            .add_issuer(
+                tower_delegation::TrustedIssuer::discover("https://idp.example.com").unwrap().add_audience(AUDIENCE),
             )
             .build()
             .unwrap();

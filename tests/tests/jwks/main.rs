@@ -90,7 +90,7 @@ impl World {
     }
 
     fn service_of(&self, issuer: TrustedIssuer) -> Service {
-        let builder = DelegationLayer::builder().issuer(issuer.audience(AUDIENCE));
+        let builder = DelegationLayer::builder().add_issuer(issuer.add_audience(AUDIENCE));
         Service::new(builder.clock(self.clock.clone()).build().unwrap())
     }
 

@@ -157,10 +157,10 @@ async fn resolved_issuers_share_a_label() {
     let ear = Ear::install();
     let world = World::new().await;
     let template = format!("{}/{{tenant}}", world.idp.issuer());
-    let terms = TrustedIssuer::discover(&template).unwrap().audience(integration_tests::AUDIENCE);
+    let terms = TrustedIssuer::discover(&template).unwrap().add_audience(integration_tests::AUDIENCE);
     let names: Vec<_> = (0..20).map(|number| format!("t{number}")).collect();
     let tenants = TenantIssuers::new(terms, &names).unwrap();
-    let layer = DelegationLayer::builder().issuer_resolver(tenants).clock(world.clock.clone());
+    let layer = DelegationLayer::builder().add_issuer_resolver(tenants).clock(world.clock.clone());
     let service = Service::new(layer.build().unwrap());
     for name in &names {
         let issuer = world.idp.issuer_at(&format!("/{name}"));

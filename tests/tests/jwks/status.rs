@@ -43,9 +43,11 @@ async fn issuers_are_listed_one_by_one_in_order() {
     let trust = |path: &str| TrustedIssuer::discover(world.idp.issuer_at(path).issuer()).unwrap();
     let fixed = "urn:example:fixed";
     let layer = DelegationLayer::builder()
-        .issuer(trust("/b").audience(AUDIENCE))
-        .issuer(TrustedIssuer::with_static_keys(fixed, &world.idp.jwks().to_string()).unwrap().audience("a"))
-        .issuer(trust("/a").audience(AUDIENCE))
+        .add_issuer(trust("/b").add_audience(AUDIENCE))
+        .add_issuer(
+            TrustedIssuer::with_static_keys(fixed, &world.idp.jwks().to_string()).unwrap().add_audience("a"),
+        )
+        .add_issuer(trust("/a").add_audience(AUDIENCE))
         .clock(world.clock.clone())
         .build()
         .unwrap();

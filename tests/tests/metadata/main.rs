@@ -40,8 +40,8 @@ impl World {
     }
 
     fn layer(&self) -> DelegationLayerBuilder {
-        let issuer = TrustedIssuer::discover(self.idp.issuer()).unwrap().audience(AUDIENCE);
-        DelegationLayer::builder().issuer(issuer)
+        let issuer = TrustedIssuer::discover(self.idp.issuer()).unwrap().add_audience(AUDIENCE);
+        DelegationLayer::builder().add_issuer(issuer)
     }
 }
 
@@ -109,9 +109,9 @@ async fn the_document_says_what_is_configured_and_no_more() {
     let world = World::new().await;
     let issuer = world.idp.issuer();
     let plain = || ProtectedResource::new(RESOURCE).unwrap();
-    let other = TrustedIssuer::discover("https://a.example.com").unwrap().audience(AUDIENCE);
+    let other = TrustedIssuer::discover("https://a.example.com").unwrap().add_audience(AUDIENCE);
     let tenants = || {
-        let terms = TrustedIssuer::discover("https://{tenant}.example.com").unwrap().audience(AUDIENCE);
+        let terms = TrustedIssuer::discover("https://{tenant}.example.com").unwrap().add_audience(AUDIENCE);
         TenantIssuers::new(terms, ["tenant"]).unwrap()
     };
     let table = RouteTable::from_toml(
@@ -132,16 +132,16 @@ async fn the_document_says_what_is_configured_and_no_more() {
             "everything",
             world
                 .layer()
-                .issuer(other)
-                .issuer_resolver(tenants())
+                .add_issuer(other)
+                .add_issuer_resolver(tenants())
                 .client_identity(ClientIdentity::from_tls())
                 .dpop(Dpop::at("https://orders.example.com").algorithms([SignatureAlgorithm::Es256]))
                 .protected_resource(
                     plain()
-                        .scopes_of(guarded().inventory())
-                        .scopes_of_table(&table)
-                        .scope("profile")
-                        .authorization_server("https://tenant.example.com")
+                        .add_scopes_of(guarded().inventory())
+                        .add_scopes_of_table(&table)
+                        .add_scope("profile")
+                        .add_authorization_server("https://tenant.example.com")
                         .name("Orders")
                         .documentation("https://example.com/docs")
                         .policy("https://example.com/policy")
@@ -167,7 +167,7 @@ async fn the_document_says_what_is_configured_and_no_more() {
         assert_eq!(document(&answer), expected, "{name}");
     }
     // The rows of a table as they are now.
-    let layer = world.layer().protected_resource(plain().scopes_of_table(&table)).build().unwrap();
+    let layer = world.layer().protected_resource(plain().add_scopes_of_table(&table)).build().unwrap();
     let served = Served::start(app([layer])).await;
     table.replace("").unwrap();
     let answer = served.get_anonymously(&format!("{WELL_KNOWN}/api")).await;
@@ -233,7 +233,7 @@ async fn each_resource_has_its_own() {
 #[tokio::test]
 async fn what_is_wrong_is_found_when_the_layer_is_built() {
     let world = World::new().await;
-    let bad = ProtectedResource::new(RESOURCE).unwrap().scope("a b");
+    let bad = ProtectedResource::new(RESOURCE).unwrap().add_scope("a b");
     let error = world.layer().protected_resource(bad).build().unwrap_err();
     assert!(matches!(error, ConfigError::InvalidScope { .. }), "{error}");
     assert!(world.layer().build().unwrap().resource_metadata().is_none());
@@ -248,9 +248,9 @@ async fn promises_that_cannot_be_kept_are_left_out() {
     let issuer = world.idp.issuer();
     let plain = || ProtectedResource::new(RESOURCE).unwrap();
     let jwks = world.idp.jwks().to_string();
-    let of = |issuer: &str| TrustedIssuer::with_static_keys(issuer, &jwks).unwrap().audience(AUDIENCE);
+    let of = |issuer: &str| TrustedIssuer::with_static_keys(issuer, &jwks).unwrap().add_audience(AUDIENCE);
     let svids = || {
-        let source = JwtSvidSource::builder("x-jwt-svid", JwtBundles::new()).audience(AUDIENCE);
+        let source = JwtSvidSource::builder("x-jwt-svid", JwtBundles::new()).add_audience(AUDIENCE);
         ClientIdentity::from_source(source.build().unwrap())
     };
     let proxy = || {
@@ -258,11 +258,11 @@ async fn promises_that_cannot_be_kept_are_left_out() {
         ClientIdentity::from_proxy(ClientCertHeader::rfc9440(), hop)
     };
     let application = Application::builder("web", ApplicationKind::Application)
-        .client_id_at(issuer, "web")
+        .add_client_id_at(issuer, "web")
         .allow_any_workload()
-        .scopes(["orders:read"])
+        .add_scopes(["orders:read"])
         .acts_for_users();
-    let applications = Applications::builder().application(application).build().unwrap();
+    let applications = Applications::builder().add_application(application).build().unwrap();
     let adfs = "http://adfs.corp.test/adfs/services/trust";
     let certificates = "tls_client_certificate_bound_access_tokens";
     let proofs = "dpop_signing_alg_values_supported";
@@ -296,14 +296,19 @@ async fn promises_that_cannot_be_kept_are_left_out() {
         ("proofs are demanded by routes", world.layer(), "dpop_bound_access_tokens_required", json!(null)),
         (
             "an issuer that is no URL",
-            world.layer().issuer(of("urn:example:signer")),
+            world.layer().add_issuer(of("urn:example:signer")),
             "authorization_servers",
             json!([issuer]),
         ),
-        ("an issuer without https", world.layer().issuer(of(adfs)), "authorization_servers", json!([issuer])),
+        (
+            "an issuer without https",
+            world.layer().add_issuer(of(adfs)),
+            "authorization_servers",
+            json!([issuer]),
+        ),
         (
             "an issuer with a query",
-            world.layer().issuer(of("https://b.example.com/?t=1")),
+            world.layer().add_issuer(of("https://b.example.com/?t=1")),
             "authorization_servers",
             json!([issuer]),
         ),
@@ -315,15 +320,15 @@ async fn promises_that_cannot_be_kept_are_left_out() {
     for (name, layer, resource, member, expected) in [
         (
             "where its server is",
-            world.layer().issuer(of(adfs)),
-            plain().authorization_server_of(adfs, "https://adfs.corp.test/adfs"),
+            world.layer().add_issuer(of(adfs)),
+            plain().add_authorization_server_of(adfs, "https://adfs.corp.test/adfs"),
             "authorization_servers",
             json!([issuer, "https://adfs.corp.test/adfs"]),
         ),
         (
             "scopes that no application may use",
             world.layer().applications(applications),
-            plain().scopes_of(guarded().inventory()).scope("profile"),
+            plain().add_scopes_of(guarded().inventory()).add_scope("profile"),
             "scopes_supported",
             json!(["orders:read"]),
         ),
@@ -344,7 +349,7 @@ async fn a_resolved_issuer_is_named_while_it_is_known() {
     impl IssuerResolver for Customers {
         fn resolve(&self, issuer: &str) -> Option<TrustedIssuer> {
             let is_known = self.0.load(Ordering::Relaxed) && issuer.ends_with(".customer.test");
-            is_known.then(|| TrustedIssuer::discover(issuer).unwrap().audience(AUDIENCE))
+            is_known.then(|| TrustedIssuer::discover(issuer).unwrap().add_audience(AUDIENCE))
         }
 
         fn generation(&self) -> Option<u64> {
@@ -354,8 +359,9 @@ async fn a_resolved_issuer_is_named_while_it_is_known() {
 
     let world = World::new().await;
     let customers = Customers(Arc::default());
-    let resource = ProtectedResource::new(RESOURCE).unwrap().authorization_server("https://a.customer.test");
-    let layer = world.layer().issuer_resolver(customers.clone()).protected_resource(resource);
+    let resource =
+        ProtectedResource::new(RESOURCE).unwrap().add_authorization_server("https://a.customer.test");
+    let layer = world.layer().add_issuer_resolver(customers.clone()).protected_resource(resource);
     let served = Served::start(app([layer.build().unwrap()])).await;
     for is_known in [false, true, false] {
         customers.0.store(is_known, Ordering::Relaxed);
@@ -371,12 +377,12 @@ async fn what_cannot_be_promised_does_not_build() {
     let world = World::new().await;
     let plain = || ProtectedResource::new(RESOURCE).unwrap();
     for (name, resource) in [
-        ("an issuer that nothing trusts", plain().authorization_server("https://stranger.example")),
-        ("a look-alike", plain().authorization_server(&format!("{}/", world.idp.issuer()))),
-        ("an empty issuer", plain().authorization_server("")),
+        ("an issuer that nothing trusts", plain().add_authorization_server("https://stranger.example")),
+        ("a look-alike", plain().add_authorization_server(&format!("{}/", world.idp.issuer()))),
+        ("an empty issuer", plain().add_authorization_server("")),
         (
             "the server of no issuer",
-            plain().authorization_server_of("https://a.example", "https://b.example"),
+            plain().add_authorization_server_of("https://a.example", "https://b.example"),
         ),
     ] {
         let error = world.layer().protected_resource(resource).build().unwrap_err();
@@ -384,9 +390,9 @@ async fn what_cannot_be_promised_does_not_build() {
     }
     let own = world.idp.issuer();
     for (name, resource) in [
-        ("a server that is no URL", plain().authorization_server_of(own, "urn:example:server")),
-        ("a server with a query", plain().authorization_server_of(own, "https://b.example/?t=1")),
-        ("a server without https", plain().authorization_server_of(own, "http://b.example")),
+        ("a server that is no URL", plain().add_authorization_server_of(own, "urn:example:server")),
+        ("a server with a query", plain().add_authorization_server_of(own, "https://b.example/?t=1")),
+        ("a server without https", plain().add_authorization_server_of(own, "http://b.example")),
         ("a page that is none", plain().documentation("docs/index.html")),
         ("a policy that is a script", plain().policy("javascript:alert(1)")),
         ("empty terms", plain().terms_of_service("")),

@@ -47,7 +47,7 @@ async fn resources_match_to_the_letter() {
             (case["requested"].as_str().unwrap(), case["configured"].as_str().unwrap());
         let issuer =
             TrustedIssuer::with_static_keys(world.idp.issuer(), &world.idp.jwks().to_string()).unwrap();
-        let layer = DelegationLayer::builder().issuer(issuer.audience(configured)).build().unwrap();
+        let layer = DelegationLayer::builder().add_issuer(issuer.add_audience(configured)).build().unwrap();
         let token = world.idp.token().subject("alice").client("web").audience(requested).sign();
         let is_accepted = layer.authenticator().verify(&token).await.is_ok();
         assert_eq!(is_accepted, requested == configured, "{}", case["id"]);

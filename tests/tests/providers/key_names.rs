@@ -40,7 +40,7 @@ fn token(mint: &Mint, names: &Value) -> String {
 async fn verify(mint: &Mint, jwks: &Value, names: &Value) -> Result<(), R> {
     let issuer = TrustedIssuer::with_static_keys(ISSUER, &jwks.to_string()).unwrap();
     let issuer = issuer
-        .audience(AUDIENCE)
+        .add_audience(AUDIENCE)
         .claim_mapping(ClaimMapping::rfc9068())
         .accept_generic_type(KindCheck::claim_present("scope"));
     mint.verify(issuer, &token(mint, names)).await.map(drop)

@@ -51,7 +51,7 @@ impl Mint {
     }
 
     async fn verify(&self, issuer: TrustedIssuer, token: &str) -> Result<DelegationContext, DenialReason> {
-        let layer = DelegationLayer::builder().issuer(issuer).clock(self.clock.clone()).build().unwrap();
+        let layer = DelegationLayer::builder().add_issuer(issuer).clock(self.clock.clone()).build().unwrap();
         layer.authenticator().verify(token).await.map_err(|rejection| rejection.reason())
     }
 
@@ -65,7 +65,7 @@ impl Mint {
     ) -> Result<DelegationContext, DenialReason> {
         let mut issuer = self.issuer(claims["iss"].as_str().unwrap()).claim_mapping(mapping);
         if let Some(audience) = audience {
-            issuer = issuer.audience(audience);
+            issuer = issuer.add_audience(audience);
         }
         self.verify(issuer, &self.sign(typ, claims)).await
     }

@@ -28,7 +28,7 @@ struct Site {
 
 impl Site {
     async fn new(mint: &Mint, issuer: TrustedIssuer, demand: Requirement) -> Self {
-        let layer = DelegationLayer::builder().issuer(issuer).clock(mint.clock.clone());
+        let layer = DelegationLayer::builder().add_issuer(issuer).clock(mint.clock.clone());
         Self::behind(layer.build().unwrap(), demand).await
     }
 
@@ -90,14 +90,14 @@ fn mapping() -> ClaimMapping {
 }
 
 fn trusted(mint: &Mint, mapping: ClaimMapping) -> TrustedIssuer {
-    mint.issuer(ISSUER).audience(AUDIENCE).claim_mapping(mapping)
+    mint.issuer(ISSUER).add_audience(AUDIENCE).claim_mapping(mapping)
 }
 
 /// RFC 7519 section 4: claims that are not understood are ignored.
 #[tokio::test]
 async fn grants_as_a_list_after_a_refresh() {
     let mint = Mint::new().await;
-    let issuer = mint.issuer("https://tenant.auth0.com/").audience(AUDIENCE);
+    let issuer = mint.issuer("https://tenant.auth0.com/").add_audience(AUDIENCE);
     let demand = Requirement::new().scope("orders:read").on_behalf_of_user();
     let site = Site::new(&mint, issuer.claim_mapping(ClaimMapping::auth0()), demand).await;
     for (name, gty, expected) in [
@@ -131,7 +131,7 @@ async fn an_authentication_time_as_a_text() {
         "iat": NOW - 100, "exp": NOW + 3600, "auth_time": "2023-11-14T08:00:00.123Z",
     });
     let demand = Requirement::new().max_authentication_age(Duration::from_secs(600));
-    let trusted = mint.issuer(issuer).audience(AUDIENCE).claim_mapping(mapping);
+    let trusted = mint.issuer(issuer).add_audience(AUDIENCE).claim_mapping(mapping);
     let site = Site::new(&mint, trusted, demand).await;
     let text = mint.sign(Some("JWT"), &claims);
     site.passes("a text", &text).await;
@@ -169,7 +169,7 @@ async fn no_time_of_issue() {
 
     // A revocation of what was issued before: nothing says that the token is newer.
     let revocations = InMemoryRevocations::new();
-    let layer = DelegationLayer::builder().issuer(allows()).clock(mint.clock.clone());
+    let layer = DelegationLayer::builder().add_issuer(allows()).clock(mint.clock.clone());
     let layer = layer.revocations(revocations.clone()).build().unwrap();
     let site = Site::behind(layer, Requirement::new().scope("orders:read")).await;
     site.passes("not yet revoked", &none).await;
@@ -184,7 +184,7 @@ async fn no_time_of_issue() {
 async fn an_issuer_that_is_no_uri() {
     let mint = Mint::new().await;
     for issuer in ["my-issuer", "accounts.google.com", "idp.internal", "urn:example:signer", "My issuer"] {
-        let trusted = mint.issuer(issuer).audience(AUDIENCE).claim_mapping(mapping());
+        let trusted = mint.issuer(issuer).add_audience(AUDIENCE).claim_mapping(mapping());
         let site = Site::new(&mint, trusted, Requirement::new().issuer(issuer)).await;
         let token = mint.sign(Some("JWT"), &plain(&json!({ "iss": issuer })));
         assert_eq!(site.get("/demand", &token).await, allowed(), "{issuer}");
@@ -443,7 +443,7 @@ async fn what_a_token_rests_on_must_be_good() {
     let mint = Mint::new().await;
     let mapping = mapping().tenant("tenant").require_tenant_in_issuer();
     let issuer = format!("{ISSUER}/acme");
-    let trusted = mint.issuer(&issuer).audience(AUDIENCE).claim_mapping(mapping);
+    let trusted = mint.issuer(&issuer).add_audience(AUDIENCE).claim_mapping(mapping);
     let site = Site::new(&mint, trusted, Requirement::new().scope("orders:read")).await;
     let good = plain(&json!({ "iss": issuer, "tenant": "acme" }));
     site.passes("good", &mint.sign(Some("JWT"), &good)).await;

@@ -70,7 +70,7 @@ async fn what_no_preset_relaxes() {
         let twice = claims.to_string().replace("\"exp\":", "\"x\":{\"a\":1,\"a\":2},\"exp\":");
         let token = mint.idp.token().claims_json(twice).typ("at+jwt").sign();
         let issuer = mint.issuer(claims["iss"].as_str().unwrap()).claim_mapping(mapping.clone());
-        let issuer = audience.map_or(issuer.clone(), |audience| issuer.audience(audience));
+        let issuer = audience.map_or(issuer.clone(), |audience| issuer.add_audience(audience));
         assert_eq!(mint.verify(issuer.clone(), &token).await.err(), Some(R::DuplicateMember), "{preset}");
         let forged = mint.idp.token().claims_json(claims.to_string()).sign_with_other_key().sign();
         assert_eq!(mint.verify(issuer, &forged).await.err(), Some(R::SignatureInvalid), "{preset}");

@@ -22,9 +22,9 @@ impl Tenants {
     async fn trusting(tenants: &[&str]) -> Self {
         let mint = Mint::new().await;
         let template = format!("{}/{{tenant}}/v2.0", mint.idp.issuer());
-        let terms = TrustedIssuer::discover(&template).unwrap().audience(AUDIENCE);
+        let terms = TrustedIssuer::discover(&template).unwrap().add_audience(AUDIENCE);
         let tenants = TenantIssuers::new(terms.claim_mapping(ClaimMapping::entra_v2()), tenants).unwrap();
-        let layer = DelegationLayer::builder().issuer_resolver(tenants).clock(mint.clock.clone()).build();
+        let layer = DelegationLayer::builder().add_issuer_resolver(tenants).clock(mint.clock.clone()).build();
         Self { mint, authenticator: layer.unwrap().authenticator().clone() }
     }
 

@@ -40,9 +40,11 @@ impl World {
     }
 
     pub(crate) fn layer(&self) -> DelegationLayerBuilder {
-        let issuer =
-            TrustedIssuer::discover(self.idp.issuer()).unwrap().audience(AUDIENCE).add_user_claim(USER_CLAIM);
-        DelegationLayer::builder().issuer(issuer).clock(self.clock.clone())
+        let issuer = TrustedIssuer::discover(self.idp.issuer())
+            .unwrap()
+            .add_audience(AUDIENCE)
+            .add_user_claim(USER_CLAIM);
+        DelegationLayer::builder().add_issuer(issuer).clock(self.clock.clone())
     }
 
     /// A layer that takes the client identity from `source`.

@@ -150,8 +150,8 @@ impl Glewlwyd {
     }
 
     fn layer(&self) -> DelegationLayerBuilder {
-        let issuer = TrustedIssuer::discover(&self.issuer()).unwrap().audience(AUDIENCE);
-        DelegationLayer::builder().issuer(issuer)
+        let issuer = TrustedIssuer::discover(&self.issuer()).unwrap().add_audience(AUDIENCE);
+        DelegationLayer::builder().add_issuer(issuer)
     }
 }
 

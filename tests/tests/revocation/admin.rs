@@ -32,7 +32,7 @@ async fn whoami(_: Authorized<AnyCaller>, delegation: tower_delegation::Delegati
 
 impl Site {
     async fn new(capacity: usize) -> Self {
-        let world = World::with(|store| store.capacity(capacity)).await;
+        let world = World::with(|store| store.max_entries(capacity)).await;
         let sink = world.revocations.clone();
         Self::with_sink(world, sink).await
     }

@@ -50,9 +50,11 @@ impl World {
     }
 
     fn layer(&self) -> DelegationLayerBuilder {
-        let issuer =
-            TrustedIssuer::discover(self.idp.issuer()).unwrap().audience(AUDIENCE).add_user_claim(USER_CLAIM);
-        DelegationLayer::builder().issuer(issuer).clock(self.clock.clone())
+        let issuer = TrustedIssuer::discover(self.idp.issuer())
+            .unwrap()
+            .add_audience(AUDIENCE)
+            .add_user_claim(USER_CLAIM);
+        DelegationLayer::builder().add_issuer(issuer).clock(self.clock.clone())
     }
 
     async fn serve(&self) -> Served {
@@ -309,7 +311,7 @@ fn listeners_hear_of_each_change_while_they_live() {
 fn none_of_many_is_missed_while_others_come_and_go() {
     use tower_delegation::revocation::{RevocationKey, RevocationTarget};
     let clock = TestClock::new();
-    let store = InMemoryRevocations::builder().clock(clock.clone()).capacity(20_000).build();
+    let store = InMemoryRevocations::builder().clock(clock.clone()).max_entries(20_000).build();
     let target = |i: usize| RevocationTarget::Token("https://idp".into(), i.to_string().into());
     let now = clock.now();
     let short = now.saturating_add(Duration::from_secs(10));

@@ -22,7 +22,7 @@ const ISSUER: &str = "https://idp.example.com";
 
 #[tokio::test]
 async fn a_full_store_logs_everyone_out_once_and_forgets_nothing_that_it_is_asked() {
-    let world = World::with(|store| store.capacity(2)).await;
+    let world = World::with(|store| store.max_entries(2)).await;
     let service = world.serve().await;
     let token = |subject: &str| world.idp.token().subject(subject).client("shop-app").sign();
     let revoke = |id: &str| world.revocations.revoke(Revocation::subject(world.issuer(), id));
@@ -69,7 +69,7 @@ async fn a_full_store_logs_everyone_out_once_and_forgets_nothing_that_it_is_aske
 
 #[tokio::test]
 async fn a_full_store_keeps_what_was_issued_before_for_those_that_may_come_back() {
-    let world = World::with(|store| store.capacity(1)).await;
+    let world = World::with(|store| store.max_entries(1)).await;
     let service = world.serve().await;
     let now = world.clock.now();
     world.revocations.revoke(Revocation::client(world.issuer(), "x")).unwrap();
@@ -84,7 +84,7 @@ async fn a_full_store_keeps_what_was_issued_before_for_those_that_may_come_back(
 #[test]
 fn room_comes_back_with_the_end_of_what_ends() {
     let clock = TestClock::new();
-    let store = InMemoryRevocations::builder().clock(clock.clone()).capacity(2).build();
+    let store = InMemoryRevocations::builder().clock(clock.clone()).max_entries(2).build();
     let end = clock.now().saturating_add(Duration::from_secs(60));
     store.revoke(Revocation::token(ISSUER, "short").until(end)).unwrap();
     store.revoke(Revocation::token(ISSUER, "long")).unwrap();
@@ -187,15 +187,15 @@ struct Anyone;
 
 impl IssuerResolver for Anyone {
     fn resolve(&self, issuer: &str) -> Option<TrustedIssuer> {
-        TrustedIssuer::discover(issuer).ok().map(|issuer| issuer.audience(AUDIENCE))
+        TrustedIssuer::discover(issuer).ok().map(|issuer| issuer.add_audience(AUDIENCE))
     }
 }
 
 #[test]
 fn what_no_layer_can_ever_see_is_refused() {
     let trusted = |issuer: &str, mapping| {
-        let issuer = TrustedIssuer::discover(issuer).unwrap().audience(AUDIENCE);
-        DelegationLayer::builder().issuer(issuer.claim_mapping(mapping))
+        let issuer = TrustedIssuer::discover(issuer).unwrap().add_audience(AUDIENCE);
+        DelegationLayer::builder().add_issuer(issuer.claim_mapping(mapping))
     };
     let plain = || trusted(ISSUER, ClaimMapping::rfc9068());
     let workloads = || trusted(ISSUER, ClaimMapping::kubernetes_service_account());
@@ -223,7 +223,12 @@ fn what_no_layer_can_ever_see_is_refused() {
             Revocation::certificate([7; 32]),
             Some(Kind::MatchesNothing),
         ),
-        ("of a resolver", plain().issuer_resolver(Anyone), Revocation::subject("https://other", "x"), None),
+        (
+            "of a resolver",
+            plain().add_issuer_resolver(Anyone),
+            Revocation::subject("https://other", "x"),
+            None,
+        ),
         ("an actor of a partner", plain(), Revocation::actor("https://partner", "x"), None),
         ("a partner as a subject", plain(), Revocation::subject("https://partner", "x"), None),
         (
@@ -248,8 +253,8 @@ fn what_no_layer_can_ever_see_is_refused() {
 #[test]
 fn what_was_loaded_before_is_judged_when_a_layer_is_built() {
     let layer = |issuer: &str, store: &InMemoryRevocations| {
-        let issuer = TrustedIssuer::discover(issuer).unwrap().audience(AUDIENCE);
-        DelegationLayer::builder().issuer(issuer).revocations(store.clone()).build()
+        let issuer = TrustedIssuer::discover(issuer).unwrap().add_audience(AUDIENCE);
+        DelegationLayer::builder().add_issuer(issuer).revocations(store.clone()).build()
     };
     let loaded = |issuer: &str| {
         let store = InMemoryRevocations::new();
@@ -275,7 +280,7 @@ fn what_was_loaded_before_is_judged_when_a_layer_is_built() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn readers_never_miss_what_is_held_while_others_come_and_go() {
-    let store = Arc::new(InMemoryRevocations::builder().capacity(64).build());
+    let store = Arc::new(InMemoryRevocations::builder().max_entries(64).build());
     let held = [RevocationKey::of(&Target::Token(ISSUER.into(), "held".into()))];
     store.revoke(Revocation::token(ISSUER, "held")).unwrap();
     let now = Timestamp::from_unix_seconds(2_000_000_000);

@@ -74,27 +74,28 @@ fn entry(name: &str, kind: Kind) -> ApplicationBuilder {
 
 fn inventory() -> ApplicationInventory {
     let web = entry("web", Kind::Application)
-        .client_id("web")
-        .scopes(["orders:read"])
+        .add_client_id("web")
+        .add_scopes(["orders:read"])
         .acts_for_users()
         .owner("team-shop")
         .review_by("2027-03-31");
     let nightly = entry("nightly", Kind::Service)
-        .client_id("nightly")
-        .scopes(["orders:read", "orders:write"])
+        .add_client_id("nightly")
+        .add_scopes(["orders:read", "orders:write"])
         .acts_for_services()
-        .tenant("globex");
+        .add_tenant("globex");
     let copilot = entry("copilot", Kind::Agent)
-        .actor_id("copilot")
-        .scopes(["orders:read"])
-        .roles(["clerk"])
+        .add_actor_id("copilot")
+        .add_scopes(["orders:read"])
+        .add_roles(["clerk"])
         .acts_for_users()
         .vendor("Example");
-    let asleep = entry("asleep", Kind::Application).client_id("asleep").acts_for_users().suspended();
-    let ended = entry("ended", Kind::Application).client_id("ended").acts_for_users().expires("2026-01-01");
-    let idle = entry("idle", Kind::Application).client_id("idle").scopes(["orders:read"]);
+    let asleep = entry("asleep", Kind::Application).add_client_id("asleep").acts_for_users().suspended();
+    let ended =
+        entry("ended", Kind::Application).add_client_id("ended").acts_for_users().expires("2026-01-01");
+    let idle = entry("idle", Kind::Application).add_client_id("idle").add_scopes(["orders:read"]);
     let entries = [web, nightly, copilot, asleep, ended, idle];
-    let registry = entries.into_iter().fold(Applications::builder(), |all, one| all.application(one));
+    let registry = entries.into_iter().fold(Applications::builder(), |all, one| all.add_application(one));
     router().inventory().by_application(&registry.build().unwrap(), NOW)
 }
 
@@ -184,11 +185,11 @@ fn who_could_use_what_and_why_not() {
 #[test]
 fn grants_of_every_kind_are_held_against_the_ceiling() {
     let entry = |name, kind| {
-        Application::builder(name, kind).issuer("https://idp.example").client_id(name).acts_for_users()
+        Application::builder(name, kind).issuer("https://idp.example").add_client_id(name).acts_for_users()
     };
     let registry = Applications::builder()
-        .application(entry("web", Kind::Application))
-        .application(entry("bot", Kind::Agent).roles(["clerk"]).groups(["staff"]))
+        .add_application(entry("web", Kind::Application))
+        .add_application(entry("bot", Kind::Agent).add_roles(["clerk"]).add_groups(["staff"]))
         .build()
         .unwrap();
     let payment = || Requirement::new().authorization_detail(AuthorizationDetail::of_type("payment"));

@@ -23,9 +23,11 @@ impl World {
     }
 
     fn layer(&self) -> DelegationLayerBuilder {
-        let issuer =
-            TrustedIssuer::discover(self.idp.issuer()).unwrap().audience(AUDIENCE).add_user_claim(USER_CLAIM);
-        DelegationLayer::builder().issuer(issuer)
+        let issuer = TrustedIssuer::discover(self.idp.issuer())
+            .unwrap()
+            .add_audience(AUDIENCE)
+            .add_user_claim(USER_CLAIM);
+        DelegationLayer::builder().add_issuer(issuer)
     }
 
     /// alice, through shop-web.

@@ -53,9 +53,11 @@ impl World {
     }
 
     fn layer(&self) -> DelegationLayerBuilder {
-        let issuer =
-            TrustedIssuer::discover(self.idp.issuer()).unwrap().audience(AUDIENCE).add_user_claim(USER_CLAIM);
-        DelegationLayer::builder().issuer(issuer).clock(self.clock.clone())
+        let issuer = TrustedIssuer::discover(self.idp.issuer())
+            .unwrap()
+            .add_audience(AUDIENCE)
+            .add_user_claim(USER_CLAIM);
+        DelegationLayer::builder().add_issuer(issuer).clock(self.clock.clone())
     }
 
     /// The router behind a layer that takes the client identity from TLS.
@@ -251,7 +253,7 @@ async fn a_removed_authority_binds_nothing_on_an_open_connection() {
     assert_eq!(site.get(&client, "/", &token).await.status, 200);
     let other = TestPki::new();
     let next = world.server().accept_client_certificates(Pem::text(other.bundle_pem()));
-    site.config.reload_with(next).unwrap();
+    site.config.replace(next).unwrap();
     assert_eq!(site.get(&client, "/", &token).await.status, 401);
 }
 

@@ -19,16 +19,16 @@ fn entry(world: &World, name: &str) -> ApplicationBuilder {
     Application::builder(name, ApplicationKind::Agent)
         .issuer(world.idp.issuer())
         .allow_any_workload()
-        .scope("orders:read")
+        .add_scope("orders:read")
         .acts_for_users()
 }
 
 fn web(world: &World) -> ApplicationBuilder {
-    entry(world, "shop-web").client_id("shop-web")
+    entry(world, "shop-web").add_client_id("shop-web")
 }
 
 fn agent(world: &World, name: &str) -> ApplicationBuilder {
-    entry(world, name).actor_id(name)
+    entry(world, name).add_actor_id(name)
 }
 
 #[tokio::test]
@@ -39,7 +39,7 @@ async fn what_is_taken_back_counts_anywhere_in_the_chain() {
     let desk = || agent(&world, "desk");
     let planner = || agent(&world, "planner");
     let scout = || agent(&world, "scout");
-    let scout_client = || entry(&world, "scout").client_id("scout");
+    let scout_client = || entry(&world, "scout").add_client_id("scout");
     for (name, planner, scout, refuses_unknown, reason) in [
         ("all in order", Some(planner()), Some(scout()), true, ""),
         ("unknown ones are recorded", None, None, false, ""),
@@ -58,9 +58,9 @@ async fn what_is_taken_back_counts_anywhere_in_the_chain() {
         ("the oldest is unknown", Some(planner()), None, true, "actor_unregistered"),
         ("registered as a client only", Some(planner()), Some(scout_client()), true, "actor_unregistered"),
     ] {
-        let mut builder = Applications::builder().application(web(&world)).application(desk());
+        let mut builder = Applications::builder().add_application(web(&world)).add_application(desk());
         for entry in [planner, scout].into_iter().flatten() {
-            builder = builder.application(entry);
+            builder = builder.add_application(entry);
         }
         if refuses_unknown {
             builder = builder.refuse_unknown_earlier_actors();
@@ -92,21 +92,26 @@ async fn what_is_taken_back_under_one_name_is_taken_back() {
     let machines = [(ClaimCondition::present("machine"), SubjectKind::Service)];
     let mapping = ClaimMapping::rfc9068().subject_kinds(machines).add_user_claim(USER_CLAIM);
     let other = |name: &str| entry(&world, name).acts_for_services();
-    let batch = || other("batch").client_id("batch");
+    let batch = || other("batch").add_client_id("batch");
     for (name, other, token, reason) in [
-        ("the actor, as a client", other("x").client_id("desk"), acting(), "actor_suspended"),
-        ("the client, as an actor", other("x").actor_id("shop-web"), acting(), "actor_suspended"),
+        ("the actor, as a client", other("x").add_client_id("desk"), acting(), "actor_suspended"),
+        ("the client, as an actor", other("x").add_actor_id("shop-web"), acting(), "actor_suspended"),
         ("the service", batch(), service("shop-web").actor("desk"), "actor_suspended"),
-        ("the service, as an actor", other("x").actor_id("batch"), service("shop-web"), "actor_suspended"),
+        (
+            "the service, as an actor",
+            other("x").add_actor_id("batch"),
+            service("shop-web"),
+            "actor_suspended",
+        ),
         ("the service itself", batch(), service("batch"), "client_suspended"),
         ("a user of such a name", batch(), world.token().user("batch"), ""),
-        ("another", other("x").client_id("x"), acting(), ""),
+        ("another", other("x").add_client_id("x"), acting(), ""),
     ] {
         let token = token.sign();
         let first = || [web(&world).acts_for_services(), agent(&world, "desk").acts_for_services()];
         let registry = |other: ApplicationBuilder| {
             let all = first().into_iter().chain([other]);
-            all.fold(Applications::builder(), |builder, one| builder.application(one)).build().unwrap()
+            all.fold(Applications::builder(), |builder, one| builder.add_application(one)).build().unwrap()
         };
         let ended = if reason == "client_suspended" { "client_expired" } else { "actor_expired" };
         for (other, reason) in [
@@ -114,7 +119,7 @@ async fn what_is_taken_back_under_one_name_is_taken_back() {
             (other.clone().suspended(), reason),
             (other.expires("2020-01-01"), if reason.is_empty() { "" } else { ended }),
         ] {
-            let layer = DelegationLayer::builder().issuer(world.issuer().claim_mapping(mapping.clone()));
+            let layer = DelegationLayer::builder().add_issuer(world.issuer().claim_mapping(mapping.clone()));
             let layer = layer.clock(world.clock.clone()).applications(registry(other));
             let answer = world.serve(layer).await.get("/", &token).await;
             assert_eq!(answer.status, if reason.is_empty() { 200 } else { 403 }, "{name}: {}", answer.body);
@@ -133,9 +138,9 @@ async fn a_cached_token_is_judged_again() {
     let end = OffsetDateTime::from_unix_timestamp(end).unwrap().format(&Rfc3339).unwrap();
     let builder = |planner: ApplicationBuilder| {
         Applications::builder()
-            .application(web(&world))
-            .application(agent(&world, "desk"))
-            .application(planner)
+            .add_application(web(&world))
+            .add_application(agent(&world, "desk"))
+            .add_application(planner)
     };
     let applications = builder(agent(&world, "planner").expires(&end)).build().unwrap();
     let served = world.serve(world.layer().applications(applications.clone())).await;

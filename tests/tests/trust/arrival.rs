@@ -169,7 +169,7 @@ async fn a_scheme_that_is_not_known_is_like_none() {
 #[tokio::test]
 async fn bad_credentials_are_never_anonymous() {
     let world = World::new().await;
-    let layer: DelegationLayerBuilder = DelegationLayer::builder().issuer(world.issuer());
+    let layer: DelegationLayerBuilder = DelegationLayer::builder().add_issuer(world.issuer());
     let service = serve(layer.clock(world.clock.clone()).allow_anonymous()).await;
     let token = world.token().sign();
     for (name, field, status) in [
@@ -204,11 +204,11 @@ async fn one_limit_of_lifetimes_holds_for_every_issuer() {
             Some(limit) => issuer.max_token_lifetime(limit),
             None => issuer,
         };
-        let template = limited(TrustedIssuer::discover(&template).unwrap().audience(AUDIENCE));
+        let template = limited(TrustedIssuer::discover(&template).unwrap().add_audience(AUDIENCE));
         let layer = DelegationLayer::builder().clock(world.clock.clone());
         let layer = layer
-            .issuer(limited(world.issuer()))
-            .issuer_resolver(TenantIssuers::new(template, ["t1"]).unwrap());
+            .add_issuer(limited(world.issuer()))
+            .add_issuer_resolver(TenantIssuers::new(template, ["t1"]).unwrap());
         let layer = match of_all {
             Some(limit) => layer.max_token_lifetime(limit),
             None => layer,
@@ -233,12 +233,12 @@ async fn one_limit_of_lifetimes_holds_for_every_issuer() {
 async fn the_first_token_that_lives_longer_than_a_day_is_reported() {
     let world = World::new().await;
     let template = format!("{}/{{tenant}}", world.idp.issuer());
-    let terms = TrustedIssuer::discover(&template).unwrap().audience(AUDIENCE);
-    let layer = world.layer().issuer_resolver(TenantIssuers::new(terms, ["t1", "t2"]).unwrap());
+    let terms = TrustedIssuer::discover(&template).unwrap().add_audience(AUDIENCE);
+    let layer = world.layer().add_issuer_resolver(TenantIssuers::new(terms, ["t1", "t2"]).unwrap());
     let dateless = world.idp.issuer_at("/dateless");
     let mapping = ClaimMapping::rfc9068().allow_absent_issued_at();
-    let issuer = TrustedIssuer::discover(dateless.issuer()).unwrap().audience(AUDIENCE);
-    let layer = layer.issuer(issuer.claim_mapping(mapping));
+    let issuer = TrustedIssuer::discover(dateless.issuer()).unwrap().add_audience(AUDIENCE);
+    let layer = layer.add_issuer(issuer.claim_mapping(mapping));
     let service = Served::start(whoami().layer(layer.build().unwrap())).await;
     let log = PlainLog::listen();
     let tenant = world.idp.issuer_at("/t1");

@@ -145,8 +145,9 @@ async fn a_file_of_keys_opens_nothing_by_being_odd() {
         if let Some(content) = content {
             fs::write(&path, content).unwrap();
         }
-        let issuer = TrustedIssuer::with_key_source(idp.issuer(), KeyFile(path)).unwrap().audience(AUDIENCE);
-        let layer = DelegationLayer::builder().issuer(issuer).build().unwrap();
+        let issuer =
+            TrustedIssuer::with_key_source(idp.issuer(), KeyFile(path)).unwrap().add_audience(AUDIENCE);
+        let layer = DelegationLayer::builder().add_issuer(issuer).build().unwrap();
         assert_eq!(status(&whoami().layer(layer), request(&token)).await, expected, "{name}");
     }
     fs::remove_dir_all(&folder).unwrap();
@@ -169,7 +170,7 @@ impl AuditSink for Denials {
 async fn a_sink_counts_what_was_denied() {
     let world = World::new().await;
     let denials = Denials::default();
-    let router = whoami().layer(world.layer().audit(Audit::inline(denials.clone())).build().unwrap());
+    let router = whoami().layer(world.layer().add_audit(Audit::inline(denials.clone())).build().unwrap());
     for (name, token, status_is, more) in [
         ("allowed", world.token().sign(), 200, 0),
         ("forged", world.token().tamper_signature().sign(), 401, 1),
@@ -223,7 +224,7 @@ async fn a_format_of_ones_own_takes_no_line_from_a_token() {
     ] {
         let lines = Lines::default();
         let sink = JsonLines::to(lines.clone()).format(WhoAndWhat);
-        let router = whoami().layer(world.layer().audit(Audit::inline(sink)).build().unwrap());
+        let router = whoami().layer(world.layer().add_audit(Audit::inline(sink)).build().unwrap());
         status(&router, request(&world.token().subject(subject).sign())).await;
         let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
         assert_eq!(text.lines().count(), 1, "{text:?}");

@@ -25,7 +25,7 @@ async fn the_table_of_the_guide_opens_what_it_lists_and_no_more() {
         .route("/alive", any(async || "served"))
         .route("/admin", any(async || "served"));
     let issuer = world.issuer().claim_mapping(ClaimMapping::rfc9068().tenant("tenant"));
-    let layer = tower_delegation::DelegationLayer::builder().issuer(issuer).clock(world.clock.clone());
+    let layer = tower_delegation::DelegationLayer::builder().add_issuer(issuer).clock(world.clock.clone());
     let layer = layer.allow_anonymous().build().unwrap();
     let service = Served::start(router.layer(RouteTableLayer::new(&table)).layer(layer)).await;
     let reader = || world.token();
@@ -82,7 +82,7 @@ async fn the_registry_of_the_guide_keeps_applications_in_their_bounds() {
     let applications = applications.toml(&registry).unwrap().build().unwrap();
     let issuer = world.issuer().claim_mapping(ClaimMapping::rfc9068().tenant("tenant"));
     let layer = tower_delegation::DelegationLayer::builder()
-        .issuer(issuer)
+        .add_issuer(issuer)
         .clock(world.clock.clone())
         .client_identity(ClientIdentity::from_tls())
         .applications(applications);

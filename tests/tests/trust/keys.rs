@@ -19,7 +19,7 @@ const EMPTY: &str = r#"{"keys": []}"#;
 
 /// The layer and its service, which has verified `token` twice: it is cached.
 async fn warm(world: &World, issuer: TrustedIssuer, token: &str) -> (DelegationLayer, Served) {
-    let layer = DelegationLayer::builder().issuer(issuer).clock(world.clock.clone()).build().unwrap();
+    let layer = DelegationLayer::builder().add_issuer(issuer).clock(world.clock.clone()).build().unwrap();
     let served = Served::start(whoami().layer(layer.clone())).await;
     for _ in 0..2 {
         assert_eq!(served.get("/", token).await.status, 200);
@@ -63,8 +63,8 @@ async fn refresh_keys_reports_each_issuer_and_spends_nothing_of_the_budget() {
     let fixed = TrustedIssuer::with_static_keys("urn:example:fixed", &world.idp.jwks().to_string()).unwrap();
     let layer = world
         .layer()
-        .issuer(TrustedIssuer::discover(failing.issuer()).unwrap().audience(AUDIENCE))
-        .issuer(fixed.audience(AUDIENCE))
+        .add_issuer(TrustedIssuer::discover(failing.issuer()).unwrap().add_audience(AUDIENCE))
+        .add_issuer(fixed.add_audience(AUDIENCE))
         .build()
         .unwrap();
     failing.fail_with(Endpoint::Jwks, StatusCode::BAD_GATEWAY);
@@ -181,7 +181,7 @@ async fn the_longest_age_and_staleness_are_settings() {
 async fn a_waiter_for_keys_gives_up_by_its_own_time_out_and_the_fetch_goes_on() {
     let world = World::new().await;
     let layer = DelegationLayer::builder()
-        .issuer(world.issuer().max_key_wait(3 * SECOND))
+        .add_issuer(world.issuer().max_key_wait(3 * SECOND))
         .clock(world.clock.clone())
         .build()
         .unwrap();
@@ -206,7 +206,7 @@ async fn a_waiter_for_keys_gives_up_by_its_own_time_out_and_the_fetch_goes_on() 
 
 #[test]
 fn limits_of_keys_that_make_no_sense_do_not_build() {
-    let issuer = || TrustedIssuer::discover("https://idp.example.com").unwrap().audience(AUDIENCE);
+    let issuer = || TrustedIssuer::discover("https://idp.example.com").unwrap().add_audience(AUDIENCE);
     for (name, issuer, is_good) in [
         ("the least age", issuer().max_key_age(10 * SECOND), true),
         ("the most age", issuer().max_key_age(DAY), true),
@@ -220,7 +220,7 @@ fn limits_of_keys_that_make_no_sense_do_not_build() {
         ("no wait", issuer().max_key_wait(Duration::ZERO), false),
         ("an endless wait", issuer().max_key_wait(Duration::MAX), false),
     ] {
-        let built = DelegationLayer::builder().issuer(issuer).build();
+        let built = DelegationLayer::builder().add_issuer(issuer).build();
         assert_eq!(built.is_ok(), is_good, "{name}");
         assert!(is_good || matches!(built, Err(ConfigError::OutOfRange { .. })), "{name}");
     }
@@ -260,7 +260,7 @@ async fn a_source_is_given_the_reason_for_which_it_is_asked() {
     *source.document.lock().await = serde_json::json!({"keys": [good, twin, other]}).to_string();
     let issuer = TrustedIssuer::with_key_source(world.idp.issuer(), Shared(Arc::clone(&source))).unwrap();
     let token = long_lived(&world);
-    let (layer, served) = warm(&world, issuer.audience(AUDIENCE), &token).await;
+    let (layer, served) = warm(&world, issuer.add_audience(AUDIENCE), &token).await;
     let forged = stranger.token().issuer(world.idp.issuer()).subject("alice").client("shop-web");
     for (name, token, reason) in [
         ("unknown", world.token().header("kid", "b").sign(), KeyUnknown),
@@ -317,7 +317,7 @@ async fn a_refresh_that_is_under_way_is_no_answer_to_a_missed_key() {
     let (asked, goes_on) = (Semaphore::new(0), Semaphore::new(1));
     let source = Arc::new(Moved { former, current, asked, goes_on, reasons: Mutex::default() });
     let issuer = TrustedIssuer::with_key_source(world.idp.issuer(), OfMoved(Arc::clone(&source))).unwrap();
-    let (_layer, served) = warm(&world, issuer.audience(AUDIENCE), &of_former).await;
+    let (_layer, served) = warm(&world, issuer.add_audience(AUDIENCE), &of_former).await;
     source.asked.acquire().await.unwrap().forget();
 
     world.clock.wait_for_sleepers(1).await;

@@ -17,7 +17,7 @@ const LOG: &str = "tower_delegation::issuer::claim_condition";
 
 /// A service with a route for those who act for a user, and one for services.
 async fn serve(world: &World, issuer: TrustedIssuer) -> Served {
-    let layer = DelegationLayer::builder().issuer(issuer).clock(world.clock.clone());
+    let layer = DelegationLayer::builder().add_issuer(issuer).clock(world.clock.clone());
     let guard = |requirement: Requirement| RequireLayer::new(requirement).unwrap();
     let router = whoami()
         .route("/user", get(async || "").layer(guard(Requirement::new().on_behalf_of_user())))
@@ -48,7 +48,7 @@ async fn judge(rows: Vec<Row<'_>>) {
 #[tokio::test]
 async fn only_what_the_operator_names_proves_a_user() {
     let world = World::new().await;
-    let bare = || TrustedIssuer::discover(world.idp.issuer()).unwrap().audience(AUDIENCE);
+    let bare = || TrustedIssuer::discover(world.idp.issuer()).unwrap().add_audience(AUDIENCE);
     let default = serve(&world, bare()).await;
     let marked = serve(&world, bare().add_user_claim(USER_CLAIM)).await;
     let mapped = bare().add_user_claim(USER_CLAIM).claim_mapping(ClaimMapping::rfc9068().tenant("tenant"));
@@ -86,7 +86,7 @@ async fn only_what_the_operator_names_proves_a_user() {
 #[tokio::test]
 async fn an_empty_mark_and_a_clients_name_prove_no_user() {
     let world = World::new().await;
-    let bare = || TrustedIssuer::discover(world.idp.issuer()).unwrap().audience(AUDIENCE);
+    let bare = || TrustedIssuer::discover(world.idp.issuer()).unwrap().add_audience(AUDIENCE);
     let marked = serve(&world, bare().add_user_claim("person")).await;
     let differing = ClaimMapping::rfc9068().add_client("azp").allow_differing_clients();
     let differing = serve(&world, bare().claim_mapping(differing).assume_user_unless_client()).await;
@@ -178,7 +178,8 @@ async fn an_exchange_makes_no_user_of_a_machine() {
 #[tokio::test]
 async fn a_refusal_for_an_unknown_kind_names_the_remedy_in_the_log() {
     let world = World::new().await;
-    let site = serve(&world, TrustedIssuer::discover(world.idp.issuer()).unwrap().audience(AUDIENCE)).await;
+    let site =
+        serve(&world, TrustedIssuer::discover(world.idp.issuer()).unwrap().add_audience(AUDIENCE)).await;
     let log = AuditLog::listen_to(LOG);
     for (name, path, token, lines) in [
         ("of unknown kind", "/user", world.idp.token().subject("alice").client("shop-web"), 1),

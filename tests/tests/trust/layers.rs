@@ -44,8 +44,8 @@ fn routes() -> Router {
 /// A layer that trusts another provider than the world's.
 fn other(world: &World, idp: &MockIdp) -> DelegationLayerBuilder {
     let issuer = tower_delegation::TrustedIssuer::discover(idp.issuer()).unwrap();
-    let issuer = issuer.audience(integration_tests::AUDIENCE);
-    DelegationLayer::builder().issuer(issuer).clock(world.clock.clone())
+    let issuer = issuer.add_audience(integration_tests::AUDIENCE);
+    DelegationLayer::builder().add_issuer(issuer).clock(world.clock.clone())
 }
 
 /// Changes a request between two layers.
@@ -348,11 +348,11 @@ async fn what_is_taken_back_between_two_layers_counts() {
     let web = || {
         Application::builder("shop-web", ApplicationKind::Application)
             .issuer(world.idp.issuer())
-            .client_id("shop-web")
+            .add_client_id("shop-web")
             .allow_any_workload()
             .acts_for_users()
     };
-    let registry = |web: ApplicationBuilder| Applications::builder().application(web);
+    let registry = |web: ApplicationBuilder| Applications::builder().add_application(web);
     let key = DpopKey::generate().clock(world.clock.clone());
     for (name, is_revoked, is_suspended, expected) in [
         ("nothing", false, false, (200, "")),
@@ -371,7 +371,7 @@ async fn what_is_taken_back_between_two_layers_counts() {
                 revocations.revoke(Revocation::new(subject.clone())).unwrap();
             }
             if is_suspended {
-                applications.replace(Applications::builder().application(suspended.clone())).unwrap();
+                applications.replace(Applications::builder().add_application(suspended.clone())).unwrap();
             }
         });
         let served = Served::start(routes().layer(layer.clone()).layer(between!(change)).layer(layer)).await;

@@ -23,7 +23,7 @@ async fn serve(world: &World, issuer: TrustedIssuer) -> Served {
         .route("/group", get(async || "").layer(guard(Requirement::new().group(name))))
         .route("/scope", get(async || "").layer(guard(Requirement::new().scope(name))))
         .route("/not", get(async || "").layer(guard(Requirement::new().not(Requirement::new().role(name)))));
-    let layer = DelegationLayer::builder().issuer(issuer).clock(world.clock.clone());
+    let layer = DelegationLayer::builder().add_issuer(issuer).clock(world.clock.clone());
     Served::start(router.layer(layer.build().unwrap())).await
 }
 

@@ -93,7 +93,7 @@ impl Shop {
     }
 
     fn layer(&self) -> DelegationLayerBuilder {
-        DelegationLayer::builder().issuer_resolver(self.customers.clone()).clock(self.world.clock.clone())
+        DelegationLayer::builder().add_issuer_resolver(self.customers.clone()).clock(self.world.clock.clone())
     }
 
     async fn serve(&self) -> Served {
@@ -102,7 +102,7 @@ impl Shop {
 
     /// The keys as they are now, in the configuration of the customer.
     fn with_static_keys(&self) -> TrustedIssuer {
-        static_terms(&self.world.idp).unwrap().audience(AUDIENCE)
+        static_terms(&self.world.idp).unwrap().add_audience(AUDIENCE)
     }
 
     fn token(&self) -> TokenBuilder {
@@ -155,7 +155,7 @@ async fn changed_terms_hold_for_tokens_that_were_verified_before() {
     type Change = fn(TrustedIssuer) -> TrustedIssuer;
     let rows: [(&str, Change, &str); 9] = [
         ("the same", |terms| terms, ""),
-        ("one audience more", |terms| terms.audience("another"), ""),
+        ("one audience more", |terms| terms.add_audience("another"), ""),
         (
             "a mapping that reads more",
             |terms| terms.claim_mapping(ClaimMapping::rfc9068().add_roles("roles")),
@@ -169,10 +169,10 @@ async fn changed_terms_hold_for_tokens_that_were_verified_before() {
         ("other algorithms", |terms| terms.algorithms([SignatureAlgorithm::Rs512]), "algorithm_not_allowed"),
         ("a shorter lifetime", |terms| terms.max_token_lifetime(MINUTE), "token_lifetime_too_long"),
         ("no age at all", |terms| terms.max_token_age(SECOND), "token_too_old"),
-        ("no issuer that builds", |terms| terms.audience(""), "issuer_unknown"),
+        ("no issuer that builds", |terms| terms.add_audience(""), "issuer_unknown"),
         (
             "another issuer's terms",
-            |_| TrustedIssuer::discover("https://idp.other.test").unwrap().audience(AUDIENCE),
+            |_| TrustedIssuer::discover("https://idp.other.test").unwrap().add_audience(AUDIENCE),
             "issuer_unknown",
         ),
     ];
@@ -181,7 +181,7 @@ async fn changed_terms_hold_for_tokens_that_were_verified_before() {
             let shop = Shop::with(customers()).await;
             let (service, audit) = (shop.serve().await, AuditLog::listen());
             let issuer = shop.world.idp.issuer().to_owned();
-            let terms = || TrustedIssuer::discover(&issuer).unwrap().audience(AUDIENCE);
+            let terms = || TrustedIssuer::discover(&issuer).unwrap().add_audience(AUDIENCE);
             let token = shop.token().sign();
             shop.customers.put(&issuer, terms());
             shop.world.clock.advance(MINUTE);
@@ -208,7 +208,7 @@ async fn another_audience_holds_at_once() {
     let shop = Shop::with(Customers::default()).await;
     let (service, audit) = (shop.serve().await, AuditLog::listen());
     let issuer = shop.world.idp.issuer().to_owned();
-    let terms = |audience: &str| TrustedIssuer::discover(&issuer).unwrap().audience(audience);
+    let terms = |audience: &str| TrustedIssuer::discover(&issuer).unwrap().add_audience(audience);
     let (one, other) = (shop.token().sign(), shop.token().audience("https://other.example.com").sign());
     for (name, audience, good, bad) in [
         ("first", AUDIENCE, &one, &other),
@@ -253,7 +253,7 @@ async fn unchanged_terms_fetch_nothing() {
     let shop = Shop::with(Customers::without_generation()).await;
     let service = shop.serve().await;
     let issuer = shop.world.idp.issuer().to_owned();
-    let terms = || TrustedIssuer::discover(&issuer).unwrap().audience(AUDIENCE);
+    let terms = || TrustedIssuer::discover(&issuer).unwrap().add_audience(AUDIENCE);
     let token = shop.token().sign();
     for round in 0..50 {
         // Made anew, as by a resolver that reads a row of a table.
@@ -265,14 +265,14 @@ async fn unchanged_terms_fetch_nothing() {
     assert_eq!((shop.fetches(), shop.customers.asked()), (1, 50));
     // Terms that are about something else keep the keys, too.
     for audience in ["a", "b", "c"] {
-        shop.customers.put(&issuer, terms().audience(audience));
+        shop.customers.put(&issuer, terms().add_audience(audience));
         shop.world.clock.advance(SECOND);
         assert_eq!(service.get("/", &token).await.status, 200, "{audience}");
     }
     assert_eq!(shop.fetches(), 1);
     // Other keys do not: the place is another one.
     let elsewhere = TrustedIssuer::with_jwks_url(&issuer, &shop.world.idp.jwks_uri()).unwrap();
-    shop.customers.put(&issuer, elsewhere.audience(AUDIENCE));
+    shop.customers.put(&issuer, elsewhere.add_audience(AUDIENCE));
     shop.world.clock.advance(SECOND);
     assert_eq!(service.get("/", &token).await.status, 200);
     assert_eq!(shop.fetches(), 2);
@@ -324,13 +324,14 @@ async fn junk_takes_no_room() {
 #[tokio::test]
 async fn an_issuer_that_verifies_nothing_is_not_refreshed() {
     let shop = Shop::with(Customers::default()).await;
-    let layer =
-        shop.layer().issuer(TrustedIssuer::discover(&configured(&shop.world.idp)).unwrap().audience("x"));
+    let layer = shop
+        .layer()
+        .add_issuer(TrustedIssuer::discover(&configured(&shop.world.idp)).unwrap().add_audience("x"));
     let layer = layer.build().unwrap();
     let service = Served::start(whoami().layer(layer.clone())).await;
     let (idle, busy) = (shop.world.idp.issuer_at("/idle"), shop.world.idp.issuer_at("/busy"));
     for issuer in [&idle, &busy] {
-        let terms = TrustedIssuer::discover(issuer.issuer()).unwrap().audience(AUDIENCE);
+        let terms = TrustedIssuer::discover(issuer.issuer()).unwrap().add_audience(AUDIENCE);
         shop.customers.put(issuer.issuer(), terms);
     }
     let life = Duration::from_secs(20 * 3600);
@@ -379,7 +380,7 @@ async fn keys_at_rest_are_no_reserve() {
     let shop = Shop::with(Customers::default()).await;
     let service = shop.serve().await;
     let issuer = shop.world.idp.issuer().to_owned();
-    shop.customers.put(&issuer, TrustedIssuer::discover(&issuer).unwrap().audience(AUDIENCE));
+    shop.customers.put(&issuer, TrustedIssuer::discover(&issuer).unwrap().add_audience(AUDIENCE));
     let token = shop.token().sign();
     assert_eq!(service.get("/", &token).await.status, 200);
     shop.world.clock.wait_for_sleepers(1).await;
@@ -402,7 +403,7 @@ async fn status_sees_resolved_issuers_and_readiness_does_not_wait_for_them() {
     let service = Served::start(whoami().layer(layer.clone())).await;
     assert!(layer.status().is_ready() && layer.status().issuers.is_empty());
     let issuer = shop.world.idp.issuer().to_owned();
-    shop.customers.put(&issuer, TrustedIssuer::discover(&issuer).unwrap().audience(AUDIENCE));
+    shop.customers.put(&issuer, TrustedIssuer::discover(&issuer).unwrap().add_audience(AUDIENCE));
     shop.world.idp.fail_with(Endpoint::Jwks, http::StatusCode::BAD_GATEWAY);
     assert_eq!(service.get("/", &shop.token().sign()).await.status, 503);
     let status = layer.status();
@@ -421,16 +422,16 @@ async fn terms_that_change_during_a_fetch_hold_after_it() {
     let shop = Shop::with(Customers::default()).await;
     let (service, audit) = (shop.serve().await, AuditLog::listen());
     let issuer = shop.world.idp.issuer().to_owned();
-    let discovered = || TrustedIssuer::discover(&issuer).unwrap().audience(AUDIENCE);
+    let discovered = || TrustedIssuer::discover(&issuer).unwrap().add_audience(AUDIENCE);
     let other = shop.world.idp.issuer_at("/other");
     other.rotate_keys();
     let of_other_keys = TrustedIssuer::with_static_keys(&issuer, &other.jwks().to_string()).unwrap();
-    let of_other_keys = of_other_keys.audience(AUDIENCE);
+    let of_other_keys = of_other_keys.add_audience(AUDIENCE);
     for (name, change, reason) in [
         ("gone", None, "issuer_unknown"),
         (
             "another audience",
-            Some(discovered().audience("z").max_token_lifetime(MINUTE)),
+            Some(discovered().add_audience("z").max_token_lifetime(MINUTE)),
             "token_lifetime_too_long",
         ),
         ("other keys, of the same names", Some(of_other_keys), "signature_invalid"),
@@ -460,7 +461,7 @@ async fn the_first_resolver_that_knows_the_issuer_counts() {
     for first in [Customers::default, Customers::without_generation] {
         let shop = Shop::with(first()).await;
         let (one, two) = (shop.customers.clone(), Customers::default());
-        let service = shop.world.serve(shop.layer().issuer_resolver(two.clone())).await;
+        let service = shop.world.serve(shop.layer().add_issuer_resolver(two.clone())).await;
         let issuer = shop.world.idp.issuer().to_owned();
         let short = || shop.with_static_keys().max_token_lifetime(MINUTE);
         let token = shop.token().sign();
@@ -508,7 +509,7 @@ async fn an_issuer_that_was_dropped_to_make_room_vouches_for_nothing() {
     let service = Served::start(whoami().layer(layer.clone())).await;
     let (one, two) = (shop.world.idp.issuer_at("/one"), shop.world.idp.issuer_at("/two"));
     for issuer in [&one, &two] {
-        let terms = TrustedIssuer::discover(issuer.issuer()).unwrap().audience(AUDIENCE);
+        let terms = TrustedIssuer::discover(issuer.issuer()).unwrap().add_audience(AUDIENCE);
         shop.customers.put(issuer.issuer(), terms);
     }
     let life = Duration::from_secs(20 * 3600);
@@ -534,7 +535,7 @@ async fn an_issuer_that_was_dropped_to_make_room_vouches_for_nothing() {
 #[tokio::test]
 async fn a_resolver_takes_nothing_from_a_configured_issuer() {
     let shop = Shop::with(Customers::default()).await;
-    let service = shop.world.serve(shop.layer().issuer(shop.world.issuer())).await;
+    let service = shop.world.serve(shop.layer().add_issuer(shop.world.issuer())).await;
     let token = shop.token().sign();
     shop.customers.put(shop.world.idp.issuer(), shop.with_static_keys().max_token_lifetime(MINUTE));
     assert_eq!(service.get("/", &token).await.status, 200);

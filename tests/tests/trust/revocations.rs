@@ -142,9 +142,9 @@ async fn a_revocation_finds_a_party_by_the_raw_claim_and_by_the_mapped_one() {
     ];
     for (name, issuer, mapping, token, target, code) in rows {
         let store = InMemoryRevocations::builder().clock(world.clock.clone()).build();
-        let trusted = TrustedIssuer::discover(issuer.issuer()).unwrap().audience(AUDIENCE);
+        let trusted = TrustedIssuer::discover(issuer.issuer()).unwrap().add_audience(AUDIENCE);
         let layer = DelegationLayer::builder().clock(world.clock.clone());
-        let layer = layer.issuer(trusted.claim_mapping(mapping)).revocations(store.clone());
+        let layer = layer.add_issuer(trusted.claim_mapping(mapping)).revocations(store.clone());
         let service = world.serve(layer).await;
         let token = token().sign();
         let answer = service.get("/", &token).await;
@@ -170,7 +170,8 @@ async fn a_revocation_holds_until_it_is_lifted() {
         let store = InMemoryRevocations::builder().clock(world.clock.clone()).build();
         // Keys that do not age, as the days go by at once.
         let trusted = TrustedIssuer::with_static_keys(issuer, &world.idp.jwks().to_string()).unwrap();
-        let layer = DelegationLayer::builder().issuer(trusted.audience(AUDIENCE)).clock(world.clock.clone());
+        let layer =
+            DelegationLayer::builder().add_issuer(trusted.add_audience(AUDIENCE)).clock(world.clock.clone());
         let service = world.serve(layer.revocations(store.clone())).await;
         store.revoke(revocation.clone()).unwrap();
         for days in [0, 1, 30, 400] {
@@ -258,10 +259,10 @@ async fn a_token_that_does_not_say_when_it_was_issued_counts_as_issued_before() 
         ("a full store", &full, 401, 200),
     ];
     for (name, take, without_iat, with_iat) in rows {
-        let store = InMemoryRevocations::builder().clock(world.clock.clone()).capacity(1).build();
+        let store = InMemoryRevocations::builder().clock(world.clock.clone()).max_entries(1).build();
         let trusted = TrustedIssuer::with_static_keys(issuer, &world.idp.jwks().to_string()).unwrap();
-        let trusted = trusted.audience(AUDIENCE).claim_mapping(mapping());
-        let layer = DelegationLayer::builder().issuer(trusted).clock(world.clock.clone());
+        let trusted = trusted.add_audience(AUDIENCE).claim_mapping(mapping());
+        let layer = DelegationLayer::builder().add_issuer(trusted).clock(world.clock.clone());
         let service = world.serve(layer.revocations(store.clone())).await;
         take(&store);
         world.clock.advance(DAY);
@@ -391,7 +392,7 @@ async fn what_was_answered_204_is_in_force_for_every_request_that_starts_afterwa
     const READERS: usize = 8;
     const ROUNDS: usize = 60;
     let world = World::new().await;
-    let store = InMemoryRevocations::builder().clock(world.clock.clone()).capacity(ROUNDS).build();
+    let store = InMemoryRevocations::builder().clock(world.clock.clone()).max_entries(ROUNDS).build();
     let service = Arc::new(serve_operators(&world, &store).await);
     let (operator, issuer) = (operator(&world), world.idp.issuer().to_owned());
     let bystander: Arc<str> = world.token().subject("bystander").sign().into();

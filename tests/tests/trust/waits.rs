@@ -66,9 +66,9 @@ struct Bench {
 fn shop_web(world: &World) -> ApplicationBuilder {
     Application::builder("shop-web", ApplicationKind::Application)
         .issuer(world.idp.issuer())
-        .client_id("shop-web")
+        .add_client_id("shop-web")
         .allow_any_workload()
-        .scope("orders:read")
+        .add_scope("orders:read")
         .acts_for_users()
 }
 
@@ -77,7 +77,7 @@ impl Bench {
         let world = World::new().await;
         let proofs = Slow::new();
         let revocations = InMemoryRevocations::builder().clock(world.clock.clone()).build();
-        let applications = Applications::builder().application(shop_web(&world)).build().unwrap();
+        let applications = Applications::builder().add_application(shop_web(&world)).build().unwrap();
         let layer = world
             .layer()
             .dpop(Dpop::at(ORIGIN).replay_store(proofs.clone()))
@@ -145,7 +145,7 @@ async fn what_ends_while_a_proof_is_remembered_is_refused() {
             |bench| {
                 Box::pin(async {
                     let suspended = shop_web(&bench.world).suspended();
-                    bench.applications.replace(Applications::builder().application(suspended)).unwrap();
+                    bench.applications.replace(Applications::builder().add_application(suspended)).unwrap();
                 })
             },
             403,
@@ -195,7 +195,7 @@ async fn a_certificate_that_ends_while_keys_are_fetched_proves_nothing() {
                 let settings = TlsConfig::builder()
                     .server_certificate(Pem::text(server.chain_pem()), Pem::text(server.key_pem()))
                     .accept_client_certificates(Pem::text(TestPki::new().bundle_pem()));
-                site.config.reload_with(settings).unwrap();
+                site.config.replace(settings).unwrap();
             }
             hold.release();
         });

@@ -140,7 +140,7 @@ async fn revoked_certificates_are_refused() {
     let (orders, stolen) = (pki.workload("/orders").issue(), pki.workload("/stolen").issue());
     let list = Pem::text(pki.revocation_list([&stolen]));
     let site =
-        Site::start(server(&pki).require_client_certificates(bundle(&pki)).revocation_lists(list)).await;
+        Site::start(server(&pki).require_client_certificates(bundle(&pki)).add_revocation_lists(list)).await;
     assert!(site.who(&MtlsClient::new(&pki).identity(&orders).build()).await.is_ok());
     assert!(site.who(&MtlsClient::new(&pki).identity(&stolen).build()).await.is_err());
 
@@ -261,12 +261,12 @@ fn refused_settings() {
             server(&pki).accept_workloads([("example.org/ns", bundle(&pki))]),
             |error| matches!(error, E::InvalidTrustDomain { .. }),
         ),
-        ("revocation lists alone", server(&pki).revocation_lists(list()), |error| {
+        ("revocation lists alone", server(&pki).add_revocation_lists(list()), |error| {
             matches!(error, E::RevocationListsUnused)
         }),
         (
             "revocation lists and any certificate",
-            server(&pki).accept_any_client_certificate().revocation_lists(list()),
+            server(&pki).accept_any_client_certificate().add_revocation_lists(list()),
             |error| matches!(error, E::RevocationListsUnused),
         ),
     ] {

@@ -54,12 +54,12 @@ impl World {
     }
 
     fn source(&self) -> JwtSvidSource {
-        JwtSvidSource::builder(FIELD, self.bundles.clone()).audience(AUDIENCE).build().unwrap()
+        JwtSvidSource::builder(FIELD, self.bundles.clone()).add_audience(AUDIENCE).build().unwrap()
     }
 
     fn layer(&self) -> DelegationLayerBuilder {
-        let issuer = TrustedIssuer::discover(self.idp.issuer()).unwrap().audience(AUDIENCE);
-        DelegationLayer::builder().issuer(issuer).clock(self.clock.clone())
+        let issuer = TrustedIssuer::discover(self.idp.issuer()).unwrap().add_audience(AUDIENCE);
+        DelegationLayer::builder().add_issuer(issuer).clock(self.clock.clone())
     }
 
     fn guarded(&self) -> Router {
@@ -290,7 +290,7 @@ async fn an_access_token_is_no_jwt_svid_nor_the_other_way_round() {
     let world = World::new().await;
     let audit = AuditLog::listen();
     // One signer, trusted for everything, with tokens whose `typ` does not tell.
-    let issuer = || TrustedIssuer::discover(world.spire.issuer()).unwrap().audience(AUDIENCE);
+    let issuer = || TrustedIssuer::discover(world.spire.issuer()).unwrap().add_audience(AUDIENCE);
     let generic = issuer().accept_generic_type(KindCheck::not_an_id_token());
     let kubernetes = issuer().claim_mapping(ClaimMapping::kubernetes_service_account());
     let iss = world.spire.issuer();
@@ -298,7 +298,7 @@ async fn an_access_token_is_no_jwt_svid_nor_the_other_way_round() {
     let shaped = world.spire.token().subject(WEB).audience(AUDIENCE).typ("JWT");
     let access = world.spire.token().subject(WEB).audience(AUDIENCE);
     for (name, issuer) in [("generic", generic), ("RFC 9068", issuer()), ("Kubernetes", kubernetes)] {
-        let layer = DelegationLayer::builder().issuer(issuer).clock(world.clock.clone());
+        let layer = DelegationLayer::builder().add_issuer(issuer).clock(world.clock.clone());
         let identity = ClientIdentity::from_source(world.source());
         let site = Served::start(router().layer(layer.client_identity(identity).build().unwrap())).await;
         let reason = if name == "RFC 9068" { R::TypeNotAccepted } else { R::NotAnAccessToken };

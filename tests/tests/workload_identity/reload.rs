@@ -23,7 +23,7 @@ async fn an_authority_that_is_removed_vouches_for_nobody() {
         let before = site.who(&client).await.unwrap();
         assert_eq!(before["certificate"]["current"], true);
 
-        let reload = site.config.reload_with(server(&pki).require_client_certificates(bundle(&next)));
+        let reload = site.config.replace(server(&pki).require_client_certificates(bundle(&next)));
         assert_eq!(reload.unwrap(), Reload::NewTrust);
         let after = site.who(&client).await.unwrap();
         assert_eq!(after["address"], before["address"], "the connection is still the same");
@@ -40,7 +40,7 @@ async fn our_loop_closes_the_connections_of_before() {
     for client in [client.clone().http1().build(), client.http2().build()] {
         let site = Site::start(server(&pki).require_client_certificates(bundle(&pki))).await;
         site.who(&client).await.unwrap();
-        site.config.reload_with(server(&pki).require_client_certificates(bundle(&next))).unwrap();
+        site.config.replace(server(&pki).require_client_certificates(bundle(&next))).unwrap();
         // Until the client has noticed, its requests may still go out on the old
         // connection; there it is nobody any more.
         let until_closed = async {
@@ -65,7 +65,7 @@ async fn a_new_server_certificate_disturbs_nobody() {
         let raw = RawClient::new(&pki, &orders, &orders, &TLS13);
         let (before, served) = (site.who(&client).await.unwrap(), raw.who(site.address).await.unwrap());
 
-        let reload = site.config.reload_with(server(&pki).require_client_certificates(bundle(&pki)));
+        let reload = site.config.replace(server(&pki).require_client_certificates(bundle(&pki)));
         assert_eq!(reload.unwrap(), Reload::SameTrust);
         assert_eq!(site.who(&client).await.unwrap(), before, "{by:?}");
         let answer = raw.who(site.address).await.unwrap();
@@ -84,7 +84,7 @@ async fn a_revocation_list_ends_what_it_names() {
     site.who(&open).await.unwrap();
 
     let list = Pem::text(pki.revocation_list([&stolen]));
-    assert_eq!(site.config.reload_with(settings.revocation_lists(list)).unwrap(), Reload::NewTrust);
+    assert_eq!(site.config.replace(settings.add_revocation_lists(list)).unwrap(), Reload::NewTrust);
     assert_eq!(site.who(&open).await.unwrap()["certificate"]["current"], false);
     assert!(site.who(&MtlsClient::new(&pki).identity(&stolen).build()).await.is_err());
     assert!(site.who(&MtlsClient::new(&pki).identity(&orders).build()).await.is_ok());
@@ -97,8 +97,8 @@ async fn what_cannot_be_loaded_changes_nothing() {
     let site = Site::start(server(&pki).require_client_certificates(bundle(&pki))).await;
     let client = MtlsClient::new(&pki).identity(&orders).build();
     let before = site.who(&client).await.unwrap();
-    assert!(site.config.reload_with(TlsConfig::builder()).is_err());
-    assert!(site.config.reload_with(server(&pki).require_client_certificates(Pem::text(""))).is_err());
+    assert!(site.config.replace(TlsConfig::builder()).is_err());
+    assert!(site.config.replace(server(&pki).require_client_certificates(Pem::text(""))).is_err());
     assert_eq!(site.who(&client).await.unwrap(), before);
     assert!(site.who(&MtlsClient::new(&pki).build()).await.is_err());
     assert_eq!(site.config.reload().unwrap(), Reload::SameTrust);
@@ -177,7 +177,7 @@ async fn a_resumed_session_is_the_peer_of_its_first_handshake() {
         // A session of before a reload is not resumed, whatever was changed.
         site.config.reload().unwrap();
         assert_eq!(client.who(site.address).await.unwrap().kind, HandshakeKind::Full, "{version:?}");
-        site.config.reload_with(server(&pki).require_client_certificates(bundle(&next))).unwrap();
+        site.config.replace(server(&pki).require_client_certificates(bundle(&next))).unwrap();
         assert!(client.who(site.address).await.is_err(), "{version:?}");
     }
 }

@@ -117,8 +117,8 @@ fn token_of(idp: &MockIdp, length: usize) -> String {
 async fn the_longest_token_passes_over_http2_and_a_longer_one_is_told_so() {
     let (pki, idp) = (TestPki::new(), MockIdp::builder().audience(AUDIENCE).start().await);
     let audit = AuditLog::listen();
-    let issuer = TrustedIssuer::discover(idp.issuer()).unwrap().audience(AUDIENCE);
-    let layer = DelegationLayer::builder().issuer(issuer).client_identity(ClientIdentity::from_tls());
+    let issuer = TrustedIssuer::discover(idp.issuer()).unwrap().add_audience(AUDIENCE);
+    let layer = DelegationLayer::builder().add_issuer(issuer).client_identity(ClientIdentity::from_tls());
     let whoami = async |delegation: DelegationContext| delegation.subject().id().to_string();
     let more = Router::new().route("/whoami", get(whoami)).layer(layer.build().unwrap());
     let site = Site::start_with(Loop::Ours, server(&pki), |listener| listener, more).await;
@@ -150,8 +150,8 @@ async fn the_longest_token_passes_over_http2_and_a_longer_one_is_told_so() {
 async fn a_service_without_axum_is_told_the_peer() {
     let (pki, idp) = (TestPki::new(), MockIdp::builder().audience(AUDIENCE).start().await);
     let orders = pki.workload("/ns/shop/sa/orders").issue();
-    let issuer = TrustedIssuer::discover(idp.issuer()).unwrap().audience(AUDIENCE);
-    let layer = DelegationLayer::builder().issuer(issuer).client_identity(ClientIdentity::from_tls());
+    let issuer = TrustedIssuer::discover(idp.issuer()).unwrap().add_audience(AUDIENCE);
+    let layer = DelegationLayer::builder().add_issuer(issuer).client_identity(ClientIdentity::from_tls());
     let inner = service_fn(async |request: Request<Body>| {
         let extensions = request.extensions();
         let workload = extensions.get::<DelegationContext>().unwrap().workload().unwrap();

@@ -85,27 +85,27 @@ impl ApplicationBuilder {
     }
 
     /// A client that is this application, at the entry's [`issuer`](Self::issuer).
-    pub fn client_id(mut self, id: &str) -> Self {
+    pub fn add_client_id(mut self, id: &str) -> Self {
         self.client_ids.push((None, id.to_owned()));
         self
     }
 
     /// A client that is this application, at an issuer of its own.
-    pub fn client_id_at(mut self, issuer: &str, id: &str) -> Self {
+    pub fn add_client_id_at(mut self, issuer: &str, id: &str) -> Self {
         self.client_ids.push((Some(issuer.to_owned()), id.to_owned()));
         self
     }
 
     /// An actor that is this application (`act.sub`), at the entry's
     /// [`issuer`](Self::issuer).
-    pub fn actor_id(mut self, id: &str) -> Self {
+    pub fn add_actor_id(mut self, id: &str) -> Self {
         self.actor_ids.push((None, id.to_owned()));
         self
     }
 
     /// An actor that is this application (`act.sub`), at an issuer of its own:
     /// `act.iss`, or the token's issuer where that is absent.
-    pub fn actor_id_at(mut self, issuer: &str, id: &str) -> Self {
+    pub fn add_actor_id_at(mut self, issuer: &str, id: &str) -> Self {
         self.actor_ids.push((Some(issuer.to_owned()), id.to_owned()));
         self
     }
@@ -143,21 +143,21 @@ impl ApplicationBuilder {
 
     /// Workloads that may present its tokens, by a
     /// [pattern over SPIFFE IDs](crate::spiffe::SpiffePattern).
-    pub fn workload(mut self, pattern: &str) -> Self {
+    pub fn add_workload(mut self, pattern: &str) -> Self {
         self.workloads.push(pattern.to_owned());
         self
     }
 
     /// A workload that may present its tokens, by a DNS name of its certificate,
     /// which must chain to a trust anchor.
-    pub fn workload_dns_name(mut self, name: &str) -> Self {
+    pub fn add_workload_dns_name(mut self, name: &str) -> Self {
         self.workload_dns_names.push(name.to_owned());
         self
     }
 
     /// A workload that may present its tokens, by the SHA-256 of its
     /// certificate, in base64url as in `x5t#S256` or in hex.
-    pub fn workload_thumbprint(mut self, thumbprint: &str) -> Self {
+    pub fn add_workload_thumbprint(mut self, thumbprint: &str) -> Self {
         self.workload_thumbprints.push(thumbprint.to_owned());
         self
     }
@@ -171,40 +171,43 @@ impl ApplicationBuilder {
     }
 
     /// A scope that it may ever use. Default: none.
-    pub fn scope(mut self, scope: &str) -> Self {
+    pub fn add_scope(mut self, scope: &str) -> Self {
         self.scopes.push(scope.to_owned());
         self
     }
 
     /// More scopes that it may ever use.
-    pub fn scopes<S: Into<String>>(mut self, scopes: impl IntoIterator<Item = S>) -> Self {
+    pub fn add_scopes<S: Into<String>>(mut self, scopes: impl IntoIterator<Item = S>) -> Self {
         self.scopes.extend(scopes.into_iter().map(Into::into));
         self
     }
 
     /// More roles that it may ever use; an empty list says that it uses none.
     /// Default: none for an agent, all for applications and services.
-    pub fn roles<S: Into<String>>(mut self, roles: impl IntoIterator<Item = S>) -> Self {
+    pub fn add_roles<S: Into<String>>(mut self, roles: impl IntoIterator<Item = S>) -> Self {
         append(&mut self.roles, roles);
         self
     }
 
-    /// More permissions that it may ever use. Default as of [`roles`](Self::roles).
-    pub fn permissions<S: Into<String>>(mut self, permissions: impl IntoIterator<Item = S>) -> Self {
+    /// More permissions that it may ever use. Default as of [`add_roles`](Self::add_roles).
+    pub fn add_permissions<S: Into<String>>(mut self, permissions: impl IntoIterator<Item = S>) -> Self {
         append(&mut self.permissions, permissions);
         self
     }
 
     /// More groups of a subject that it may ever use. Default as of
-    /// [`roles`](Self::roles).
-    pub fn groups<S: Into<String>>(mut self, groups: impl IntoIterator<Item = S>) -> Self {
+    /// [`add_roles`](Self::add_roles).
+    pub fn add_groups<S: Into<String>>(mut self, groups: impl IntoIterator<Item = S>) -> Self {
         append(&mut self.groups, groups);
         self
     }
 
     /// More types of authorization details (RFC 9396) that it may ever use.
-    /// Default as of [`roles`](Self::roles).
-    pub fn authorization_detail_types<S: Into<String>>(mut self, types: impl IntoIterator<Item = S>) -> Self {
+    /// Default as of [`add_roles`](Self::add_roles).
+    pub fn add_authorization_detail_types<S: Into<String>>(
+        mut self,
+        types: impl IntoIterator<Item = S>,
+    ) -> Self {
         append(&mut self.detail_types, types);
         self
     }
@@ -232,14 +235,14 @@ impl ApplicationBuilder {
 
     /// A tenant that its tokens may belong to. Default: they may belong to any,
     /// or to none.
-    pub fn tenant(mut self, tenant: &str) -> Self {
+    pub fn add_tenant(mut self, tenant: &str) -> Self {
         self.tenants.push(tenant.to_owned());
         self
     }
 
     /// An environment that it is registered for: see
     /// [`ApplicationsBuilder::environment`](super::ApplicationsBuilder::environment).
-    pub fn environment(mut self, environment: &str) -> Self {
+    pub fn add_environment(mut self, environment: &str) -> Self {
         self.environments.push(environment.to_owned());
         self
     }

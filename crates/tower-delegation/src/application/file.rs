@@ -163,30 +163,31 @@ impl From<Entry> for ApplicationBuilder {
             Status::Active => ApplicationStatus::Active,
             Status::Suspended => ApplicationStatus::Suspended,
         };
-        let mut builder = Self::new(&entry.name, kind).with_status(status).scopes(entry.scopes);
+        let mut builder = Self::new(&entry.name, kind).with_status(status).add_scopes(entry.scopes);
         builder = apply(builder, entry.issuer, |builder, issuer| builder.issuer(&issuer));
         builder = apply(builder, entry.client_ids, |builder, id| match id {
-            Id::Plain(id) => builder.client_id(&id),
-            Id::At(IdAt { issuer, id }) => builder.client_id_at(&issuer, &id),
+            Id::Plain(id) => builder.add_client_id(&id),
+            Id::At(IdAt { issuer, id }) => builder.add_client_id_at(&issuer, &id),
         });
         builder = apply(builder, entry.actor_ids, |builder, id| match id {
-            Id::Plain(id) => builder.actor_id(&id),
-            Id::At(IdAt { issuer, id }) => builder.actor_id_at(&issuer, &id),
+            Id::Plain(id) => builder.add_actor_id(&id),
+            Id::At(IdAt { issuer, id }) => builder.add_actor_id_at(&issuer, &id),
         });
         builder = apply(builder, entry.vendor, |builder, vendor| builder.vendor(&vendor));
         builder = apply(builder, entry.owner, |builder, owner| builder.owner(&owner));
         builder = apply(builder, entry.expires, |builder, date| builder.expires(&date.to_string()));
         builder = apply(builder, entry.review_by, |builder, date| builder.review_by(&date.to_string()));
-        builder = apply(builder, entry.workloads, |builder, pattern| builder.workload(&pattern));
-        builder = apply(builder, entry.workload_dns_names, |builder, name| builder.workload_dns_name(&name));
+        builder = apply(builder, entry.workloads, |builder, pattern| builder.add_workload(&pattern));
         builder =
-            apply(builder, entry.workload_thumbprints, |builder, one| builder.workload_thumbprint(&one));
+            apply(builder, entry.workload_dns_names, |builder, name| builder.add_workload_dns_name(&name));
+        builder =
+            apply(builder, entry.workload_thumbprints, |builder, one| builder.add_workload_thumbprint(&one));
         builder = apply(builder, entry.acts_for, |builder, party| match party {
             Party::Users => builder.acts_for_users(),
             Party::Services => builder.acts_for_services(),
         });
-        builder = apply(builder, entry.tenants, |builder, tenant| builder.tenant(&tenant));
-        builder = apply(builder, entry.environments, |builder, one| builder.environment(&one));
+        builder = apply(builder, entry.tenants, |builder, tenant| builder.add_tenant(&tenant));
+        builder = apply(builder, entry.environments, |builder, one| builder.add_environment(&one));
         builder = apply(builder, entry.max_token_lifetime_seconds, |builder, seconds| {
             builder.max_token_lifetime(Duration::from_secs(seconds))
         });
@@ -196,11 +197,14 @@ impl From<Entry> for ApplicationBuilder {
         if entry.sender_constrained {
             builder = builder.require_sender_constraint();
         }
-        builder = apply(builder, entry.roles, ApplicationBuilder::roles);
-        builder = apply(builder, entry.permissions, ApplicationBuilder::permissions);
-        builder = apply(builder, entry.groups, ApplicationBuilder::groups);
-        builder =
-            apply(builder, entry.authorization_detail_types, ApplicationBuilder::authorization_detail_types);
+        builder = apply(builder, entry.roles, ApplicationBuilder::add_roles);
+        builder = apply(builder, entry.permissions, ApplicationBuilder::add_permissions);
+        builder = apply(builder, entry.groups, ApplicationBuilder::add_groups);
+        builder = apply(
+            builder,
+            entry.authorization_detail_types,
+            ApplicationBuilder::add_authorization_detail_types,
+        );
         match entry.excess {
             Excess::Cut => builder,
             Excess::Refuse => builder.refuse_excess(),

@@ -55,24 +55,24 @@
 //! fn layer(issuer: TrustedIssuer) -> Result<DelegationLayer, ConfigError> {
 //!     let web = Application::builder("shop-web", ApplicationKind::Application)
 //!         .issuer("https://idp.example.com")
-//!         .client_id("shop-web")
-//!         .workload("spiffe://prod.example/shop/web")
-//!         .scopes(["orders:read", "orders:refund"])
+//!         .add_client_id("shop-web")
+//!         .add_workload("spiffe://prod.example/shop/web")
+//!         .add_scopes(["orders:read", "orders:refund"])
 //!         .acts_for_users();
 //!     let copilot = Application::builder("copilot", ApplicationKind::Agent)
 //!         .issuer("https://idp.example.com")
-//!         .actor_id("copilot")
-//!         .workload("spiffe://prod.example/agents/copilot")
-//!         .scopes(["orders:read"])
+//!         .add_actor_id("copilot")
+//!         .add_workload("spiffe://prod.example/agents/copilot")
+//!         .add_scopes(["orders:read"])
 //!         .acts_for_users();
-//!     let applications = Applications::builder().application(web).application(copilot).build()?;
+//!     let applications = Applications::builder().add_application(web).add_application(copilot).build()?;
 //!     DelegationLayer::builder()
-//!         .issuer(issuer)
+//!         .add_issuer(issuer)
 //!         .client_identity(ClientIdentity::from_tls())
 //!         .applications(applications)
 //!         .build()
 //! }
-//! # let issuer = TrustedIssuer::discover("https://idp.example.com")?.audience("https://orders.example.com");
+//! # let issuer = TrustedIssuer::discover("https://idp.example.com")?.add_audience("https://orders.example.com");
 //! # layer(issuer)?;
 //! # Ok::<(), ConfigError>(())
 //! ```

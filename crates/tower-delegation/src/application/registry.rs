@@ -256,7 +256,7 @@ pub struct ApplicationsBuilder {
 
 impl ApplicationsBuilder {
     /// Registers one more application.
-    pub fn application(mut self, application: ApplicationBuilder) -> Self {
+    pub fn add_application(mut self, application: ApplicationBuilder) -> Self {
         self.entries.push(application);
         self
     }

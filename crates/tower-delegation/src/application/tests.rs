@@ -15,18 +15,18 @@ const IDP: &str = "https://idp.example.com";
 fn web() -> ApplicationBuilder {
     Application::builder("web", ApplicationKind::Application)
         .issuer(IDP)
-        .client_id("web")
-        .workload("spiffe://td/web")
-        .scopes(["read", "write"])
+        .add_client_id("web")
+        .add_workload("spiffe://td/web")
+        .add_scopes(["read", "write"])
         .acts_for_users()
 }
 
 fn bot() -> ApplicationBuilder {
     Application::builder("bot", ApplicationKind::Agent)
         .issuer(IDP)
-        .actor_id("bot")
-        .workload("spiffe://td/bot")
-        .scopes(["read", "summarise"])
+        .add_actor_id("bot")
+        .add_workload("spiffe://td/bot")
+        .add_scopes(["read", "summarise"])
         .acts_for_users()
 }
 
@@ -128,7 +128,7 @@ impl Granted for NothingElse {
 }
 
 fn registry(entries: impl IntoIterator<Item = ApplicationBuilder>) -> Applications {
-    entries.into_iter().fold(Applications::builder(), ApplicationsBuilder::application).build().unwrap()
+    entries.into_iter().fold(Applications::builder(), ApplicationsBuilder::add_application).build().unwrap()
 }
 
 /// An application that breaks the rules from number `from` on.
@@ -137,8 +137,8 @@ fn broken(from: usize, entry: ApplicationBuilder) -> ApplicationBuilder {
     let broken: [(usize, Breaks); 7] = [
         (4, ApplicationBuilder::suspended),
         (5, |entry| entry.expires("2001-01-01")),
-        (6, |entry| entry.environment("production")),
-        (7, |entry| entry.tenant("theirs")),
+        (6, |entry| entry.add_environment("production")),
+        (7, |entry| entry.add_tenant("theirs")),
         (9, |entry| entry.max_token_lifetime(Duration::from_secs(600))),
         (10, ApplicationBuilder::require_sender_constraint),
         (12, ApplicationBuilder::refuse_excess),
@@ -252,11 +252,11 @@ fn refused() {
 fn earlier_actors_count_as_far_as_they_are_registered() {
     let planner = || {
         Application::builder("planner", ApplicationKind::Agent)
-            .actor_id_at(IDP, "planner")
+            .add_actor_id_at(IDP, "planner")
             .allow_any_workload()
     };
     let refuse = |entries: [ApplicationBuilder; 3]| {
-        let builder = entries.into_iter().fold(Applications::builder(), ApplicationsBuilder::application);
+        let builder = entries.into_iter().fold(Applications::builder(), ApplicationsBuilder::add_application);
         builder.refuse_unknown_earlier_actors().build().unwrap()
     };
     let behind = |earlier| Case { earlier: Some(earlier), ..Case::of_bot() };
@@ -303,16 +303,16 @@ fn earlier_actors_count_as_far_as_they_are_registered() {
 /// An application without whom it acts for.
 fn web_like(name: &str) -> ApplicationBuilder {
     Application::builder(name, ApplicationKind::Service)
-        .client_id_at(IDP, name)
-        .client_id_at("https://other", "elsewhere")
-        .workload(&format!("spiffe://td/{name}"))
+        .add_client_id_at(IDP, name)
+        .add_client_id_at("https://other", "elsewhere")
+        .add_workload(&format!("spiffe://td/{name}"))
 }
 
 #[test]
 fn environments_and_tenants() {
     let environment = |registered: &[&str], own: Option<&str>| {
-        let entry = registered.iter().fold(web(), |entry, one| entry.environment(one));
-        let builder = Applications::builder().application(entry);
+        let entry = registered.iter().fold(web(), |entry, one| entry.add_environment(one));
+        let builder = Applications::builder().add_application(entry);
         let builder = match own {
             Some(own) => builder.environment(own),
             None => builder,
@@ -330,7 +330,7 @@ fn environments_and_tenants() {
     ] {
         assert_eq!(environment(registered, own), expected, "{registered:?} in {own:?}");
     }
-    let one_tenant = registry([web().tenant("ours")]);
+    let one_tenant = registry([web().add_tenant("ours")]);
     for (tenant, expected) in
         [(Some("ours"), None), (Some("theirs"), Some(R::TenantNotAllowed)), (None, Some(R::TenantNotAllowed))]
     {
@@ -364,9 +364,9 @@ fn a_token_seen_before_is_judged_by_the_registry_as_it_is_now() {
         ("the actor is suspended", [web(), bot().suspended()], Some(R::ActorSuspended)),
         ("other workloads", [web(), bot_elsewhere()], Some(R::WorkloadNotRegistered)),
         ("the client is gone", [web_like("x"), bot()], Some(R::ClientUnregistered)),
-        ("another environment", [web(), bot().environment("x")], Some(R::EnvironmentNotAllowed)),
+        ("another environment", [web(), bot().add_environment("x")], Some(R::EnvironmentNotAllowed)),
     ] {
-        let builder = change.into_iter().fold(Applications::builder(), ApplicationsBuilder::application);
+        let builder = change.into_iter().fold(Applications::builder(), ApplicationsBuilder::add_application);
         applications.replace(builder).unwrap();
         assert_eq!(case.judge(&applications, &slot).err(), reason, "{name}");
     }
@@ -380,8 +380,8 @@ fn a_token_seen_before_is_judged_by_the_registry_as_it_is_now() {
 
 fn bot_elsewhere() -> ApplicationBuilder {
     Application::builder("bot", ApplicationKind::Agent)
-        .actor_id_at(IDP, "bot")
-        .workload("spiffe://td/other/*")
+        .add_actor_id_at(IDP, "bot")
+        .add_workload("spiffe://td/other/*")
         .acts_for_users()
 }
 
@@ -391,8 +391,8 @@ fn what_cannot_replace_a_registry_leaves_it_as_it_was() {
     let before = applications.status();
     for (name, bad) in [
         ("empty", Applications::builder()),
-        ("wrong", Applications::builder().application(bot().workload("td"))),
-        ("twice", Applications::builder().application(web()).application(web())),
+        ("wrong", Applications::builder().add_application(bot().add_workload("td"))),
+        ("twice", Applications::builder().add_application(web()).add_application(web())),
     ] {
         assert!(applications.replace(bad).is_err(), "{name}");
         let status = applications.status();
@@ -413,9 +413,9 @@ proptest::proptest! {
     ) {
         let applications = registry([
             Application::builder("web", ApplicationKind::Application)
-                .client_id_at(IDP, "web").allow_any_workload().scopes(of_client.clone()).acts_for_users(),
+                .add_client_id_at(IDP, "web").allow_any_workload().add_scopes(of_client.clone()).acts_for_users(),
             Application::builder("bot", ApplicationKind::Agent)
-                .actor_id_at(IDP, "bot").allow_any_workload().scopes(of_actor.clone()).acts_for_users(),
+                .add_actor_id_at(IDP, "bot").allow_any_workload().add_scopes(of_actor.clone()).acts_for_users(),
         ]);
         let text = token.join(" ").leak();
         let case = if delegated { Case::of_bot() } else { Case::of_web() };
@@ -436,33 +436,33 @@ fn scopes() -> impl proptest::strategy::Strategy<Value = Vec<String>> {
 
 #[test]
 fn an_entry_that_is_written_wrongly_is_told() {
-    let key_of = |entry: ApplicationBuilder| match Applications::builder().application(entry).build() {
+    let key_of = |entry: ApplicationBuilder| match Applications::builder().add_application(entry).build() {
         Err(ConfigError::InvalidApplication { application, key, .. }) => format!("{application}: {key}"),
         other => format!("{other:?}"),
     };
     for (entry, expected) in [
-        (web().client_id(""), "web: client_ids"),
-        (web().client_id("web"), "web: client_ids"),
-        (web().client_id_at("", "x"), "web: client_ids"),
-        (web().actor_id("a\nb"), "web: actor_ids"),
+        (web().add_client_id(""), "web: client_ids"),
+        (web().add_client_id("web"), "web: client_ids"),
+        (web().add_client_id_at("", "x"), "web: client_ids"),
+        (web().add_actor_id("a\nb"), "web: actor_ids"),
         (web().owner(""), "web: owner"),
         (web().expires("soon"), "web: expires"),
         (web().review_by("2027-02-30"), "web: review_by"),
-        (web().workload("*"), "web: workloads"),
-        (web().workload_dns_name("*.td"), "web: workload_dns_names"),
-        (web().workload_thumbprint("abc"), "web: workload_thumbprints"),
+        (web().add_workload("*"), "web: workloads"),
+        (web().add_workload_dns_name("*.td"), "web: workload_dns_names"),
+        (web().add_workload_thumbprint("abc"), "web: workload_thumbprints"),
         (web().allow_any_workload(), "web: any_workload"),
-        (web().scope("a b"), "web: scopes"),
-        (web().tenant(""), "web: tenants"),
-        (web().environment(""), "web: environments"),
-        (web().roles(["clerk", ""]), "web: roles"),
-        (web().permissions(["\n"]), "web: permissions"),
-        (web().groups([""]), "web: groups"),
-        (web().authorization_detail_types([""]), "web: authorization_detail_types"),
+        (web().add_scope("a b"), "web: scopes"),
+        (web().add_tenant(""), "web: tenants"),
+        (web().add_environment(""), "web: environments"),
+        (web().add_roles(["clerk", ""]), "web: roles"),
+        (web().add_permissions(["\n"]), "web: permissions"),
+        (web().add_groups([""]), "web: groups"),
+        (web().add_authorization_detail_types([""]), "web: authorization_detail_types"),
         (web().max_token_lifetime(Duration::ZERO), "web: max_token_lifetime_seconds"),
         (Application::builder("web", ApplicationKind::Agent), "web: client_ids"),
-        (Application::builder("web", ApplicationKind::Agent).client_id("no-issuer"), "web: client_ids"),
-        (Application::builder("", ApplicationKind::Agent).client_id_at(IDP, "x"), ": name"),
+        (Application::builder("web", ApplicationKind::Agent).add_client_id("no-issuer"), "web: client_ids"),
+        (Application::builder("", ApplicationKind::Agent).add_client_id_at(IDP, "x"), ": name"),
     ] {
         assert_eq!(key_of(entry), expected);
     }

@@ -36,10 +36,10 @@
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! # let issuer = TrustedIssuer::discover("https://idp.example.com")?.audience("https://orders.example.com");
+//! # let issuer = TrustedIssuer::discover("https://idp.example.com")?.add_audience("https://orders.example.com");
 //! let delegation = DelegationLayer::builder()
-//!     .issuer(issuer)
-//!     .audit(Audit::new(JsonLines::to(std::io::stdout())).overflow(Overflow::Block))
+//!     .add_issuer(issuer)
+//!     .add_audit(Audit::new(JsonLines::to(std::io::stdout())).overflow(Overflow::Block))
 //!     .build()?;
 //! // … serve, and when that is over:
 //! delegation.flush_audit(Duration::from_secs(5)).await?;

@@ -64,7 +64,7 @@ impl ClientIdentity {
     /// use tower_delegation::{ClientIdentity, jwt_svid::{JwtBundles, JwtSvidSource}};
     ///
     /// let bundles = JwtBundles::new(); // filled from the Workload API or a file
-    /// let svids = JwtSvidSource::builder("x-jwt-svid", bundles).audience("https://orders.example.com").build()?;
+    /// let svids = JwtSvidSource::builder("x-jwt-svid", bundles).add_audience("https://orders.example.com").build()?;
     /// let identity = ClientIdentity::from_tls().or(svids);
     /// # Ok::<(), tower_delegation::ConfigError>(())
     /// ```

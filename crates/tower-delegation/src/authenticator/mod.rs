@@ -54,7 +54,7 @@ use crate::{
 /// use tower_delegation::{Authenticator, ConfigError, DelegationLayer, TrustedIssuer};
 ///
 /// fn of_a_queue(issuer: TrustedIssuer) -> Result<Authenticator, ConfigError> {
-///     Ok(DelegationLayer::builder().issuer(issuer).build()?.authenticator().clone())
+///     Ok(DelegationLayer::builder().add_issuer(issuer).build()?.authenticator().clone())
 /// }
 /// # let _ = of_a_queue;
 /// ```
@@ -216,8 +216,8 @@ impl Authenticator {
     ///
     /// # use tower_delegation::{DelegationLayer, TrustedIssuer};
     /// # let idp = tower_delegation_testing::MockIdp::start().await;
-    /// # let issuer = TrustedIssuer::discover(idp.issuer())?.audience("https://orders.example.com");
-    /// let delegation = DelegationLayer::builder().issuer(issuer).build()?;
+    /// # let issuer = TrustedIssuer::discover(idp.issuer())?.add_audience("https://orders.example.com");
+    /// let delegation = DelegationLayer::builder().add_issuer(issuer).build()?;
     /// for refresh in delegation.refresh_keys().await {
     ///     match refresh.outcome {
     ///         Ok(keys) => println!("{}: {} keys", refresh.issuer, keys.key_count),
@@ -265,7 +265,7 @@ impl Authenticator {
     /// use tower_delegation::{ConfigError, DelegationLayer, TrustedIssuer};
     ///
     /// fn router(issuer: TrustedIssuer) -> Result<(Router, DelegationLayer), ConfigError> {
-    ///     let delegation = DelegationLayer::builder().issuer(issuer).build()?;
+    ///     let delegation = DelegationLayer::builder().add_issuer(issuer).build()?;
     ///     let watched = delegation.clone();
     ///     let ready = async move || {
     ///         if watched.status().is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
@@ -283,7 +283,7 @@ impl Authenticator {
     /// # use axum::{body::Body, http::Request};
     /// # use tower::ServiceExt as _;
     /// # let idp = tower_delegation_testing::MockIdp::start().await;
-    /// # let issuer = TrustedIssuer::discover(idp.issuer())?.audience("https://orders.example.com");
+    /// # let issuer = TrustedIssuer::discover(idp.issuer())?.add_audience("https://orders.example.com");
     /// let (router, delegation) = router(issuer)?;
     /// # let probe = async || router.clone().oneshot(Request::get("/ready").body(Body::empty()).unwrap()).await;
     /// # assert_eq!(probe().await?.status(), 503);

@@ -92,7 +92,7 @@ impl fmt::Debug for DelegationContext {
 /// of a device, the habits of a user.
 ///
 /// Registered under a name, by
-/// [`risk_signal`](crate::layer::DelegationLayerBuilder::risk_signal). Asked by
+/// [`add_risk_signal`](crate::layer::DelegationLayerBuilder::add_risk_signal). Asked by
 /// each evaluation of a requirement that names it
 /// ([`risk_below`](crate::requirement::Requirement::risk_below)), on the
 /// thread that serves the request: answer from memory, do not wait. A signal
@@ -130,8 +130,8 @@ impl fmt::Debug for DelegationContext {
 /// # let idp = tower_delegation_testing::MockIdp::builder().audience("https://orders.example.com").start().await;
 /// # let watched = Watched::default();
 /// # watched.0.write().unwrap().insert((idp.issuer().into(), "robot".into()));
-/// # let issuer = TrustedIssuer::discover(idp.issuer())?.audience("https://orders.example.com");
-/// # let layer = DelegationLayer::builder().issuer(issuer).risk_signal("watched", watched).build()?;
+/// # let issuer = TrustedIssuer::discover(idp.issuer())?.add_audience("https://orders.example.com");
+/// # let layer = DelegationLayer::builder().add_issuer(issuer).add_risk_signal("watched", watched).build()?;
 /// # let rule = RequireLayer::new(Requirement::new().risk_below("watched", 50))?;
 /// # let service = Router::new().route("/", get(async || "served").layer(rule)).layer(layer);
 /// # for (client, headers, status) in [

@@ -25,7 +25,7 @@ pub(crate) use self::mistakes::{Mistakes, all, both};
 #[non_exhaustive]
 pub enum ConfigError {
     /// No issuer is trusted, so no token could ever be accepted.
-    #[error("no trusted issuer: add one with `.issuer(TrustedIssuer::discover(..)?)`")]
+    #[error("no trusted issuer: add one with `.add_issuer(TrustedIssuer::discover(..)?)`")]
     NoIssuer,
     /// Two trusted issuers have the same identifier.
     #[error("issuer {issuer:?} is configured twice: give each issuer once")]
@@ -34,13 +34,13 @@ pub enum ConfigError {
         issuer: String,
     },
     /// An issuer's tokens would be accepted for any audience (RFC 9068 section 4).
-    #[error("issuer {issuer:?} has no audience: name this service with `.audience(..)`")]
+    #[error("issuer {issuer:?} has no audience: name this service with `.add_audience(..)`")]
     NoAudience {
         /// The identifier.
         issuer: String,
     },
     /// An audience is the empty string.
-    #[error("issuer {issuer:?} has an empty audience: name this service with `.audience(..)`")]
+    #[error("issuer {issuer:?} has an empty audience: name this service with `.add_audience(..)`")]
     EmptyAudience {
         /// The identifier of the issuer.
         issuer: String,
@@ -87,7 +87,7 @@ pub enum ConfigError {
     /// tokens are refused.
     #[error(
         "the protected resource names the authorization server {issuer:?}, whose tokens are not accepted: \
-         trust it with `.issuer(..)` or a resolver"
+         trust it with `.add_issuer(..)` or a resolver"
     )]
     UntrustedAuthorizationServer {
         /// The issuer as given.
@@ -170,7 +170,7 @@ pub enum ConfigError {
     },
     /// JWT-SVIDs that are meant for anybody would be accepted.
     #[error(
-        "the source of JWT-SVIDs has no audience, or an empty one: name this service with `.audience(..)`"
+        "the source of JWT-SVIDs has no audience, or an empty one: name this service with `.add_audience(..)`"
     )]
     NoSvidAudience,
     /// A name is not that of a header field (RFC 9110 section 5.1).

@@ -22,7 +22,7 @@
 //! use tower_delegation::{issuer::TrustedIssuer, jwks::SignatureAlgorithm};
 //!
 //! let issuer = TrustedIssuer::discover("https://idp.example.com")?
-//!     .audience("https://orders.example.com")
+//!     .add_audience("https://orders.example.com")
 //!     .algorithms([SignatureAlgorithm::Es256, SignatureAlgorithm::Ps256])
 //!     .max_token_lifetime(Duration::from_secs(3600));
 //! # }
@@ -76,7 +76,7 @@ use crate::{
 /// An authorization server whose tokens are accepted, and the terms.
 ///
 /// Made by one of the constructors, which differ in where the keys come from;
-/// at least one [`audience`](Self::audience) must follow. Nothing is fetched
+/// at least one [`add_audience`](Self::add_audience) must follow. Nothing is fetched
 /// before the first token arrives.
 ///
 /// Two are equal if all terms are. A key source of your own equals itself only: that
@@ -208,7 +208,7 @@ impl TrustedIssuer {
 
     /// Adds an identifier by which the issuer's tokens may name this service:
     /// one of `aud` must equal it by code point.
-    pub fn audience(mut self, audience: impl Into<Audience>) -> Self {
+    pub fn add_audience(mut self, audience: impl Into<Audience>) -> Self {
         self.audiences.push(audience.into());
         self
     }
@@ -279,7 +279,7 @@ impl TrustedIssuer {
     /// use tower_delegation::TrustedIssuer;
     ///
     /// let issuer = TrustedIssuer::discover("https://idp.example.com")?
-    ///     .audience("https://orders.example.com")
+    ///     .add_audience("https://orders.example.com")
     ///     .add_user_claim("user_id");
     /// # Ok::<(), tower_delegation::ConfigError>(())
     /// ```

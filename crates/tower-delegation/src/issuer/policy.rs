@@ -325,8 +325,8 @@ mod tests {
     fn the_terms_are_kept() {
         let check = KindCheck::claim_equals("token_use", "access");
         let issuer = with_keys()
-            .audience("a")
-            .audience("b")
+            .add_audience("a")
+            .add_audience("b")
             .algorithms([SignatureAlgorithm::EdDsa])
             .max_token_lifetime(Duration::from_secs(60))
             .max_token_age(Duration::from_secs(30))
@@ -347,7 +347,7 @@ mod tests {
 
     #[test]
     fn by_default_only_access_tokens_are_accepted() {
-        let policy = build(with_keys().audience("a")).unwrap();
+        let policy = build(with_keys().add_audience("a")).unwrap();
         assert_eq!(*policy.type_policy(), TypePolicy::AccessTokenOnly);
         assert_eq!(policy.algorithms(), AlgorithmSet::ALL);
         assert_eq!((policy.max_token_lifetime(), policy.max_token_age()), (None, None));
@@ -355,9 +355,9 @@ mod tests {
 
     #[test]
     fn contradictory_terms_are_refused() {
-        let good = || with_keys().audience("a");
+        let good = || with_keys().add_audience("a");
         assert!(matches!(build(with_keys()), Err(ConfigError::NoAudience { .. })));
-        assert!(matches!(build(good().audience("")), Err(ConfigError::EmptyAudience { .. })));
+        assert!(matches!(build(good().add_audience("")), Err(ConfigError::EmptyAudience { .. })));
         assert!(matches!(build(good().algorithms([])), Err(ConfigError::NoAlgorithm { .. })));
         let zero = Duration::ZERO;
         assert!(matches!(build(good().max_token_lifetime(zero)), Err(ConfigError::OutOfRange { .. })));
@@ -380,7 +380,7 @@ mod tests {
         assert!(build(cognito(&["shop"])).unwrap().audiences().is_empty());
         assert!(matches!(build(cognito(&[])), Err(ConfigError::NoClient { .. })));
         assert!(matches!(build(cognito(&["shop", ""])), Err(ConfigError::NoClient { .. })));
-        let unsound = with_keys().audience("a").claim_mapping(ClaimMapping::rfc9068().add_roles(""));
+        let unsound = with_keys().add_audience("a").claim_mapping(ClaimMapping::rfc9068().add_roles(""));
         assert!(matches!(build(unsound), Err(ConfigError::InvalidMapping { .. })));
         assert!(matches!(
             build(with_keys().claim_mapping(ClaimMapping::okta())),
@@ -391,7 +391,7 @@ mod tests {
     #[test]
     fn both_checks_of_the_kind_hold() {
         let own = KindCheck::claim_present("scope");
-        let issuer = with_keys().audience("a").accept_generic_type(own.clone());
+        let issuer = with_keys().add_audience("a").accept_generic_type(own.clone());
         let policy = build(issuer.claim_mapping(ClaimMapping::curity())).unwrap();
         let both = KindCheck::claim_equals("purpose", "access_token").and(own);
         assert_eq!(*policy.type_policy(), TypePolicy::Generic(both));
@@ -441,7 +441,7 @@ mod tests {
         for issuer in
             [TrustedIssuer::discover(ISSUER), TrustedIssuer::with_jwks_url(ISSUER, "https://a.example/k")]
         {
-            assert!(issuer.unwrap().audience("a").build(&mut context).is_ok());
+            assert!(issuer.unwrap().add_audience("a").build(&mut context).is_ok());
         }
     }
 }

@@ -65,7 +65,7 @@ const DEFAULT_MAX_ISSUERS: u64 = 1_000;
 /// impl Customers {
 ///     /// A customer is new, or has other keys.
 ///     fn put(&self, issuer: &str, jwks: &str) -> Result<(), ConfigError> {
-///         let terms = TrustedIssuer::with_static_keys(issuer, jwks)?.audience("https://orders.example.com");
+///         let terms = TrustedIssuer::with_static_keys(issuer, jwks)?.add_audience("https://orders.example.com");
 ///         self.change(|issuers| issuers.insert(issuer.to_owned(), terms));
 ///         Ok(())
 ///     }
@@ -96,7 +96,7 @@ const DEFAULT_MAX_ISSUERS: u64 = 1_000;
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let idp = tower_delegation_testing::MockIdp::builder().audience("https://orders.example.com").start().await;
 /// let customers = Customers::default();
-/// let delegation = DelegationLayer::builder().issuer_resolver(customers.clone()).build()?;
+/// let delegation = DelegationLayer::builder().add_issuer_resolver(customers.clone()).build()?;
 /// # let token = idp.token().sign();
 /// # let is_good = async |token: &str| delegation.authenticator().verify(token).await.is_ok();
 /// # assert!(!is_good(&token).await);

@@ -27,10 +27,10 @@ const PLACEHOLDER: &str = "{tenant}";
 /// };
 ///
 /// let terms = TrustedIssuer::discover("https://login.microsoftonline.com/{tenant}/v2.0")?
-///     .audience("11111111-2222-3333-4444-555555555555")
+///     .add_audience("11111111-2222-3333-4444-555555555555")
 ///     .claim_mapping(ClaimMapping::entra_v2());
 /// let tenants = TenantIssuers::new(terms, ["aaaabbbb-0000-cccc-1111-dddd2222eeee"])?;
-/// let layer = DelegationLayer::builder().issuer_resolver(tenants).build()?;
+/// let layer = DelegationLayer::builder().add_issuer_resolver(tenants).build()?;
 /// # let _ = layer;
 /// # }
 /// # Ok::<(), tower_delegation::ConfigError>(())
@@ -126,7 +126,7 @@ mod tests {
     fn template(issuer: &str) -> TrustedIssuer {
         TrustedIssuer::with_static_keys(issuer, JWKS)
             .unwrap()
-            .audience("api")
+            .add_audience("api")
             .claim_mapping(ClaimMapping::entra_v2())
     }
 
@@ -172,10 +172,10 @@ mod tests {
     #[test]
     fn keys_come_from_the_tenants_own_place() {
         let terms = TrustedIssuer::with_jwks_url("https://idp/{tenant}", "https://idp/{tenant}/k?t={tenant}");
-        let tenants = TenantIssuers::new(terms.unwrap().audience("api"), ["t1"]).unwrap();
+        let tenants = TenantIssuers::new(terms.unwrap().add_audience("api"), ["t1"]).unwrap();
         let KeyOrigin::Url(url) = tenants.resolve("https://idp/t1").unwrap().keys else { panic!("no URL") };
         assert_eq!(url.as_str(), "https://idp/t1/k?t=t1");
-        let terms = TrustedIssuer::discover("https://idp/{tenant}/v2.0").unwrap().audience("api");
+        let terms = TrustedIssuer::discover("https://idp/{tenant}/v2.0").unwrap().add_audience("api");
         let tenants = TenantIssuers::new(terms, ["t1"]).unwrap();
         let keys = tenants.resolve("https://idp/t1/v2.0").unwrap().keys;
         let KeyOrigin::Discovered(urls) = keys else { panic!("not discovered") };

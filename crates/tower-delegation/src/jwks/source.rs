@@ -61,7 +61,7 @@ pub type KeyFetch<'a> = Pin<Box<dyn Future<Output = Result<FetchedKeys, KeySourc
 /// # let path = std::env::temp_dir().join(format!("keys-{}.json", std::process::id()));
 /// # std::fs::write(&path, idp.jwks().to_string())?;
 /// let issuer = TrustedIssuer::with_key_source("https://idp.example.com", KeyFile(path.clone()))?;
-/// let layer = DelegationLayer::builder().issuer(issuer.audience("https://orders.example.com")).build()?;
+/// let layer = DelegationLayer::builder().add_issuer(issuer.add_audience("https://orders.example.com")).build()?;
 /// # let token = || idp.token().issuer("https://idp.example.com").subject("a").client("b");
 /// # let token = || token().audience("https://orders.example.com").sign();
 /// # assert!(layer.authenticator().verify(&token()).await.is_ok());

@@ -40,10 +40,10 @@
 //! fn layer(issuer: TrustedIssuer, bundle: &str) -> Result<DelegationLayer, tower_delegation::ConfigError> {
 //!     let bundles = JwtBundles::new();
 //!     bundles.set("example.org", bundle)?; // again, whenever there is a new one
-//!     let svids = JwtSvidSource::builder("x-jwt-svid", bundles).audience("https://orders.example.com").build()?;
-//!     DelegationLayer::builder().issuer(issuer).client_identity(ClientIdentity::from_source(svids)).build()
+//!     let svids = JwtSvidSource::builder("x-jwt-svid", bundles).add_audience("https://orders.example.com").build()?;
+//!     DelegationLayer::builder().add_issuer(issuer).client_identity(ClientIdentity::from_source(svids)).build()
 //! }
-//! # let issuer = TrustedIssuer::discover("https://idp.example.com")?.audience("https://orders.example.com");
+//! # let issuer = TrustedIssuer::discover("https://idp.example.com")?.add_audience("https://orders.example.com");
 //! # layer(issuer, r#"{"keys": [], "spiffe_sequence": 1}"#)?;
 //! # Ok::<(), tower_delegation::ConfigError>(())
 //! ```

@@ -103,7 +103,7 @@ pub struct JwtSvidSourceBuilder {
 impl JwtSvidSourceBuilder {
     /// One more name of this service: `aud` must hold one of them. At least one
     /// is needed (JWT-SVID section 3.2).
-    pub fn audience(mut self, audience: &str) -> Self {
+    pub fn add_audience(mut self, audience: &str) -> Self {
         self.audiences.push(audience.into());
         self
     }
@@ -170,7 +170,7 @@ mod tests {
             let signature = pair.sign(&SystemRandom::new(), message.as_bytes()).unwrap();
             format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature))
         };
-        let builder = JwtSvidSource::builder("x-jwt-svid", bundles).audience("us").leeway(Duration::ZERO);
+        let builder = JwtSvidSource::builder("x-jwt-svid", bundles).add_audience("us").leeway(Duration::ZERO);
         let source = builder.cache(TokenCache::new().max_entries(2)).build().unwrap();
         let identify = |svid: &str, now| {
             let mut headers = HeaderMap::new();
@@ -196,7 +196,7 @@ mod tests {
 
     #[test]
     fn unusable_configurations() {
-        let header = |name: &str| JwtSvidSource::builder(name, JwtBundles::new()).audience("us");
+        let header = |name: &str| JwtSvidSource::builder(name, JwtBundles::new()).add_audience("us");
         assert!(header("X-JWT-SVID").build().is_ok());
         for name in ["Authorization", "proxy-authorization", "cookie", "host", "DPoP", "forwarded"] {
             let error = header(name).build().unwrap_err();
@@ -208,14 +208,15 @@ mod tests {
         }
         let builder = || JwtSvidSource::builder("x-jwt-svid", JwtBundles::new());
         assert!(matches!(builder().build().unwrap_err(), ConfigError::NoSvidAudience));
-        assert!(matches!(builder().audience("").build().unwrap_err(), ConfigError::NoSvidAudience));
-        let long = builder().audience("us").leeway(Duration::from_secs(301)).build();
+        assert!(matches!(builder().add_audience("").build().unwrap_err(), ConfigError::NoSvidAudience));
+        let long = builder().add_audience("us").leeway(Duration::from_secs(301)).build();
         assert!(matches!(long.unwrap_err(), ConfigError::LeewayTooLong { .. }));
     }
 
     #[test]
     fn the_field_is_removed_whatever_it_holds() {
-        let source = JwtSvidSource::builder("x-jwt-svid", JwtBundles::new()).audience("us").build().unwrap();
+        let source =
+            JwtSvidSource::builder("x-jwt-svid", JwtBundles::new()).add_audience("us").build().unwrap();
         let now = crate::clock::Timestamp::from_unix_seconds(0);
         for (values, expected) in [
             (&[][..], Ok(false)),

@@ -51,17 +51,17 @@ impl DelegationLayerBuilder {
 
     /// Trusts one more issuer. Issuers are isolated: keys, algorithms, audiences
     /// and limits of one never serve another's tokens (RFC 8725 section 3.8).
-    pub fn issuer(mut self, issuer: TrustedIssuer) -> Self {
+    pub fn add_issuer(mut self, issuer: TrustedIssuer) -> Self {
         self.handles.issuers.push(issuer);
         self
     }
 
     /// Trusts the issuers that `resolver` knows, in addition to those given by
-    /// [`issuer`](Self::issuer): for issuers that are known only at run time. It
+    /// [`add_issuer`](Self::add_issuer): for issuers that are known only at run time. It
     /// is asked only for issuers that are not configured, after the resolvers
     /// given before it, and [its answers count for a while](IssuerResolver#how-long-an-answer-counts).
     /// [`DelegationLayer::warm_up`] does not fetch their keys.
-    pub fn issuer_resolver(mut self, resolver: impl IssuerResolver) -> Self {
+    pub fn add_issuer_resolver(mut self, resolver: impl IssuerResolver) -> Self {
         self.handles.resolvers.push(Arc::new(resolver));
         self
     }
@@ -208,7 +208,7 @@ impl DelegationLayerBuilder {
     }
 
     /// Registers a risk signal under the name that requirements call it by.
-    pub fn risk_signal(mut self, name: &str, signal: impl RiskSignal) -> Self {
+    pub fn add_risk_signal(mut self, name: &str, signal: impl RiskSignal) -> Self {
         self.handles.risk.push((name.into(), Arc::new(signal)));
         self
     }
@@ -225,7 +225,7 @@ impl DelegationLayerBuilder {
     /// Sends audit events to this sink, too. The first one replaces the
     /// default, a `tracing` event for each request;
     /// `Audit::inline(TracingSink)` brings that back.
-    pub fn audit(mut self, audit: Audit) -> Self {
+    pub fn add_audit(mut self, audit: Audit) -> Self {
         self.audits.push(audit);
         self
     }

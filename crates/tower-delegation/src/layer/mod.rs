@@ -46,9 +46,9 @@
 //! use tower::{ServiceBuilder, service_fn};
 //!
 //! # fn wire() -> Result<(), tower_delegation::ConfigError> {
-//! let issuer = TrustedIssuer::discover("https://idp.example.com")?.audience("https://orders.example.com");
+//! let issuer = TrustedIssuer::discover("https://idp.example.com")?.add_audience("https://orders.example.com");
 //! let service = ServiceBuilder::new()
-//!     .layer(DelegationLayer::builder().issuer(issuer).build()?)
+//!     .layer(DelegationLayer::builder().add_issuer(issuer).build()?)
 //!     .layer(RequireLayer::new(Requirement::new().scope("orders:read"))?)
 //!     .service(service_fn(async |request: Request<String>| {
 //!         let delegation = DelegationContext::of(&request);

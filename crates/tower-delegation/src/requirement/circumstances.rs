@@ -33,7 +33,7 @@ impl Requirement {
 
     /// Demands that the risk signal of this name says less than `level`, from
     /// 1 to 100. A signal that cannot tell is a denial; one that is not
-    /// [registered](crate::layer::DelegationLayerBuilder::risk_signal) is a 500,
+    /// [registered](crate::layer::DelegationLayerBuilder::add_risk_signal) is a 500,
     /// because the service is wired wrongly.
     #[must_use]
     pub fn risk_below(mut self, signal: &str, level: u8) -> Self {

@@ -83,10 +83,10 @@ pub(super) enum Problem {
     #[error("the revocation was taken in while the store was full, and ends with the process only")]
     NotListed,
     #[error(
-        "the store holds {capacity} revocations and lists no more: what was asked for is refused until the \
+        "the store holds {max_entries} revocations and lists no more: what was asked for is refused until the \
          process ends, and so is every token that was issued before the store became full"
     )]
-    Full { capacity: usize },
+    Full { max_entries: usize },
     #[error("the sink of revocations cannot be reached")]
     Unavailable(#[source] Arc<dyn Error + Send + Sync>),
 }
@@ -98,10 +98,10 @@ impl RevocationError {
         Self(Problem::Unavailable(source.into().into()))
     }
 
-    /// The sink takes in no more than `capacity` revocations.
+    /// The sink takes in no more than `max_entries` revocations.
     #[must_use]
-    pub fn full(capacity: usize) -> Self {
-        Self(Problem::Full { capacity })
+    pub fn full(max_entries: usize) -> Self {
+        Self(Problem::Full { max_entries })
     }
 
     /// What kind of error it is.

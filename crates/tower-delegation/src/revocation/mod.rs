@@ -34,7 +34,7 @@
 //! # fn wire() -> Result<(), Box<dyn std::error::Error>> {
 //! let revocations = InMemoryRevocations::new();
 //! let delegation = DelegationLayer::builder()
-//!     .issuer(TrustedIssuer::discover("https://idp.example.com")?.audience("https://orders.example.com"))
+//!     .add_issuer(TrustedIssuer::discover("https://idp.example.com")?.add_audience("https://orders.example.com"))
 //!     .revocations(revocations.clone())
 //!     .build()?;
 //!
@@ -67,7 +67,7 @@ pub use self::{
     change::RevocationAction,
     error::{RevocationError, RevocationErrorKind, RevocationErrors},
     listener::{RevocationListener, TargetMismatch},
-    memory::{DEFAULT_CAPACITY, InMemoryRevocations, InMemoryRevocationsBuilder},
+    memory::{InMemoryRevocations, InMemoryRevocationsBuilder},
     query::RevocationQuery,
     record::{MAX_REASON_LEN, Revocation},
     sink::{MAX_PAGE, RevocationFuture, RevocationList, RevocationPage, RevocationSink},

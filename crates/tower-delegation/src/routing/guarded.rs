@@ -50,7 +50,7 @@ use crate::{
 ///     .route("/orders", get(list_orders).post(create_order))
 ///     .route("/alive", get(public("probe of the orchestrator", alive)));
 /// print!("{}", guarded.inventory());
-/// let app = guarded.behind(DelegationLayer::builder().issuer(issuer).build()?)?;
+/// let app = guarded.behind(DelegationLayer::builder().add_issuer(issuer).build()?)?;
 /// # let _ = app;
 /// # Ok(())
 /// # }

@@ -64,7 +64,7 @@ impl Config {
     fn layer(&self, jwks: &str, clock: &TestClock) -> Result<DelegationLayer, ConfigError> {
         let mut issuer = TrustedIssuer::with_static_keys(&self.issuer, jwks)?;
         for audience in self.audience.iter() {
-            issuer = issuer.audience(audience);
+            issuer = issuer.add_audience(audience);
         }
         if let Some(algs) = &self.algs {
             issuer = issuer.algorithms(algs.iter().filter_map(|name| SignatureAlgorithm::from_name(name)));
@@ -73,7 +73,7 @@ impl Config {
             issuer = issuer.accept_generic_type(KindCheck::not_an_id_token());
         }
         let leeway = Duration::from_secs_f64(self.leeway);
-        DelegationLayer::builder().clock(clock.clone()).leeway(leeway).issuer(issuer).build()
+        DelegationLayer::builder().clock(clock.clone()).leeway(leeway).add_issuer(issuer).build()
     }
 }
 

@@ -44,8 +44,8 @@ async fn act_claims() {
     for (expectation, case) in cases {
         // The case's own issuer, so that `act.iss` means what it meant there.
         let issuer = case.claims.get("iss").and_then(Value::as_str).unwrap_or("https://issuer.example.com");
-        let trusted = TrustedIssuer::with_static_keys(issuer, &jwks).unwrap().audience(AUDIENCE);
-        let layer = DelegationLayer::builder().clock(clock.clone()).issuer(trusted).build().unwrap();
+        let trusted = TrustedIssuer::with_static_keys(issuer, &jwks).unwrap().add_audience(AUDIENCE);
+        let layer = DelegationLayer::builder().clock(clock.clone()).add_issuer(trusted).build().unwrap();
         let verdict = judge(&case, &expectation, issuer, &layer, &idp).await;
         tally.add(&expectation, verdict);
     }

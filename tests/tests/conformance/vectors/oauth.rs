@@ -273,8 +273,9 @@ async fn issuer_equality() {
         let outcome = match TrustedIssuer::with_static_keys(&case.expected, &jwks) {
             Err(error) => Err(error.to_string()),
             Ok(issuer) => {
-                let issuer = issuer.audience(AUDIENCE);
-                let layer = DelegationLayer::builder().clock(clock.clone()).issuer(issuer).build().unwrap();
+                let issuer = issuer.add_audience(AUDIENCE);
+                let layer =
+                    DelegationLayer::builder().clock(clock.clone()).add_issuer(issuer).build().unwrap();
                 // `null` stands for a claim that is not there, and is one that is null.
                 let null = json!(null);
                 let present = idp.token().claim("iss", case.received.clone().unwrap_or(null));

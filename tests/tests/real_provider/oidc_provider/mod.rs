@@ -58,9 +58,9 @@ impl Provider {
     fn layer_trusting(&self, authority: &TestPki) -> DelegationLayerBuilder {
         let client = HttpClient::builder().add_root_certificate_pem(authority.bundle_pem()).build().unwrap();
         // A machine's `sub` is its client here: `tokens.rs` shows it.
-        let issuer = TrustedIssuer::discover(&self.issuer).unwrap().audience(AUDIENCE);
+        let issuer = TrustedIssuer::discover(&self.issuer).unwrap().add_audience(AUDIENCE);
         let issuer = issuer.assume_user_unless_client();
-        DelegationLayer::builder().issuer(issuer).http_client(client)
+        DelegationLayer::builder().add_issuer(issuer).http_client(client)
     }
 
     /// A token for the application itself, signed with `algorithm` (or `opaque`).

@@ -36,8 +36,8 @@ async fn known_keys_outlive_the_provider_and_a_cold_start_is_503() {
 async fn a_server_whose_certificate_is_not_trusted_is_never_believed() {
     let Some(provider) = Provider::start() else { return };
     let token = provider.token("ES256").await;
-    let issuer = TrustedIssuer::discover(&provider.issuer).unwrap().audience(integration_tests::AUDIENCE);
-    let platform_only = DelegationLayer::builder().issuer(issuer);
+    let issuer = TrustedIssuer::discover(&provider.issuer).unwrap().add_audience(integration_tests::AUDIENCE);
+    let platform_only = DelegationLayer::builder().add_issuer(issuer);
     let another_authority = provider.layer_trusting(&TestPki::new());
     for layer in [platform_only, another_authority] {
         let service = serve(layer.build().unwrap()).await;

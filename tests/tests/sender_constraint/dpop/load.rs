@@ -48,7 +48,7 @@ async fn load(requests: usize) -> u64 {
     let store = Shared(Arc::default());
     let issuer = TrustedIssuer::with_static_keys(idp.issuer(), &idp.jwks().to_string()).unwrap();
     let dpop = Dpop::at(ORIGIN).replay_store(store.clone());
-    let builder = DelegationLayer::builder().issuer(issuer.audience(AUDIENCE)).dpop(dpop);
+    let builder = DelegationLayer::builder().add_issuer(issuer.add_audience(AUDIENCE)).dpop(dpop);
     let layer = builder.build().unwrap();
     let clients: Arc<[(DpopKey, String)]> = (0..CLIENTS)
         .map(|_| {

@@ -65,7 +65,7 @@ async fn judge(world: &World, case: &Value) -> u16 {
     let mut source = JwtSvidSource::builder(FIELD, world.bundles.clone());
     let audiences = change.get("expected_aud").unwrap_or(&base["expected_aud"]);
     for audience in audiences.as_array().unwrap() {
-        source = source.audience(audience.as_str().unwrap());
+        source = source.add_audience(audience.as_str().unwrap());
     }
     let identity = ClientIdentity::from_source(source.build().unwrap());
     let layer = world.layer().client_identity(identity).allow_anonymous();

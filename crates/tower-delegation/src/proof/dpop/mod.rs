@@ -62,7 +62,7 @@ const PARSED_KEYS: u64 = 10_000;
 ///
 /// # fn layer(issuer: TrustedIssuer) -> Result<DelegationLayer, tower_delegation::ConfigError> {
 /// let dpop = Dpop::at("https://api.example.com").max_age(Duration::from_secs(30)).nonces(DpopNonces::new());
-/// DelegationLayer::builder().issuer(issuer).dpop(dpop).build()
+/// DelegationLayer::builder().add_issuer(issuer).dpop(dpop).build()
 /// # }
 /// ```
 #[derive(Clone, Debug)]

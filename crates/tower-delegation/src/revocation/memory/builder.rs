@@ -9,13 +9,13 @@ use crate::{
 };
 
 /// How many revocations are kept where no other number is set.
-pub const DEFAULT_CAPACITY: usize = 1_000_000;
+const DEFAULT_MAX_ENTRIES: usize = 1_000_000;
 
 /// Configures [`InMemoryRevocations`].
 #[derive(Debug)]
 #[must_use]
 pub struct InMemoryRevocationsBuilder {
-    capacity: usize,
+    max_entries: usize,
     actor_issuers: HashSet<IssuerUrl>,
     clock: Arc<dyn Clock>,
 }
@@ -23,15 +23,15 @@ pub struct InMemoryRevocationsBuilder {
 impl InMemoryRevocationsBuilder {
     pub(super) fn new() -> Self {
         Self {
-            capacity: DEFAULT_CAPACITY,
+            max_entries: DEFAULT_MAX_ENTRIES,
             actor_issuers: HashSet::new(),
             clock: Arc::new(SystemClock::new()),
         }
     }
 
     /// The most revocations that are listed. Default 1,000,000.
-    pub fn capacity(mut self, capacity: usize) -> Self {
-        self.capacity = capacity;
+    pub fn max_entries(mut self, entries: usize) -> Self {
+        self.max_entries = entries;
         self
     }
 
@@ -52,6 +52,6 @@ impl InMemoryRevocationsBuilder {
     /// An empty store.
     #[must_use]
     pub fn build(self) -> InMemoryRevocations {
-        InMemoryRevocations(Arc::new(Inner::new(self.capacity, self.actor_issuers, self.clock)))
+        InMemoryRevocations(Arc::new(Inner::new(self.max_entries, self.actor_issuers, self.clock)))
     }
 }

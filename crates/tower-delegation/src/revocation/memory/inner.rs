@@ -40,7 +40,7 @@ pub(super) struct Inner {
     pub(super) everything_before: AtomicI64,
     /// Made when the store is full for the first time.
     pub(super) reserve: OnceLock<Reserve>,
-    pub(super) capacity: usize,
+    pub(super) max_entries: usize,
     /// Who vouches for actors, and is trusted for no tokens.
     pub(super) actor_issuers: HashSet<IssuerUrl>,
     pub(super) clock: Arc<dyn Clock>,
@@ -73,22 +73,22 @@ pub(super) struct Entry {
 const NOTHING: i64 = i64::MIN;
 
 /// One key in fifty is looked up in vain. About a byte an entry.
-fn new_filter(capacity: usize) -> AtomicBloomFilter<PassThroughHasher> {
+fn new_filter(max_entries: usize) -> AtomicBloomFilter<PassThroughHasher> {
     AtomicBloomFilter::with_false_pos(0.02)
         .hasher(PassThroughHasher::default())
-        .expected_items(capacity.max(1))
+        .expected_items(max_entries.max(1))
 }
 
 impl Inner {
-    pub(super) fn new(capacity: usize, actor_issuers: HashSet<IssuerUrl>, clock: Arc<dyn Clock>) -> Self {
+    pub(super) fn new(max_entries: usize, actor_issuers: HashSet<IssuerUrl>, clock: Arc<dyn Clock>) -> Self {
         Self {
             entries: HashMap::default(),
-            filter: ArcSwap::from_pointee(new_filter(capacity)),
+            filter: ArcSwap::from_pointee(new_filter(max_entries)),
             held: AtomicUsize::new(0),
             workloads: AtomicUsize::new(0),
             everything_before: AtomicI64::new(NOTHING),
             reserve: OnceLock::new(),
-            capacity,
+            max_entries,
             actor_issuers,
             clock,
             writing: Mutex::default(),
@@ -135,12 +135,12 @@ impl Inner {
                 entry.number = writing.ledger.add(revocation);
             }
             None => {
-                if writing.ledger.len() >= self.capacity {
+                if writing.ledger.len() >= self.max_entries {
                     self.clear_ended(writing, now);
                 }
-                if writing.ledger.len() >= self.capacity {
+                if writing.ledger.len() >= self.max_entries {
                     self.keep_in_reserve(key.hash, &entry, now);
-                    return Err(Problem::Full { capacity: self.capacity }.into());
+                    return Err(Problem::Full { max_entries: self.max_entries }.into());
                 }
                 entry.number = writing.ledger.add(revocation);
                 // Before the entry is there, so that no one finds the one without the other.
@@ -187,8 +187,8 @@ impl Inner {
             Reserve::new()
         });
         tracing::error!(
-            capacity = self.capacity,
-            "the store of revocations is full: lift what is not needed, or give it a larger capacity"
+            max_entries = self.max_entries,
+            "the store of revocations is full: lift what is not needed, or give it more `max_entries`"
         );
         let limit = entry.reach.issued_before.unix_millis();
         if limit > self.everything_before.load(Ordering::Acquire) {
@@ -210,7 +210,7 @@ impl Inner {
         self.held.fetch_sub(1, Ordering::AcqRel);
         self.workloads.fetch_sub(usize::from(entry.is_workload), Ordering::AcqRel);
         writing.stale += 1;
-        if writing.stale > self.capacity / 2 {
+        if writing.stale > self.max_entries / 2 {
             self.renew_filter(writing);
         }
         Ok(!entry.reach.has_ended(self.clock.now()))
@@ -242,7 +242,7 @@ impl Inner {
 
     /// Makes the filter anew, without the keys that are no more among the entries.
     fn renew_filter(&self, writing: &mut Writing) {
-        let filter = new_filter(self.capacity);
+        let filter = new_filter(self.max_entries);
         self.entries.pin().keys().for_each(|hash| {
             filter.insert(hash);
         });

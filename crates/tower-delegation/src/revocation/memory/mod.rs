@@ -10,7 +10,7 @@ use std::{
     sync::{Arc, Weak, atomic::Ordering},
 };
 
-pub use self::builder::{DEFAULT_CAPACITY, InMemoryRevocationsBuilder};
+pub use self::builder::InMemoryRevocationsBuilder;
 use self::inner::Inner;
 use super::{
     RevocationStore, Standing,
@@ -43,7 +43,7 @@ use crate::clock::Timestamp;
 ///    takes something else for it, which is refused as well.
 /// 3. The caller gets an error of the kind
 ///    [`Full`](RevocationErrorKind::Full), so that room is made: by lifting what
-///    is not needed, or by a larger [`capacity`](InMemoryRevocationsBuilder::capacity).
+///    is not needed, or by a larger [`max_entries`](InMemoryRevocationsBuilder::max_entries).
 #[derive(Clone)]
 pub struct InMemoryRevocations(Arc<Inner>);
 
@@ -246,7 +246,7 @@ impl fmt::Debug for InMemoryRevocations {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("InMemoryRevocations")
             .field("held", &self.0.held.load(Ordering::Relaxed))
-            .field("capacity", &self.0.capacity)
+            .field("max_entries", &self.0.max_entries)
             .finish_non_exhaustive()
     }
 }
