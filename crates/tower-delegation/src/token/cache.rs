@@ -27,7 +27,7 @@ use moka::{policy::EvictionPolicy, sync::Cache};
 use serde::{Deserialize, Serialize};
 use siphasher::sip128::SipHasher13;
 
-use super::VerifiedToken;
+use super::verified::VerifiedToken;
 use crate::{
     clock::Timestamp, issuer::IssuerPolicy, jwks::VerifyingKey, pass_through_hasher::PassThroughHasher,
 };

@@ -2,12 +2,10 @@
 
 use std::borrow::Cow;
 
-use serde_json::value::RawValue;
-
-use super::mapping::Mapped;
+use super::{claims::says_nothing, mapping::Mapped};
 use crate::{
     issuer::{ClaimPath, Condition},
-    json::{MAX_DEPTH, each_entry, each_member, string, strings},
+    json::{string, strings},
     names::{ClientId, SubjectId, SubjectKind},
 };
 
@@ -134,30 +132,6 @@ impl<'a> Mapped<'_, '_, 'a> {
             Some(text) => Texts::One(text),
             None => strings(value).map_or(Texts::Unreadable, Texts::Several),
         }
-    }
-}
-
-/// `null`, `false`, zero, and the text of the first two; a text without a letter; and
-/// a list or an object that holds nothing else.
-pub(super) fn says_nothing(value: &RawValue) -> bool {
-    // Deeper than any claim that was checked: `act` is not, when it is looked at here.
-    says_nothing_within(value, MAX_DEPTH)
-}
-
-fn says_nothing_within(value: &RawValue, depth: u8) -> bool {
-    let Some(depth) = depth.checked_sub(1) else { return true };
-    let mut says_something = false;
-    let mut look = |inner: &RawValue| says_something |= !says_nothing_within(inner, depth);
-    match value.get().as_bytes().first() {
-        Some(b'"') => {
-            let is_word = |text: &str| {
-                !text.is_empty() && !text.eq_ignore_ascii_case("false") && !text.eq_ignore_ascii_case("null")
-            };
-            !string(value).is_some_and(|text| is_word(text.trim()))
-        }
-        Some(b'[') => !each_entry(value, look) || !says_something,
-        Some(b'{') => !each_member(value.get(), |_, inner| look(inner)) || !says_something,
-        _ => matches!(value.get(), "null" | "false" | "0"),
     }
 }
 

@@ -8,8 +8,7 @@ use serde_json::value::RawValue;
 
 use super::{
     actor::{Actor, ActorNames, read_chain, read_list},
-    claims::RawClaims,
-    kind::says_nothing,
+    claims::{RawClaims, says_nothing},
     revocable::Identifier,
 };
 use crate::{

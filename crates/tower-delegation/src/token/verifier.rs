@@ -5,11 +5,12 @@ use std::{fmt, future::ready, sync::Arc, time::Duration};
 use serde_json::value::RawValue;
 
 use super::{
-    VerifiedToken,
     cache::{Entry, TextCache, TextHash, TokenCache},
-    claims::{RawClaims, Terms},
+    claims::RawClaims,
     header::{Header, TokenType},
+    terms::Terms,
     unverified::UnverifiedToken,
+    verified::VerifiedToken,
 };
 use crate::{
     clock::{Clock, Timestamp},

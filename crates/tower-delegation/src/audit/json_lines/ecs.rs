@@ -7,7 +7,7 @@ use std::{
 
 use serde::{Serialize, Serializer};
 
-use super::{Format, Time, native::Details};
+use super::{format::Format, native::Details, time::Time};
 use crate::{
     audit::{
         AuditDecision, AuditEvent, AuditedActor,

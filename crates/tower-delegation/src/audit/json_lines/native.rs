@@ -2,7 +2,7 @@
 
 use serde::{Serialize, Serializer};
 
-use super::{Format, Time};
+use super::{format::Format, time::Time};
 use crate::{
     audit::{
         AuditEvent, AuditedActor, AuditedRequirement, AuditedRevocation,

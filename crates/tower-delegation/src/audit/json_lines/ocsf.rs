@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use http::Method;
 use serde::Serialize;
 
-use super::{Format, ecs::Operation, native::Details};
+use super::{ecs::Operation, format::Format, native::Details};
 use crate::{
     audit::{AuditDecision, AuditEvent, AuditedRequirement, trace_context::TraceId},
     context::SubjectKind,

@@ -4,7 +4,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::HeaderValue;
 use sfv::{BareItem, Item, List, ListEntry, Parser};
 
-use super::Refusal;
+use super::refusal::Refusal;
 
 /// The certificates as DER, the client's own first; `None` without any.
 ///

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use pem::{EncodeConfig, LineEnding, Pem};
 use percent_encoding::percent_decode_str;
 
-use super::Refusal;
+use super::refusal::Refusal;
 
 /// The certificates in `text` as DER, at least one.
 ///

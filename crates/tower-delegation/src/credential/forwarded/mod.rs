@@ -4,14 +4,17 @@ mod client_cert;
 mod escaped_pem;
 mod hop;
 mod identity_headers;
+mod refusal;
 mod remembered;
 mod xfcc;
 
 use std::num::NonZeroUsize;
 
+use data_encoding::HEXLOWER_PERMISSIVE;
 use http::{HeaderMap, HeaderName, HeaderValue, header::GetAll};
 
 pub(crate) use self::identity_headers::{IdentityHeaders, Vouched};
+use self::refusal::Refusal;
 pub use self::{
     hop::TrustedHop,
     xfcc::{Xfcc, XfccElement, XfccError},
@@ -359,24 +362,6 @@ impl ForwardedIdentity {
     }
 }
 
-/// Why a trusted hop's field is refused.
-#[derive(Clone, Copy, Debug)]
-struct Refusal {
-    reason: DenialReason,
-    /// Our words only: what a stranger wrote has no place in a log.
-    problem: &'static str,
-}
-
-impl Refusal {
-    fn malformed(problem: &'static str) -> Self {
-        Self { reason: DenialReason::IdentityHeaderMalformed, problem }
-    }
-
-    fn mismatch(problem: &'static str) -> Self {
-        Self { reason: DenialReason::ForwardedCertificateMismatch, problem }
-    }
-}
-
 fn text(line: &HeaderValue) -> Result<&str, Refusal> {
     line.to_str().map_err(|_cause| Refusal::malformed("the client certificate's field is not ASCII"))
 }
@@ -387,11 +372,7 @@ fn sha256(hex: &str) -> Result<[u8; 32], Refusal> {
     if hex.len() != 64 || hex.eq_ignore_ascii_case(HASH_OF_NOTHING) {
         return Err(wrong);
     }
-    let mut digits = hex.chars().map(|digit| digit.to_digit(16).and_then(|digit| u8::try_from(digit).ok()));
     let mut hash = [0; 32];
-    for byte in &mut hash {
-        let (Some(Some(high)), Some(Some(low))) = (digits.next(), digits.next()) else { return Err(wrong) };
-        *byte = high << 4 | low;
-    }
+    HEXLOWER_PERMISSIVE.decode_mut(hex.as_bytes(), &mut hash).map_err(|_cause| wrong)?;
     Ok(hash)
 }

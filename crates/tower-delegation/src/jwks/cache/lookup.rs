@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{KeyCache, Progress, Snapshot, State, refresh::outcome};
+use super::{
+    flight::{Progress, outcome},
+    key_cache::{KeyCache, Snapshot, State},
+};
 use crate::{
     clock::Moment,
     jwks::{

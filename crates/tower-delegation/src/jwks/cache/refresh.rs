@@ -7,7 +7,11 @@ use std::{
 
 use tokio::{runtime::Handle, sync::watch, task::AbortHandle};
 
-use super::{KeyCache, KeyLimits, Snapshot, State};
+use super::{
+    flight::{Flight, Progress, outcome},
+    key_cache::{KeyCache, Snapshot, State},
+    limits::KeyLimits,
+};
 #[cfg(feature = "metrics")]
 use crate::jwks::metrics::{self, FetchOutcome};
 use crate::{
@@ -31,21 +35,6 @@ pub(crate) const FETCH_LIMIT: Duration = Duration::from_secs(45);
 /// How long the task that keeps the keys fresh sleeps at a time: its sleep does
 /// not count the time for which the machine is asleep.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
-
-/// The fetch under way.
-pub(super) struct Flight {
-    sequence: u64,
-    pub(super) progress: Progress,
-    pub(super) task: Option<AbortHandle>,
-    /// Whether the service asks for this fetch, so that an empty set is a withdrawal.
-    pub(super) is_requested: bool,
-    /// Whether a set that is in use is only refreshed: the source then need not look for
-    /// one that has moved, as it does when a key is missed.
-    pub(super) is_refresh: bool,
-}
-
-/// `None` while the fetch is under way.
-pub(super) type Progress = watch::Receiver<Option<Result<(), KeySourceError>>>;
 
 impl KeyCache {
     /// Starts a refresh if it is time and none is under way. Costs one atomic
@@ -356,14 +345,6 @@ async fn keep_fresh(cache: Weak<KeyCache>) {
             // Its failure has been noted where it landed; the next step is the pause.
             KeeperStep::Await(progress) => drop(outcome(progress).await),
         }
-    }
-}
-
-/// Waits for a fetch to end. A sender that is gone is a fetch that was cut off.
-pub(super) async fn outcome(mut progress: Progress) -> Result<(), KeySourceError> {
-    match progress.wait_for(Option::is_some).await {
-        Ok(outcome) => outcome.clone().unwrap_or_else(|| Err(KeySourceErrorKind::Interrupted.into())),
-        Err(closed) => Err(KeySourceError::new(KeySourceErrorKind::Interrupted, closed)),
     }
 }
 

@@ -12,7 +12,6 @@ use std::{
     time::Duration,
 };
 
-use super::{KeyCache, State};
 use crate::clock::{Clock, Moment};
 
 /// How long after the last verified token the keys are still refreshed.
@@ -36,56 +35,41 @@ impl Rest {
         Self { label, used_at, is_resting: AtomicBool::new(false) }
     }
 
+    /// A key has verified a token.
+    pub(super) fn mark_used(&self, clock: &dyn Clock) {
+        let now = millis(clock.monotonic());
+        if now.saturating_sub(self.used_at.load(Ordering::Relaxed)) >= millis(USE_RESOLUTION) {
+            self.used_at.store(now, Ordering::Relaxed);
+        }
+    }
+
+    /// Begins to rest at once.
+    pub(super) fn begin(&self) {
+        self.is_resting.store(true, Ordering::Relaxed);
+    }
+
+    /// Begins to rest if nothing has used the keys for long enough.
+    pub(super) fn begin_if_idle(&self, now: Moment) -> bool {
+        let used_at = self.used_at.load(Ordering::Relaxed);
+        let is_idle = millis(now.monotonic).saturating_sub(used_at) >= millis(IDLE_LIMIT);
+        if is_idle {
+            self.begin();
+        }
+        is_idle
+    }
+
+    pub(super) fn end(&self) {
+        self.is_resting.store(false, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_resting(&self) -> bool {
+        self.is_resting.load(Ordering::Relaxed)
+    }
+
     /// What metrics call the issuers of this resolver.
     #[cfg(feature = "metrics")]
     pub(super) fn label(&self) -> &str {
         &self.label
-    }
-}
-
-impl KeyCache {
-    /// A key of these has verified a token. Costs nothing for a configured issuer.
-    pub(crate) fn mark_used(&self) {
-        let Some(rest) = &self.rest else { return };
-        let now = millis(self.clock.monotonic());
-        if now.saturating_sub(rest.used_at.load(Ordering::Relaxed)) >= millis(USE_RESOLUTION) {
-            rest.used_at.store(now, Ordering::Relaxed);
-        }
-    }
-
-    /// Ends the refreshing at once: the issuer is trusted no longer, or has other keys.
-    pub(crate) fn retire(&self) {
-        let Some(rest) = &self.rest else { return };
-        rest.is_resting.store(true, Ordering::Relaxed);
-        let keeper = self.lock().keeper.take();
-        if let Some(keeper) = keeper {
-            keeper.abort();
-        }
-    }
-
-    /// Begins to rest if nothing has used the keys for long enough. The caller is the
-    /// keeper, which then ends.
-    pub(super) fn falls_asleep(&self, state: &mut State, now: Moment) -> bool {
-        let Some(rest) = &self.rest else { return false };
-        let used_at = rest.used_at.load(Ordering::Relaxed);
-        if millis(now.monotonic).saturating_sub(used_at) < millis(IDLE_LIMIT) {
-            return false;
-        }
-        rest.is_resting.store(true, Ordering::Relaxed);
-        // The next fetch starts another keeper.
-        state.keeper = None;
-        true
-    }
-
-    /// A fetch has brought or confirmed the keys.
-    pub(super) fn wake(&self) {
-        if let Some(rest) = &self.rest {
-            rest.is_resting.store(false, Ordering::Relaxed);
-        }
-    }
-
-    pub(crate) fn rests(&self) -> bool {
-        self.rest.as_ref().is_some_and(|rest| rest.is_resting.load(Ordering::Relaxed))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use super::{InMemoryRevocations, inner::Inner};
+use super::{inner::Inner, store::InMemoryRevocations};
 use crate::{
     clock::{Clock, SystemClock},
     names::IssuerUrl,
@@ -21,7 +21,7 @@ pub struct InMemoryRevocationsBuilder {
 }
 
 impl InMemoryRevocationsBuilder {
-    pub(super) fn new() -> Self {
+    fn new() -> Self {
         Self {
             max_entries: DEFAULT_MAX_ENTRIES,
             actor_issuers: HashSet::new(),
@@ -52,6 +52,25 @@ impl InMemoryRevocationsBuilder {
     /// An empty store.
     #[must_use]
     pub fn build(self) -> InMemoryRevocations {
-        InMemoryRevocations(Arc::new(Inner::new(self.max_entries, self.actor_issuers, self.clock)))
+        InMemoryRevocations::of(Inner::new(self.max_entries, self.actor_issuers, self.clock))
+    }
+}
+
+impl InMemoryRevocations {
+    /// An empty store with the default bounds and the machine's clock.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::builder().build()
+    }
+
+    /// Starts a configuration.
+    pub fn builder() -> InMemoryRevocationsBuilder {
+        InMemoryRevocationsBuilder::new()
+    }
+}
+
+impl Default for InMemoryRevocations {
+    fn default() -> Self {
+        Self::new()
     }
 }

@@ -1,13 +1,22 @@
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use aws_lc_rs::signature::{ED25519_PUBLIC_KEY_LEN, Ed25519KeyPair, KeyPair};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use tokio::sync::{Semaphore, watch};
 
-use super::*;
+use super::{KeyCache, KeyLimits, KeyStatus};
 use crate::{
-    clock::Sleep,
-    jwks::{FetchedKeys, KeyFetch, KeyRequest, SignatureAlgorithm, jwk::MAX_KEY_ID_LEN},
+    clock::{Clock, Moment, Sleep, Timestamp},
+    jwks::{
+        AlgorithmSet, FetchReason, FetchedKeys, KeyFetch, KeyRequest, KeySet, KeySource, KeySourceError,
+        KeySourceErrorKind, SignatureAlgorithm, VerifyingKey, jwk::MAX_KEY_ID_LEN,
+    },
     reason::DenialReason,
     step::Step,
 };

@@ -1,0 +1,247 @@
+//! [`VerifiedToken`]: the facts of a token whose signature was checked.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+
+use super::{
+    actor::{Actor, Subject},
+    revocable::{Identifier, Revocable},
+    typed::{ClaimError, Typed},
+};
+use crate::{
+    application::{Granted, RegistrationSlot, TokenParties},
+    clock::Timestamp,
+    confirmation::Confirmation,
+    issuer::IssuerPolicy,
+    json::{each_entry, find, string},
+    names::{Audience, ClientId, SessionId, TenantId, TokenId},
+    privileges::{GroupSet, PermissionSet, RoleSet},
+    reason::{DenialReason, Malformed},
+    revocation::{RevocationKey, RevocationKind},
+    scope::ScopeSet,
+};
+
+/// The claim of RFC 9396 section 9.1.
+pub(crate) const AUTHORIZATION_DETAILS: &str = "authorization_details";
+
+/// Proof that a token was verified: its facts. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct VerifiedToken(Arc<Facts>);
+
+/// What a token says, once its signature vouches for it.
+pub(crate) struct Facts {
+    pub(crate) subject: Subject,
+    pub(crate) client: Option<ClientId>,
+    /// The current actor first.
+    pub(crate) actors: Box<[Actor]>,
+    pub(crate) audience: Box<[Audience]>,
+    pub(crate) scopes: ScopeSet,
+    /// What the token is bound to; checked on every request by [`proof`](crate::proof).
+    pub(crate) confirmation: Option<Confirmation>,
+    pub(crate) roles: Result<RoleSet, Malformed>,
+    pub(crate) permissions: Result<PermissionSet, Malformed>,
+    /// `None`: the token does not tell.
+    pub(crate) groups: Result<Option<GroupSet>, Malformed>,
+    pub(crate) tenant: Result<Option<TenantId>, Malformed>,
+    pub(crate) session: Option<SessionId>,
+    pub(crate) expires_at: Timestamp,
+    pub(crate) not_before: Option<Timestamp>,
+    /// `None` only where the issuer's mapping allows it.
+    pub(crate) issued_at: Option<Timestamp>,
+    pub(crate) auth_time: Result<Option<Timestamp>, Malformed>,
+    pub(crate) acr: Result<Option<Box<str>>, Malformed>,
+    pub(crate) amr: Result<Box<[Box<str>]>, Malformed>,
+    pub(crate) token_id: TokenId,
+    /// What a revocation of any part of the token is found by.
+    pub(crate) revocable: Revocable,
+    /// What the registry of applications says of the token.
+    pub(crate) registration: RegistrationSlot,
+    /// The claims' JSON, for [`VerifiedToken::claim`].
+    pub(super) payload: Box<str>,
+    /// What [`VerifiedToken::claims`] made of it.
+    pub(super) typed: Typed,
+}
+
+impl Facts {
+    pub(super) fn payload_len(&self) -> usize {
+        self.payload.len()
+    }
+
+    /// What the registry of applications judges by.
+    pub(crate) fn parties(&self) -> TokenParties<'_> {
+        TokenParties {
+            issuer: self.subject.issuer(),
+            subject: self.subject.id(),
+            client: self.client.as_ref(),
+            actors: &self.actors,
+            subject_kind: self.subject.kind(),
+            tenant: self.tenant.as_ref().map(Option::as_ref).map_err(|malformed| *malformed),
+            scopes: &self.scopes,
+            granted: self,
+            lifetime: self.lifetime(),
+        }
+    }
+
+    /// The authorization details (RFC 9396) as they stand in the payload.
+    fn authorization_details(&self) -> Option<&RawValue> {
+        find(&self.payload, AUTHORIZATION_DETAILS)
+    }
+
+    /// The token, its subject, session and client, by every one of their
+    /// `identifiers`: other systems name a party by another claim than the mapping
+    /// reads. Each actor, in that role and as a subject.
+    pub(super) fn revocable(
+        &self,
+        identifiers: &[Identifier<'_>],
+        issued_at: Option<Timestamp>,
+    ) -> Revocable {
+        use RevocationKind as Kind;
+        let issuer = self.subject.issuer();
+        let mapped = [
+            Some((Kind::Token, self.token_id.as_str())),
+            Some((Kind::Subject, self.subject.id().as_str())),
+            self.session.as_ref().map(|session| (Kind::Session, session.as_str())),
+            self.client.as_ref().map(|client| (Kind::Client, client.as_str())),
+        ];
+        let mapped = mapped.into_iter().flatten();
+        let named = identifiers.iter().map(|(kind, id)| (*kind, &**id));
+        let of_token = mapped.chain(named).map(|(kind, id)| RevocationKey::of_party(kind, issuer, id));
+        let of_actors = self.actors.iter().flat_map(|actor| {
+            actor.every_id().flat_map(|id| {
+                [Kind::Actor, Kind::Subject]
+                    .map(|kind| RevocationKey::of_party(kind, actor.issuer(), id.as_str()))
+            })
+        });
+        let mut keys: Vec<RevocationKey> = Vec::new();
+        for key in of_token.chain(of_actors) {
+            if !keys.contains(&key) {
+                keys.push(key);
+            }
+        }
+        Revocable { keys: keys.into(), issued_at }
+    }
+
+    /// From `iat` to `exp`. `None` for a token without `iat`.
+    pub(crate) fn lifetime(&self) -> Option<Duration> {
+        self.issued_at.map(|issued_at| self.expires_at.saturating_since(issued_at))
+    }
+
+    /// The facts that are malformed, by name.
+    pub(crate) fn malformed(&self) -> impl Iterator<Item = &'static str> {
+        [
+            ("roles", self.roles.is_err()),
+            ("permissions", self.permissions.is_err()),
+            ("groups", self.groups.is_err()),
+            ("tenant", self.tenant.is_err()),
+            ("auth_time", self.auth_time.is_err()),
+            ("acr", self.acr.is_err()),
+            ("amr", self.amr.is_err()),
+        ]
+        .into_iter()
+        .filter_map(|(name, is_malformed)| is_malformed.then_some(name))
+    }
+}
+
+impl Granted for Facts {
+    fn roles(&self) -> Result<&RoleSet, Malformed> {
+        self.roles.as_ref().map_err(|malformed| *malformed)
+    }
+
+    fn permissions(&self) -> Result<&PermissionSet, Malformed> {
+        self.permissions.as_ref().map_err(|malformed| *malformed)
+    }
+
+    fn groups(&self) -> Result<Option<&GroupSet>, Malformed> {
+        self.groups.as_ref().map(Option::as_ref).map_err(|malformed| *malformed)
+    }
+
+    fn detail_types(&self) -> Result<Vec<Box<str>>, Malformed> {
+        let Some(claim) = self.authorization_details() else { return Ok(Vec::new()) };
+        let mut types = Vec::new();
+        let is_array = each_entry(claim, |entry| {
+            let kind = find(entry.get(), "type").and_then(string);
+            types.push(kind.map(|kind| Box::from(&*kind)));
+        });
+        is_array.then_some(types).and_then(|types| types.into_iter().collect()).ok_or(Malformed)
+    }
+}
+
+impl VerifiedToken {
+    /// Makes the proof. The one caller has just checked the signature.
+    pub(super) fn assertion(facts: Facts) -> Self {
+        Self(Arc::new(facts))
+    }
+
+    pub(crate) fn facts(&self) -> &Facts {
+        &self.0
+    }
+
+    /// Judges the token's times at `now`. `leeway` forgives clocks that differ:
+    /// `exp` ends at `exp + leeway`, `nbf` and `iat` begin at `- leeway`
+    /// (RFC 7519 section 4.1.4: on or after `exp` is too late).
+    pub(crate) fn check_times(
+        &self,
+        now: Timestamp,
+        leeway: Duration,
+        policy: &IssuerPolicy,
+    ) -> Result<(), DenialReason> {
+        let facts = self.facts();
+        if now >= facts.expires_at.saturating_add(leeway) {
+            return Err(DenialReason::TokenExpired);
+        }
+        if facts.not_before.is_some_and(|not_before| now.saturating_add(leeway) < not_before) {
+            return Err(DenialReason::TokenNotYetValid);
+        }
+        let Some(issued_at) = facts.issued_at else {
+            // How long it lives and how old it is are not known: a limit is not met.
+            let is_limited = policy.max_token_lifetime().is_some() || policy.max_token_age().is_some();
+            return if is_limited { Err(DenialReason::ClaimMissing) } else { Ok(()) };
+        };
+        if now.saturating_add(leeway) < issued_at {
+            return Err(DenialReason::TokenFromFuture);
+        }
+        let lifetime = facts.expires_at.saturating_since(issued_at);
+        if policy.max_token_lifetime().is_some_and(|max| lifetime > max) {
+            return Err(DenialReason::TokenLifetimeTooLong);
+        }
+        let age = now.saturating_since(issued_at);
+        if policy.max_token_age().is_some_and(|max| age > max.saturating_add(leeway)) {
+            return Err(DenialReason::TokenTooOld);
+        }
+        Ok(())
+    }
+
+    /// A claim of any name and type: `None` if the token does not carry it.
+    pub(crate) fn claim<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, ClaimError> {
+        let value = find(&self.0.payload, name);
+        value.map(|value| serde_json::from_str(value.get())).transpose().map_err(ClaimError::unreadable)
+    }
+
+    /// All claims as one value.
+    pub(crate) fn claims<T: DeserializeOwned + Send + Sync + 'static>(&self) -> Result<Arc<T>, ClaimError> {
+        self.0.typed.get(&self.0.payload)
+    }
+
+    /// A claim's JSON: the member that each name leads to, from the outermost
+    /// on. Read from the payload, nothing kept.
+    pub(crate) fn raw_claim<'p>(&self, path: impl IntoIterator<Item = &'p str>) -> Option<&RawValue> {
+        let mut segments = path.into_iter();
+        let outermost = find(&self.0.payload, segments.next()?)?;
+        segments.try_fold(outermost, |object, name| find(object.get(), name))
+    }
+}
+
+impl fmt::Debug for VerifiedToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let facts = self.facts();
+        f.debug_struct("VerifiedToken")
+            .field("subject", &facts.subject)
+            .field("client", &facts.client)
+            .field("actors", &facts.actors)
+            .field("scopes", &facts.scopes)
+            .field("expires_at", &facts.expires_at)
+            .finish_non_exhaustive()
+    }
+}
