@@ -16,7 +16,7 @@ use http_body_util::{BodyExt as _, Full};
 use tower::{Layer as _, Service, ServiceExt as _};
 use tower_delegation::{
     Authenticator, DelegationContext, DelegationLayer, Rejection, RequireLayer, Requirement, TrustedIssuer,
-    layer::{Delegation, Require, ResponseFuture},
+    layer::{Delegation, Guard, ResponseFuture},
 };
 
 use crate::World;
@@ -104,7 +104,7 @@ fn everything_crosses_threads() {
     assert_send_sync::<DelegationLayer>();
     assert_send_sync::<Delegation<Inner>>();
     assert_send_sync::<RequireLayer>();
-    assert_send_sync::<Require<Inner>>();
+    assert_send_sync::<Guard<Inner, Arc<Requirement>>>();
     assert_send_sync::<Authenticator>();
     assert_send_sync::<DelegationContext>();
     assert_send_sync::<Rejection>();

@@ -1,5 +1,6 @@
 //! A requirement as a call: as a decision, or only to know.
 
+use super::hearing::Round;
 use crate::{
     context::{Basis, DelegationContext, Effect, Evaluation, RequestFacts},
     issuer::log_unknown_kind,
@@ -36,7 +37,7 @@ impl DelegationContext {
     /// }
     /// ```
     pub fn authorize(&self, requirement: &Requirement, facts: &RequestFacts<'_>) -> Result<(), Rejection> {
-        self.decide(requirement, facts, Basis::Rule)
+        self.decide(requirement, facts, Basis::Rule, Round::First)
     }
 
     /// Whether [`authorize`](Self::authorize) would let the request go on, without
@@ -62,7 +63,7 @@ impl DelegationContext {
     /// ```
     #[must_use]
     pub fn permits(&self, requirement: &Requirement, facts: &RequestFacts<'_>) -> bool {
-        self.decide(requirement, facts, Basis::Question).is_ok()
+        self.decide(requirement, facts, Basis::Question, Round::First).is_ok()
     }
 
     /// Evaluates, records, and refuses where an enforced demand does not hold.
@@ -71,6 +72,7 @@ impl DelegationContext {
         requirement: &Requirement,
         facts: &RequestFacts<'_>,
         basis: Basis,
+        round: Round,
     ) -> Result<(), Rejection> {
         let denial = match requirement.evaluate(self, facts) {
             Decision::Allow => None,
@@ -84,6 +86,9 @@ impl DelegationContext {
         let needs = refusal
             .filter(|_| basis != Basis::Question)
             .and_then(|reason| requirement.needs_of(reason, Evidence::new(self, facts)));
+        if round == Round::Again && refusal.is_none() {
+            return Ok(());
+        }
         self.record().add(Evaluation {
             requirement: requirement.shared_name(),
             denial,

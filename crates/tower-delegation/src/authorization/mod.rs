@@ -5,9 +5,17 @@
 
 mod caller;
 mod decision;
+mod hearing;
+mod policy;
+#[cfg(feature = "toml")]
+mod table;
 
-pub(crate) use self::caller::context;
+pub use self::policy::Policy;
+pub(crate) use self::policy::Verdict;
+#[cfg(test)]
+pub(crate) use self::policy::sealed;
 #[cfg(feature = "axum")]
-pub(crate) use self::caller::optional_context;
-#[cfg(any(feature = "axum", feature = "toml"))]
-pub(crate) use self::caller::record;
+pub(crate) use self::{
+    caller::{context, optional_context, record},
+    policy::admit,
+};

@@ -64,6 +64,7 @@ mod body;
 mod builder;
 mod future;
 mod gate;
+mod guard;
 mod observer;
 mod require;
 mod service;
@@ -74,18 +75,20 @@ mod undecided;
 use std::time::Duration;
 
 #[cfg(feature = "toml")]
-pub use self::table::{RouteTableLayer, TableGuard};
+pub use self::table::RouteTableLayer;
 pub use self::{
     body::DelegationBody,
     builder::DelegationLayerBuilder,
     future::ResponseFuture,
-    require::{Require, RequireFuture, RequireLayer},
+    guard::{Guard, GuardFuture},
+    require::RequireLayer,
     service::Delegation,
 };
 use self::{
     gate::{AnonymousRequests, Gate, InnerAuthenticators},
     undecided::UndecidedResponses,
 };
+pub use crate::authorization::Policy;
 use crate::{
     audit::{AuditGuard, FlushError, Trail},
     authenticator::{Authenticator, Status},

@@ -11,7 +11,7 @@ mod table;
 #[cfg(all(feature = "toml", feature = "axum"))]
 pub(crate) use self::table::ChosenRoute;
 #[cfg(feature = "toml")]
-pub(crate) use self::table::{Access, Found, Parameters};
+pub(crate) use self::table::{Access, Found, Parameters, Rows};
 #[cfg(feature = "toml")]
 pub use self::table::{RouteTable, TableRow};
 pub use self::{

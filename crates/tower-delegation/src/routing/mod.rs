@@ -46,7 +46,7 @@ use std::{fmt, marker::PhantomData, ops::Deref};
 
 use axum::{
     body::Body,
-    extract::{FromRequestParts, MatchedPath, OptionalFromRequestParts, RawPathParams},
+    extract::{FromRequestParts, OptionalFromRequestParts},
     response::{IntoResponse, Response},
 };
 use http::request::Parts;
@@ -61,8 +61,8 @@ pub use self::{
 };
 
 use crate::{
-    authorization::{context, optional_context},
-    context::{DelegationContext, PathParameters, RequestFacts, matched_route},
+    authorization::{admit, context, optional_context},
+    context::DelegationContext,
     rejection::Rejection,
     requirement::{Requirement, Requires},
 };
@@ -120,17 +120,8 @@ impl<S: Sync, R: Requires> FromRequestParts<S> for Authorized<R> {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Rejection> {
         let requirement = Requirement::of::<R>();
-        let delegation = context(&parts.extensions, Some(requirement))?.clone();
-        let parameters = if requirement.reads_path() {
-            RawPathParams::from_request_parts(parts, &()).await.ok()
-        } else {
-            None
-        };
-        let mut facts = RequestFacts::of_parts(parts);
-        facts.path_parameters = parameters.as_ref().map(|parameters| -> &dyn PathParameters { parameters });
-        facts.route = matched_route(&parts.extensions).map(MatchedPath::as_str);
-        delegation.authorize(requirement, &facts)?;
-        Ok(Self(Permit::assertion(delegation)))
+        admit(requirement, parts).await?;
+        context(&parts.extensions, Some(requirement)).cloned().map(|it| Self(Permit::assertion(it)))
     }
 }
 
