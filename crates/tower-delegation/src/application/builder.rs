@@ -4,7 +4,10 @@
 use std::time::Duration;
 
 use super::{
-    Application, ApplicationKind, ApplicationStatus, Ceiling, Deadline, Excess, LastSeen,
+    ceiling::Ceiling,
+    deadline::Deadline,
+    entry::{Application, ApplicationKind, ApplicationStatus, Excess},
+    last_seen::LastSeen,
     workloads::{Workloads, dns_name, spiffe_pattern, thumbprint},
 };
 use crate::{error::ConfigError, names::TenantId, scope::Scope};
@@ -44,6 +47,14 @@ pub struct ApplicationBuilder {
     environments: Vec<String>,
     max_token_lifetime: Option<Duration>,
     sender_constrained: bool,
+}
+
+impl Application {
+    /// Starts an entry. `name` is what people call the application; each name
+    /// occurs once in a registry.
+    pub fn builder(name: &str, kind: ApplicationKind) -> ApplicationBuilder {
+        ApplicationBuilder::new(name, kind)
+    }
 }
 
 impl ApplicationBuilder {

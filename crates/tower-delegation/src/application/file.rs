@@ -5,7 +5,11 @@ use std::time::Duration;
 use serde::Deserialize;
 use toml::{Table, value::Datetime};
 
-use super::{ApplicationBuilder, ApplicationKind, ApplicationStatus, registry::UnknownEarlierActors};
+use super::{
+    builder::ApplicationBuilder,
+    entry::{ApplicationKind, ApplicationStatus},
+    registry::UnknownEarlierActors,
+};
 use crate::error::ConfigError;
 
 #[derive(Deserialize)]

@@ -4,7 +4,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Application, ApplicationStatus, Ceiling, Excess, registry::Registry};
+use super::{
+    ceiling::Ceiling,
+    entry::{Application, ApplicationStatus, Excess},
+    registry::Registry,
+};
 use crate::{
     clock::{Clock, Timestamp},
     credential::WorkloadIdentity,

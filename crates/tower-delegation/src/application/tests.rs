@@ -1,10 +1,14 @@
-use std::sync::{Arc, LazyLock};
+use std::{
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use super::*;
 use crate::{
     clock::{SystemClock, Timestamp},
     credential::WorkloadIdentity,
     error::ConfigError,
+    names::{ClientId, IssuerUrl, SubjectId, SubjectKind, TenantId},
     privileges::{GroupSet, PermissionSet, RoleSet},
     reason::{DenialReason as R, Malformed},
     scope::ScopeSet,

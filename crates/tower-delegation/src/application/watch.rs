@@ -13,7 +13,7 @@ use notify::{
     event::{AccessKind, AccessMode},
 };
 
-use super::Applications;
+use super::applications::Applications;
 use crate::{
     error::ConfigError,
     text::{Text, causes},
