@@ -2,6 +2,7 @@
 #![doc = include_str!("../../../README.md")]
 
 pub mod application;
+mod arrival;
 pub mod audit;
 pub mod authenticator;
 mod authorization;

@@ -41,6 +41,17 @@ impl<T> Step<T> {
         Self::Wait(Box::pin(answer))
     }
 
+    /// The answer, changed by `change` as soon as it is there.
+    pub(crate) fn map<U>(self, change: impl FnOnce(T) -> U + Send + 'static) -> Step<U>
+    where
+        T: 'static,
+    {
+        match self {
+            Self::Ready(answer) => Step::Ready(change(answer)),
+            Self::Wait(answer) => Step::wait(async move { change(answer.await) }),
+        }
+    }
+
     /// Waits for the answer, if it is not at hand.
     pub async fn answer(self) -> T {
         match self {

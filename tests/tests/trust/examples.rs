@@ -48,7 +48,7 @@ struct Sidecar;
 impl WorkloadIdentitySource for Sidecar {
     fn identify(&self, mut request: WorkloadRequest<'_>) -> Result<Option<WorkloadIdentity>, DenialReason> {
         let caller = request.take_header(&CALLER);
-        let is_sidecar = request.peer.as_ref().is_some_and(PeerInfo::is_unix_socket);
+        let is_sidecar = request.peer.is_some_and(PeerInfo::is_unix_socket);
         if !is_sidecar {
             return Ok(None);
         }

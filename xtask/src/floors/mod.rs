@@ -46,6 +46,7 @@ const FLOORS: &[&[&str]] = &[
         "spiffe",
         "confirmation",
         "credential",
+        "arrival",
         "pass_through_hasher",
         "http_client",
     ],

@@ -10,7 +10,7 @@ use super::{
     registry::Registry,
 };
 use crate::{
-    clock::{Clock, Timestamp},
+    clock::Timestamp,
     credential::WorkloadIdentity,
     issuer::log_unknown_kind,
     names::{ClientId, IssuerUrl, SubjectId, SubjectKind, TenantId},
@@ -53,7 +53,7 @@ pub(crate) trait Granted {
 
 /// What is known of one request.
 pub(crate) struct SenderFacts<'a> {
-    pub(crate) clock: &'a dyn Clock,
+    pub(crate) now: Timestamp,
     pub(crate) workload: Option<&'a WorkloadIdentity>,
     /// Is the token bound to its sender, and was that checked?
     pub(crate) sender_constrained: bool,
@@ -77,7 +77,7 @@ pub(crate) struct Registration {
     roles: Option<RoleSet>,
     permissions: Option<PermissionSet>,
     groups: Option<GroupSet>,
-    /// Whether either ever expires: most do not, and need no clock.
+    /// Whether any of them ever expires: most do not.
     has_end: bool,
     sender_constrained: bool,
 }
@@ -123,7 +123,7 @@ impl Registration {
             actor: actor.clone(),
             others: others.into(),
         };
-        registration.check_end(sender.clock)?;
+        registration.check_end(sender.now)?;
         if !parties().all(|party| party.is_for_environment(registry.environment())) {
             return Err(DenialReason::EnvironmentNotAllowed);
         }
@@ -154,15 +154,14 @@ impl Registration {
 
     /// Makes those checks again that depend on the request, in the same order.
     pub(super) fn recheck(&self, sender: &SenderFacts<'_>) -> Result<(), DenialReason> {
-        self.check_end(sender.clock)?;
+        self.check_end(sender.now)?;
         self.check_presenter(sender)
     }
 
-    fn check_end(&self, clock: &dyn Clock) -> Result<(), DenialReason> {
+    fn check_end(&self, now: Timestamp) -> Result<(), DenialReason> {
         if !self.has_end {
             return Ok(());
         }
-        let now = clock.now();
         if has_expired(&self.client, now) {
             return Err(DenialReason::ClientExpired);
         }

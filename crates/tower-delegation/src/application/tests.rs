@@ -5,7 +5,7 @@ use std::{
 
 use super::*;
 use crate::{
-    clock::{SystemClock, Timestamp},
+    clock::{Clock as _, SystemClock, Timestamp},
     credential::WorkloadIdentity,
     error::ConfigError,
     names::{ClientId, IssuerUrl, SubjectId, SubjectKind, TenantId},
@@ -95,7 +95,7 @@ impl Case {
             lifetime: self.lifetime,
         };
         let sender = SenderFacts {
-            clock: &SystemClock::new(),
+            now: SystemClock::new().now(),
             workload: workload.as_ref(),
             sender_constrained: self.sender_constrained,
         };

@@ -11,6 +11,7 @@ use super::{
     trace_context::TraceContext,
 };
 use crate::{
+    arrival::Route,
     clock::Timestamp,
     context::{
         Actor, Application, ApplicationKind, Basis, DelegationContext, Effect, Evaluation, Refused,
@@ -48,13 +49,6 @@ pub struct AuditEvent {
     pub(crate) trace: Option<TraceContext>,
     pub(crate) token: Option<PresentedToken>,
 }
-
-/// The template of the route, shared with the router.
-#[cfg(feature = "axum")]
-pub(crate) type Route = axum::extract::MatchedPath;
-/// Without axum no one names the route.
-#[cfg(not(feature = "axum"))]
-pub(crate) type Route = std::convert::Infallible;
 
 /// What was decided about a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

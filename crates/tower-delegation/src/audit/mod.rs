@@ -81,7 +81,6 @@ pub use self::{
     trail::{AuditGuard, FlushError},
 };
 pub(crate) use self::{
-    event::Route,
     metrics::COUNTED,
     token_hash::PresentedToken,
     trail::{NoPlace, PendingPlaces, Places, Trail},

@@ -4,25 +4,26 @@ use std::sync::Arc;
 
 use http::HeaderValue;
 
-use super::{Authentication, Authenticator, Pending, revocation_query};
+use super::{Authenticator, revocation_query};
 use crate::{
     application::{Registration, SenderFacts},
-    context::{Circumstances, DelegationContext, Refused, RequestRecord, SenderConstraint},
-    credential::{Credential, Scheme},
-    proof::{self, Presentation, PresentingRequest, SingleUse, Transport},
-    reason::DenialReason,
+    clock::{Moment, Timestamp},
+    context::{Circumstances, DelegationContext, Passage, Refused, RequestRecord, SenderConstraint},
+    credential::Scheme,
+    proof::{self, Presented, ProofEnd, Proved, Transport},
+    reason::{DenialReason, RejectionKind},
     rejection::Rejection,
     replay::{ReplayStoreError, ReplayStoreErrorKind, Sighting},
     step::Step,
     text::{Text, causes},
-    token::{Verification, VerifiedToken},
+    token::VerifiedToken,
 };
 
 /// A good token whose presenter may present it, and what is known of the request.
-#[derive(Clone)]
-pub(crate) struct Admission {
+struct Admission {
     token: VerifiedToken,
     scheme: Scheme,
+    passage: Option<Passage>,
     constraint: SenderConstraint,
     transport: Transport,
     registration: Option<Arc<Registration>>,
@@ -37,46 +38,71 @@ impl Admission {
 }
 
 impl Authenticator {
+    /// Judges a token and who presents it, at `now`. What was said about the other end of
+    /// the connection is judged again after each wait, with everything else.
+    pub(super) fn judge(
+        &self,
+        presented: Presented<'_>,
+        transport: Transport,
+        now: Moment,
+    ) -> Step<Result<DelegationContext, Rejection>> {
+        match self.0.verifier.verify(presented.credential, now) {
+            Step::Ready((token, now)) => self.prove(token, presented, transport, now),
+            Step::Wait(token) => {
+                let (authenticator, held) = (self.clone(), presented.hold());
+                Step::wait(async move {
+                    let (token, now) = token.await;
+                    let proved = authenticator.prove(token, held.presented(), transport.at(now.wall), now);
+                    proved.answer().await
+                })
+            }
+        }
+    }
+
     /// Checks who presents the token: what it is bound to, the registry of
     /// applications, and that nothing about it was revoked.
-    pub(super) fn prove(
+    fn prove(
         &self,
         token: Result<VerifiedToken, DenialReason>,
-        credential: Credential<'_>,
-        request: Option<PresentingRequest<'_>>,
+        presented: Presented<'_>,
         transport: Transport,
-    ) -> Authentication {
-        let scheme = credential.scheme();
-        let presentation = Presentation { credential, transport: &transport, request };
+        now: Moment,
+    ) -> Step<Result<DelegationContext, Rejection>> {
         let token = match token {
             Ok(token) => token,
-            Err(reason) => return Authentication::Done(Err(self.refusal(reason, scheme))),
+            Err(reason) => return Step::Ready(Err(self.unverified(reason, presented, now))),
         };
         let prove = || {
             let confirmation = token.facts().confirmation.as_ref();
-            let proved = proof::check(confirmation, presentation, self.0.dpop.as_ref(), &**self.clock())?;
-            let registration = self.check_presenter(&token, &transport, proved.constraint)?;
-            self.check_revocation(&token, &transport)?;
+            let proved = proof::check(confirmation, presented, &transport, self.0.dpop.as_ref(), now)?;
+            let registration = self.check_presenter(&token, &transport, proved.constraint, now.wall)?;
+            self.check_revocation(&token, &transport, now.wall)?;
             Ok((proved, registration))
         };
-        let (proved, registration) = match prove() {
+        let (Proved { constraint, single_use, dpop_nonce }, registration) = match prove() {
             Ok(proved) => proved,
             Err(reason) => {
                 let refused = Refused { token, workload: transport.workload() };
-                return Authentication::Done(Err(self.refusal(reason, scheme).of(refused)));
+                return Step::Ready(Err(self.refusal(reason, presented, now).of(refused)));
             }
         };
-        let (constraint, dpop_nonce) = (proved.constraint, proved.dpop_nonce);
-        let admission = Admission { token, scheme, constraint, transport, registration, dpop_nonce };
-        // After all else, so that nobody can burn the identifier of another's
+        let (scheme, passage) = (presented.credential.scheme(), self.passage_of(presented, token.hash()));
+        let admission = Admission { token, scheme, passage, constraint, transport, registration, dpop_nonce };
+        // After all else, so that no client can use up the identifier of another's
         // proof (RFC 9449 section 11.1).
-        match proved.single_use.map(SingleUse::remember) {
-            None => Authentication::Done(Ok(Some(self.admit(admission)))),
-            Some(Step::Ready(answer)) => {
-                let admitted = self.sighted(answer, admission).map(|admission| self.admit(admission));
-                Authentication::Done(admitted.map(Some))
+        let Some(single_use) = single_use else { return Step::Ready(Ok(self.admit(admission, now.wall))) };
+        match single_use.remember() {
+            Step::Ready(answer) => Step::Ready(match sighted(answer) {
+                Ok(()) => Ok(self.admit(admission, now.wall)),
+                Err(reason) => Err(self.refusal(reason, presented, now).of(admission.into_refused())),
+            }),
+            Step::Wait(answer) => {
+                let (authenticator, held, end) = (self.clone(), presented.hold(), single_use.end());
+                Step::wait(async move {
+                    let answer = answer.await;
+                    authenticator.admit_after_wait(answer, admission, held.presented(), end)
+                })
             }
-            Some(Step::Wait(answer)) => Authentication::Pending(Pending::Replay { answer, admission }),
         }
     }
 
@@ -85,107 +111,118 @@ impl Authenticator {
         token: &VerifiedToken,
         transport: &Transport,
         constraint: SenderConstraint,
+        now: Timestamp,
     ) -> Result<Option<Arc<Registration>>, DenialReason> {
         let Some(applications) = &self.0.applications else { return Ok(None) };
         let facts = token.facts();
         let sender = SenderFacts {
-            clock: &**self.clock(),
+            now,
             workload: transport.as_workload(),
             sender_constrained: constraint != SenderConstraint::None,
         };
         applications.admit(&facts.registration, &facts.parties(), &sender).map(Some)
     }
 
-    fn check_revocation(&self, token: &VerifiedToken, transport: &Transport) -> Result<(), DenialReason> {
+    fn check_revocation(
+        &self,
+        token: &VerifiedToken,
+        transport: &Transport,
+        now: Timestamp,
+    ) -> Result<(), DenialReason> {
         let Some(revocations) = &self.0.revocations else { return Ok(()) };
-        let query = revocation_query(token, self.clock().now(), self.0.leeway);
+        let query = revocation_query(token, now, self.0.leeway);
         let query = query.presented_by(transport.as_workload()).passed_on_by(transport.hop());
         revocations.check(&query).into_result()
     }
 
-    /// Has the authority of the context ended since the request was judged: by its
-    /// token's time, its certificate, the registry or a revocation? A request may
+    /// Judges again what was judged before a wait, whatever it was for: the issuer's terms,
+    /// the key, the token's time, the other end of the connection, the registry and
+    /// revocations. What is left to be judged is the proof, which is good for one request.
+    fn judge_again(
+        &self,
+        token: &VerifiedToken,
+        transport: &Transport,
+        constraint: SenderConstraint,
+        now: Moment,
+    ) -> Result<Option<Arc<Registration>>, DenialReason> {
+        self.0.verifier.recheck(token, now)?;
+        proof::check_certificate(token.facts().confirmation.as_ref(), transport)?;
+        let registration = self.check_presenter(token, transport, constraint, now.wall)?;
+        self.check_revocation(token, transport, now.wall)?;
+        Ok(registration)
+    }
+
+    /// Has the authority of the context ended since the request was judged? A request may
     /// have waited for long between two layers.
-    pub(crate) fn has_ended(&self, delegation: &DelegationContext) -> bool {
-        let now = self.clock().now();
-        if now >= delegation.expires_at().saturating_add(self.0.leeway) {
-            return true;
+    pub(crate) fn has_ended(&self, delegation: &DelegationContext, now: Moment) -> bool {
+        let transport = delegation.transport().clone().at(now.wall);
+        self.judge_again(delegation.token(), &transport, delegation.sender_constraint(), now).is_err()
+    }
+
+    /// The context of a request that has waited since it was judged, judged again.
+    pub(crate) fn renew(
+        &self,
+        delegation: &DelegationContext,
+        now: Moment,
+    ) -> Result<DelegationContext, Rejection> {
+        let (token, constraint) = (delegation.token(), delegation.sender_constraint());
+        let transport = delegation.transport().clone().at(now.wall);
+        let scheme = delegation.record().scheme();
+        match self.judge_again(token, &transport, constraint, now) {
+            Ok(registration) => Ok(self.admit(
+                Admission {
+                    token: token.clone(),
+                    scheme: scheme.unwrap_or(Scheme::Bearer),
+                    passage: delegation.record().passage().cloned(),
+                    constraint,
+                    transport,
+                    registration,
+                    dpop_nonce: delegation.dpop_nonce().cloned(),
+                },
+                now.wall,
+            )),
+            Err(reason) => {
+                let refused = Refused { token: token.clone(), workload: transport.workload() };
+                Err(self.rejection(reason, scheme).of(refused))
+            }
         }
-        let token = delegation.token();
-        let transport = match &self.0.client_identity {
-            None => Transport::NotConsidered,
-            Some(_) => Transport::of(delegation.workload().cloned(), None).at(now),
-        };
-        let judged = proof::check_certificate(token.facts().confirmation.as_ref(), &transport)
-            .and_then(|()| self.check_presenter(token, &transport, delegation.sender_constraint()))
-            .and_then(|_| self.check_revocation(token, &transport));
-        judged.is_err()
     }
 
     /// Makes the context after the store was waited for, unless the proof was used
     /// before. What was good before the wait is judged again: the token and its key,
-    /// the registry, and what was revoked.
-    pub(super) fn admit_after_wait(
+    /// the proof's age, the other end of the connection, the registry, and what was revoked.
+    fn admit_after_wait(
         &self,
         answer: Result<Sighting, ReplayStoreError>,
-        admission: Admission,
-        credential: Credential<'_>,
+        mut admission: Admission,
+        presented: Presented<'_>,
+        end: ProofEnd,
     ) -> Result<DelegationContext, Rejection> {
-        let mut admission = self.sighted(answer, admission)?;
-        let Admission { scheme, constraint, .. } = admission;
-        admission.transport = admission.transport.at(self.clock().now());
-        let judged = match self.0.verifier.verify(credential) {
-            Verification::Done(token) => token.map(|token| admission.token = token),
-            // The proof is used up, so the client asks again with another one.
-            Verification::NeedsKey(..) => Err(DenialReason::KeysUnavailable),
+        let now = self.now();
+        admission.transport = admission.transport.at(now.wall);
+        let judge = || {
+            sighted(answer)?;
+            // By the terms and keys of now, under which the token may be good anew.
+            let token = match self.0.verifier.verify(presented.credential, now) {
+                Step::Ready((token, _)) => token?,
+                // The proof is used up, so the client asks again with another one.
+                Step::Wait(_) => return Err(DenialReason::KeysUnavailable),
+            };
+            let registration = self.judge_again(&token, &admission.transport, admission.constraint, now)?;
+            end.check(now)?;
+            Ok((token, registration))
         };
-        let judged = judged.and_then(|()| {
-            let Admission { token, transport, .. } = &admission;
-            proof::check_certificate(token.facts().confirmation.as_ref(), transport)?;
-            let registration = self.check_presenter(token, transport, constraint)?;
-            self.check_revocation(token, transport)?;
-            Ok(registration)
-        });
-        match judged {
-            Ok(registration) => Ok(self.admit(Admission { registration, ..admission })),
-            Err(reason) => Err(self.refusal(reason, scheme).of(admission.into_refused())),
+        match judge() {
+            Ok((token, registration)) => {
+                Ok(self.admit(Admission { token, registration, ..admission }, now.wall))
+            }
+            Err(reason) => Err(self.refusal(reason, presented, now).of(admission.into_refused())),
         }
     }
 
-    /// The admission, unless the proof was used before.
-    fn sighted(
-        &self,
-        answer: Result<Sighting, ReplayStoreError>,
-        admission: Admission,
-    ) -> Result<Admission, Rejection> {
-        let reason = match answer {
-            Ok(Sighting::First) => return Ok(admission),
-            Ok(Sighting::Again) => DenialReason::DpopProofReplayed,
-            // A client can cause this by itself.
-            Err(error) if error.kind() == ReplayStoreErrorKind::ShareExhausted => {
-                tracing::debug!(error = %Text::account(&error.to_string()), "a DPoP proof is not remembered");
-                DenialReason::ReplayShareExhausted
-            }
-            Err(error) => {
-                tracing::warn!(
-                    error = %Text::account(&error.to_string()), cause = %Text::account(&causes(&error)),
-                    "a DPoP proof cannot be remembered"
-                );
-                match error.kind() {
-                    ReplayStoreErrorKind::Full => DenialReason::ReplayStoreFull,
-                    ReplayStoreErrorKind::ShareExhausted => DenialReason::ReplayShareExhausted,
-                    ReplayStoreErrorKind::ClockSetBack => DenialReason::ClockSetBack,
-                    ReplayStoreErrorKind::Unavailable => DenialReason::ReplayStoreUnavailable,
-                }
-            }
-        };
-        Err(self.refusal(reason, admission.scheme).of(admission.into_refused()))
-    }
-
-    fn admit(&self, admission: Admission) -> DelegationContext {
-        let Admission { token, scheme, constraint, transport, registration, dpop_nonce } = admission;
-        let record = RequestRecord::new(self.0.space.clone(), Some(scheme));
-        let at = self.clock().now();
+    fn admit(&self, admission: Admission, at: Timestamp) -> DelegationContext {
+        let Admission { token, scheme, passage, constraint, transport, registration, dpop_nonce } = admission;
+        let record = RequestRecord::new(self.0.space.clone(), Some(scheme), passage);
         if let Some(registration) = &registration {
             registration.mark_seen(at);
         }
@@ -193,11 +230,56 @@ impl Authenticator {
         DelegationContext::assertion(
             token,
             constraint,
-            transport.workload(),
+            transport,
             registration,
             dpop_nonce,
             circumstances,
             record,
         )
     }
+
+    /// A refusal of a token that is not good.
+    fn unverified(&self, reason: DenialReason, presented: Presented<'_>, now: Moment) -> Rejection {
+        match (presented.request, reason) {
+            (Some(_), _) => self.refusal(reason, presented, now),
+            // No request presented it, so no request is malformed.
+            (None, DenialReason::CredentialsMalformed) => self.rejection(DenialReason::TokenMalformed, None),
+            (None, _) => self.rejection(reason, None),
+        }
+    }
+
+    /// A refusal of what a request presents, with what the client needs to try again.
+    fn refusal(&self, reason: DenialReason, presented: Presented<'_>, now: Moment) -> Rejection {
+        let rejection = self.rejection(reason, Some(presented.credential.scheme()));
+        match &self.0.dpop {
+            Some(dpop) if reason.kind() == RejectionKind::UseDpopNonce => {
+                rejection.with_dpop_nonce(dpop.current_nonce(now.wall))
+            }
+            _ => rejection,
+        }
+    }
+}
+
+/// Was the proof used before? Logs an error that is not the client's.
+fn sighted(answer: Result<Sighting, ReplayStoreError>) -> Result<(), DenialReason> {
+    let error = match answer {
+        Ok(Sighting::First) => return Ok(()),
+        Ok(Sighting::Again) => return Err(DenialReason::DpopProofReplayed),
+        Err(error) => error,
+    };
+    if error.kind() == ReplayStoreErrorKind::ShareExhausted {
+        // A client can cause this by itself.
+        tracing::debug!(error = %Text::account(&error.to_string()), "a DPoP proof is not remembered");
+    } else {
+        tracing::warn!(
+            error = %Text::account(&error.to_string()), cause = %Text::account(&causes(&error)),
+            "a DPoP proof cannot be remembered"
+        );
+    }
+    Err(match error.kind() {
+        ReplayStoreErrorKind::Full => DenialReason::ReplayStoreFull,
+        ReplayStoreErrorKind::ShareExhausted => DenialReason::ReplayShareExhausted,
+        ReplayStoreErrorKind::ClockSetBack => DenialReason::ClockSetBack,
+        ReplayStoreErrorKind::Unavailable => DenialReason::ReplayStoreUnavailable,
+    })
 }

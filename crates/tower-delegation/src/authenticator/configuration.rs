@@ -95,7 +95,7 @@ impl Configuration {
         let verifier = Verifier::new(issuers, self.clock, leeway, max_actors, settings.token_cache);
         let inner = Arc::new(Inner {
             number: next_number(),
-            verifier,
+            verifier: Arc::new(verifier),
             client_identity: self.client_identity,
             revocations: self.revocations,
             resolves_issuers,

@@ -6,11 +6,9 @@
 mod admission;
 mod client_identity;
 mod configuration;
-mod pending;
 mod status;
 
 use std::{
-    future::poll_fn,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -18,32 +16,35 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderMap, request::Parts};
+use http::{HeaderMap, Uri, header::AUTHORIZATION, request::Parts, uri::PathAndQuery};
 
+use self::client_identity::Identity;
 pub(crate) use self::configuration::Configuration;
-pub(crate) use self::pending::{Authentication, Head, Pending, peer_info};
-use self::{admission::Admission, client_identity::Identity};
 pub use self::{client_identity::ClientIdentity, status::Status};
 use crate::{
     application::Applications,
-    clock::{Clock, Timestamp},
+    arrival::{Arrival, peer_info},
+    clock::{Clock, Moment, Timestamp},
     context::{Anonymous, DelegationContext, Passage, RiskSignals},
     credential::{
         Credential, IdentityHeaders, PeerInfo, ProtectionSpace, Scheme, TlsPeer, Vouched, WorkloadIdentity,
-        WorkloadIdentitySource, WorkloadRequest, credential, mark_sensitive,
+        WorkloadIdentitySource, WorkloadRequest, credential, dpop_proof, mark_sensitive,
     },
     issuer::{ActorForm, IssuerPolicy},
-    jwks::{KeyRefresh, KeySourceError, VerifyingKey},
-    proof::{DpopVerifier, Transport},
+    jwks::{KeyRefresh, KeySourceError},
+    proof::{DpopVerifier, Presented, PresentingRequest, Transport},
     protected_resource::{Capabilities, ProtectedResource, ResourceMetadata},
-    reason::{DenialReason, RejectionKind},
+    reason::DenialReason,
     rejection::Rejection,
-    replay::{ReplayStoreError, Sighting},
     revocation::{
         RevocationListener, RevocationQuery, RevocationStore, RevocationTarget, Standing, TargetMismatch,
     },
-    token::{Verification, VerifiedToken, Verifier},
+    step::Step,
+    token::{TextHash, VerifiedToken, Verifier},
 };
+
+/// A context, or no credentials, or a refusal.
+pub(crate) type Outcome = Result<Option<DelegationContext>, Rejection>;
 
 /// Verifies the credentials of requests. Cheap to clone; clones share keys.
 ///
@@ -65,7 +66,7 @@ pub struct Authenticator(Arc<Inner>);
 struct Inner {
     /// Which authenticator of the process it is.
     number: u64,
-    verifier: Verifier,
+    verifier: Arc<Verifier>,
     client_identity: Option<ClientIdentity>,
     revocations: Option<Arc<dyn RevocationStore>>,
     /// Are there issuers that are known only at run time?
@@ -93,17 +94,13 @@ impl Authenticator {
     pub async fn authenticate(&self, head: &mut Parts) -> Result<Option<DelegationContext>, Rejection> {
         head.extensions.remove::<DelegationContext>();
         head.extensions.remove::<Anonymous>();
-        let peer = peer_info(&head.extensions).cloned();
-        let mut authentication = match self.identify(&mut head.headers, peer.as_ref()) {
-            Err(reason) => return Err(self.rejection(reason, None)),
-            Ok(transport) => self.begin(Head::of_parts(head), transport),
-        };
-        loop {
-            let mut pending = match authentication {
-                Authentication::Done(result) => return result,
-                Authentication::Pending(pending) => pending,
-            };
-            authentication = poll_fn(|cx| pending.poll(cx, self, Head::of_parts(head))).await;
+        let now = self.now();
+        // The fields of the head are disjoint, so the peer needs no copy here.
+        match self.identify(&mut head.headers, peer_info(&head.extensions), now.wall) {
+            Ok(transport) => {
+                self.authenticate_arrival(Arrival::of_parts(head, now), transport).answer().await
+            }
+            Err(reason) => Err(self.rejection(reason, None)),
         }
     }
 
@@ -118,7 +115,7 @@ impl Authenticator {
             None => Transport::NotConsidered,
             Some(_) => Transport::of(None, None),
         };
-        self.verify_of(token, transport).await
+        self.verify_of(token, transport, self.now()).await
     }
 
     /// Verifies an access token that came by a connection whose other end is
@@ -127,34 +124,19 @@ impl Authenticator {
     /// # Errors
     /// The [`Rejection`] to answer with.
     pub async fn verify_from(&self, token: &str, peer: &PeerInfo) -> Result<DelegationContext, Rejection> {
-        let transport = self.identify(&mut HeaderMap::new(), Some(peer));
-        self.verify_of(token, transport.map_err(|reason| self.rejection(reason, None))?).await
+        let now = self.now();
+        let transport = self.identify(&mut HeaderMap::new(), Some(peer), now.wall);
+        self.verify_of(token, transport.map_err(|reason| self.rejection(reason, None))?, now).await
     }
 
-    async fn verify_of(&self, token: &str, transport: Transport) -> Result<DelegationContext, Rejection> {
-        let verify = async {
-            let credential = Credential::new(token)?;
-            let token = match self.0.verifier.verify(credential) {
-                Verification::Done(result) => result,
-                Verification::NeedsKey(key, policy) => {
-                    self.0.verifier.verify_with(credential, &*key.await?, &policy)
-                }
-            };
-            Ok((credential, token?))
-        };
-        let (credential, token) = verify.await.map_err(|reason| match reason {
-            // No request presented it, so no request is malformed.
-            DenialReason::CredentialsMalformed => self.rejection(DenialReason::TokenMalformed, None),
-            other => self.rejection(other, None),
-        })?;
-        match self.prove(Ok(token), credential, None, transport) {
-            Authentication::Done(Ok(Some(delegation))) => Ok(delegation),
-            Authentication::Done(Err(rejection)) => Err(rejection),
-            // There was a token, and without a request there is no proof to be remembered.
-            Authentication::Done(Ok(None)) | Authentication::Pending(_) => {
-                Err(self.rejection(DenialReason::DpopProofMissing, None))
-            }
-        }
+    async fn verify_of(
+        &self,
+        token: &str,
+        transport: Transport,
+        now: Moment,
+    ) -> Result<DelegationContext, Rejection> {
+        let credential = Credential::new(token).map_err(|reason| self.rejection(reason, None))?;
+        self.judge(Presented { credential, request: None }, transport, now).answer().await
     }
 
     /// Forgets what was verified about a token, if it is held. Its next request
@@ -332,13 +314,14 @@ impl Authenticator {
         &self,
         headers: &mut HeaderMap,
         peer: Option<&PeerInfo>,
+        now: Timestamp,
     ) -> Result<Transport, DenialReason> {
         mark_sensitive(headers);
         let (transport, vouched) = match &self.0.client_identity {
             None => (Ok(Transport::NotConsidered), Vouched::ForNothing),
-            Some(identity) => self.workload(identity, headers, peer),
+            Some(identity) => self.workload(identity, headers, peer, now),
         };
-        // Also where the request is refused anyway: nobody is to see them.
+        // Also where the request is refused anyway: nothing behind the layer is to see them.
         let swept = self.0.identity_headers.sweep(headers, vouched);
         transport.and_then(|transport| swept.map(|()| transport))
     }
@@ -350,8 +333,8 @@ impl Authenticator {
         identity: &ClientIdentity,
         headers: &mut HeaderMap,
         peer: Option<&PeerInfo>,
+        now: Timestamp,
     ) -> (Result<Transport, DenialReason>, Vouched) {
-        let now = self.clock().now();
         let (mut known, mut vouched) = (Ok(None::<WorkloadIdentity>), Vouched::ForNothing);
         // The connection's certificate is then the proxy's own, and names none of its clients.
         let is_behind_proxy = peer.is_some_and(|peer| {
@@ -360,11 +343,9 @@ impl Authenticator {
         for one in &identity.0 {
             let found = match (one, peer) {
                 (Identity::Tls, _) if is_behind_proxy => Ok(None),
-                (Identity::Tls, _) => {
-                    TlsPeer.identify(WorkloadRequest::new(&mut *headers, peer.cloned(), now))
-                }
+                (Identity::Tls, _) => TlsPeer.identify(WorkloadRequest::new(&mut *headers, peer, now)),
                 (Identity::Source(source), _) => {
-                    source.identify(WorkloadRequest::new(&mut *headers, peer.cloned(), now))
+                    source.identify(WorkloadRequest::new(&mut *headers, peer, now))
                 }
                 (Identity::Proxy(_), None) => {
                     tracing::error!(
@@ -378,7 +359,7 @@ impl Authenticator {
                         // Fields of several proxies cannot be told apart by who wrote them: none is kept.
                         let is_only_proxy = identity.proxies().nth(1).is_none();
                         vouched = if is_only_proxy { by_this } else { Vouched::ToBeRemoved };
-                        proxy.certificate(headers, now).map(|it| it.map(WorkloadIdentity::from))
+                        proxy.identify(headers, peer, now)
                     }
                 },
             };
@@ -391,54 +372,30 @@ impl Authenticator {
         (known.map(|workload| Transport::of(workload, peer)), vouched)
     }
 
-    /// Authenticates as far as is possible without waiting.
-    pub(crate) fn begin(&self, head: Head<'_>, transport: Transport) -> Authentication {
-        let credential = match self.credential(head) {
-            Ok(Some(credential)) => credential,
-            Ok(None) => return Authentication::Done(Ok(None)),
-            Err(rejection) => return Authentication::Done(Err(rejection)),
-        };
-        match self.0.verifier.verify(credential) {
-            Verification::Done(result) => self.prove(result, credential, Some(head.presenting()), transport),
-            Verification::NeedsKey(key, policy) => {
-                Authentication::Pending(Pending::Key { key, policy, transport })
+    /// Authenticates a request; at once, unless keys or a store of used proofs have to
+    /// be waited for. Then nothing of the request is held but what is judged.
+    pub(crate) fn authenticate_arrival(&self, arrival: Arrival<'_>, transport: Transport) -> Step<Outcome> {
+        match self.presented(arrival) {
+            Ok(Some(presented)) => {
+                self.judge(presented, transport, arrival.now).map(|judged| judged.map(Some))
             }
+            Ok(None) => Step::Ready(Ok(None)),
+            Err(rejection) => Step::Ready(Err(rejection)),
         }
     }
 
-    /// Goes on with the same head, now that the key is there or known not to be.
-    fn resume(
-        &self,
-        head: Head<'_>,
-        transport: Transport,
-        key: Result<Arc<VerifyingKey>, DenialReason>,
-        policy: &Arc<IssuerPolicy>,
-    ) -> Authentication {
-        let credential = match self.credential(head) {
-            Ok(Some(credential)) => credential,
-            Ok(None) => return Authentication::Done(Ok(None)),
-            Err(rejection) => return Authentication::Done(Err(rejection)),
-        };
-        let token = key.and_then(|key| self.0.verifier.verify_with(credential, &key, policy));
-        self.prove(token, credential, Some(head.presenting()), transport)
-    }
-
-    /// Goes on with the same head, now that the store of used proofs has answered.
-    fn resume_once(
-        &self,
-        head: Head<'_>,
-        answer: Result<Sighting, ReplayStoreError>,
-        admission: Admission,
-    ) -> Result<Option<DelegationContext>, Rejection> {
-        match self.credential(head)? {
-            Some(credential) => self.admit_after_wait(answer, admission, credential).map(Some),
-            None => Ok(None),
-        }
-    }
-
-    fn credential<'a>(&self, head: Head<'a>) -> Result<Option<Credential<'a>>, Rejection> {
-        credential(head.headers, head.uri, &self.0.space)
-            .map_err(|error| self.rejection(error.reason, error.scheme))
+    /// What a request presents, if it presents anything.
+    fn presented<'r>(&self, arrival: Arrival<'r>) -> Result<Option<Presented<'r>>, Rejection> {
+        let credential = credential(arrival.headers, arrival.uri, &self.0.space)
+            .map_err(|error| self.rejection(error.reason, error.scheme))?;
+        Ok(credential.map(|credential| {
+            let proof = match credential.scheme() {
+                Scheme::Bearer => Err(DenialReason::DpopProofMissing),
+                Scheme::Dpop => dpop_proof(arrival.headers),
+            };
+            let request = PresentingRequest { method: arrival.method, uri: arrival.received_uri(), proof };
+            Presented { credential, request: Some(request) }
+        }))
     }
 
     /// A refusal of a request that used `scheme`, if it used one.
@@ -446,29 +403,70 @@ impl Authenticator {
         Rejection::new(reason, self.0.space.clone(), scheme)
     }
 
-    /// The same, with what the client needs to try again.
-    fn refusal(&self, reason: DenialReason, scheme: Scheme) -> Rejection {
-        let rejection = self.rejection(reason, Some(scheme));
-        match &self.0.dpop {
-            Some(dpop) if reason.kind() == RejectionKind::UseDpopNonce => {
-                rejection.with_dpop_nonce(dpop.current_nonce(self.clock().now()))
-            }
-            _ => rejection,
-        }
+    /// The mark of a request without credentials.
+    pub(crate) fn anonymous(&self, arrival: Arrival<'_>) -> Anonymous {
+        Anonymous::new(self.0.space.clone(), self.passage(arrival))
     }
 
-    /// What this authenticator has judged of a request.
-    pub(crate) fn passage(&self, head: Head<'_>, scheme: Option<Scheme>) -> Passage {
-        Passage::new(self.0.number, head.method, head.client_target(), head.headers, scheme)
+    /// Is this the request that this authenticator judged, in every part that
+    /// authentication goes by?
+    pub(crate) fn has_judged(&self, passage: &Passage, arrival: Arrival<'_>) -> bool {
+        arrival.is_received() && self.passage(arrival).is_some_and(|arriving| *passage == arriving)
     }
 
     /// Was it this authenticator that judged?
     pub(crate) fn is_of(&self, passage: &Passage) -> bool {
-        passage.is_of(self.0.number)
+        passage.authenticator == self.0.number
     }
 
-    pub(crate) fn anonymous(&self) -> Anonymous {
-        Anonymous::new(self.0.space.clone())
+    /// What there is to be judged of a request; `None` where that cannot have been let
+    /// pass, such as two tokens.
+    fn passage(&self, arrival: Arrival<'_>) -> Option<Passage> {
+        if let Some(presented) = self.presented(arrival).ok()? {
+            return self.passage_of(presented, self.0.verifier.hash(presented.credential));
+        }
+        let mut fields = arrival.headers.get_all(AUTHORIZATION).iter();
+        let field = fields.next().map(|field| self.0.verifier.hash_of(field.as_bytes()));
+        if fields.next().is_some() {
+            return None;
+        }
+        Some(Passage {
+            authenticator: self.0.number,
+            method: arrival.method.clone(),
+            target: self.hash_of_target(arrival.received_uri()),
+            scheme: None,
+            authorization: field,
+            proof: None,
+        })
+    }
+
+    /// The same of a request with a token, whose hash is known. `None` where no request
+    /// presents it.
+    fn passage_of(&self, presented: Presented<'_>, token: TextHash) -> Option<Passage> {
+        let PresentingRequest { method, uri, proof } = presented.request?;
+        let scheme = presented.credential.scheme();
+        let proof = match scheme {
+            Scheme::Bearer => None,
+            Scheme::Dpop => Some(self.0.verifier.hash_of(proof.ok()?.as_bytes())),
+        };
+        Some(Passage {
+            authenticator: self.0.number,
+            method: method.clone(),
+            target: self.hash_of_target(uri),
+            scheme: Some(scheme),
+            authorization: Some(token),
+            proof,
+        })
+    }
+
+    fn hash_of_target(&self, uri: &Uri) -> TextHash {
+        let target = uri.path_and_query().map_or("", PathAndQuery::as_str);
+        self.0.verifier.hash_of(target.as_bytes())
+    }
+
+    /// This moment.
+    pub(crate) fn now(&self) -> Moment {
+        Moment::of(&**self.clock())
     }
 
     pub(crate) fn clock(&self) -> &Arc<dyn Clock> {

@@ -4,7 +4,7 @@ use http::request::Parts;
 
 use super::caller::context;
 #[cfg(feature = "axum")]
-use crate::context::matched_route;
+use crate::arrival::matched_route;
 use crate::{
     context::{Basis, PathParameters, RequestFacts},
     rejection::Rejection,

@@ -8,6 +8,11 @@ use super::{
     hearing::{Hearing, Round},
     policy::{Policy, Verdict, sealed::Judge},
 };
+#[cfg(feature = "axum")]
+use crate::{
+    arrival::{below_nested, matched_route, received_path},
+    routes::ChosenRoute,
+};
 use crate::{
     context::{Basis, PathParameters},
     reason::DenialReason,
@@ -15,11 +20,6 @@ use crate::{
     routes::{Access, Found, Parameters, RouteTable, Rows},
     step::Step,
     text::Text,
-};
-#[cfg(feature = "axum")]
-use crate::{
-    context::{below_nested, matched_route, received_path},
-    routes::ChosenRoute,
 };
 
 impl Policy for RouteTable {}

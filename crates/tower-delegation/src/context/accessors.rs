@@ -70,7 +70,7 @@ impl DelegationContext {
     /// [`ClientIdentity`](crate::authenticator::ClientIdentity) is not configured.
     #[must_use]
     pub fn workload(&self) -> Option<&WorkloadIdentity> {
-        self.0.workload.as_ref()
+        self.0.transport.as_workload()
     }
 
     /// How the token is tied to its presenter; checked for this request.

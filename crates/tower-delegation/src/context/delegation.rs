@@ -8,7 +8,7 @@ use http::HeaderValue;
 use super::{facts::RequestFacts, record::RequestRecord};
 use crate::{
     application::Registration, clock::Timestamp, confirmation::SenderConstraint,
-    credential::WorkloadIdentity, token::VerifiedToken,
+    credential::WorkloadIdentity, proof::Transport, token::VerifiedToken,
 };
 
 /// Who asks, through which application, for whom: all of it verified.
@@ -22,7 +22,8 @@ pub struct DelegationContext(pub(super) Arc<Inner>);
 pub(super) struct Inner {
     pub(super) token: VerifiedToken,
     pub(super) sender_constraint: SenderConstraint,
-    pub(super) workload: Option<WorkloadIdentity>,
+    /// Who sent the request.
+    pub(super) transport: Transport,
     /// With the registry of applications, where there is one.
     pub(super) registration: Option<Arc<Registration>>,
     pub(super) dpop_nonce: Option<HeaderValue>,
@@ -44,7 +45,7 @@ impl DelegationContext {
     pub(crate) fn assertion(
         token: VerifiedToken,
         sender_constraint: SenderConstraint,
-        workload: Option<WorkloadIdentity>,
+        transport: Transport,
         registration: Option<Arc<Registration>>,
         dpop_nonce: Option<HeaderValue>,
         circumstances: Circumstances,
@@ -53,7 +54,7 @@ impl DelegationContext {
         Self(Arc::new(Inner {
             token,
             sender_constraint,
-            workload,
+            transport,
             registration,
             dpop_nonce,
             circumstances,
@@ -67,6 +68,10 @@ impl DelegationContext {
 
     pub(crate) fn token(&self) -> &VerifiedToken {
         &self.0.token
+    }
+
+    pub(crate) fn transport(&self) -> &Transport {
+        &self.0.transport
     }
 
     pub(crate) fn record(&self) -> &RequestRecord {

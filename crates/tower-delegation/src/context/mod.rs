@@ -13,13 +13,7 @@ mod facts;
 mod head;
 mod passage;
 mod record;
-#[cfg(feature = "axum")]
-mod route;
 
-#[cfg(all(feature = "axum", feature = "toml"))]
-pub(crate) use self::route::{below_nested, received_path};
-#[cfg(feature = "axum")]
-pub(crate) use self::route::{is_rest_of, matched_route};
 pub(crate) use self::{
     delegation::{Circumstances, NamedSignal, Refused, RiskSignals},
     passage::Passage,

@@ -32,6 +32,10 @@ const DECIDED_BY_ROW: u8 = 1 << 1;
 const DENIED: u8 = 1 << 2;
 /// The response is there, or no longer awaited.
 const ENDED: u8 = 1 << 3;
+/// A layer admitted the request.
+const ADMITTED: u8 = 1 << 4;
+/// That layer is built for other authenticators further inside.
+const ALLOWS_INNER: u8 = 1 << 5;
 
 /// The record of one request: every requirement that was evaluated on its way.
 ///
@@ -43,8 +47,8 @@ pub(crate) struct RequestRecord {
     scheme: Option<Scheme>,
     standing: AtomicU8,
     evaluations: Mutex<Evaluations>,
-    /// Only while the response is awaited: it holds the credentials.
-    passage: Mutex<Option<Passage>>,
+    /// `None` for code that has no request, but calls the authenticator with a token.
+    passage: Option<Passage>,
     /// What the request asks a sink of revocations for.
     change: OnceLock<Box<RevocationChange>>,
 }
@@ -135,13 +139,13 @@ impl Evaluation {
 }
 
 impl RequestRecord {
-    pub(crate) fn new(space: Arc<ProtectionSpace>, scheme: Option<Scheme>) -> Self {
+    pub(crate) fn new(space: Arc<ProtectionSpace>, scheme: Option<Scheme>, passage: Option<Passage>) -> Self {
         Self {
             space,
             scheme,
             standing: AtomicU8::new(0),
             evaluations: Mutex::default(),
-            passage: Mutex::default(),
+            passage,
             change: OnceLock::new(),
         }
     }
@@ -232,23 +236,31 @@ impl RequestRecord {
         evaluations.kept.iter().find_map(|one| Some((one.refusal()?, one.needs.clone())))
     }
 
-    /// The layer that admitted the request, and what it judged. `None` where no
-    /// layer did: the context was made for code that called the authenticator; and
-    /// once the request has ended.
-    pub(crate) fn passage(&self) -> MutexGuard<'_, Option<Passage>> {
-        self.passage.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What was judged of the request.
+    pub(crate) fn passage(&self) -> Option<&Passage> {
+        self.passage.as_ref()
     }
 
     /// A layer admits the request.
-    pub(crate) fn admit(&self, passage: Passage) {
-        *self.passage() = Some(passage);
+    pub(crate) fn admit(&self, allows_inner: bool) {
+        let standing = if allows_inner { ADMITTED | ALLOWS_INNER } else { ADMITTED };
+        self.standing.fetch_or(standing, Ordering::Release);
     }
 
-    /// The layer that admitted the request has its response, or was given up. The
-    /// credentials are let go here: an audit event may keep the record for long.
+    /// Did a layer admit the request? Otherwise the context was made for code that
+    /// called the authenticator.
+    pub(crate) fn is_admitted(&self) -> bool {
+        self.has(ADMITTED)
+    }
+
+    /// Was that layer built for other authenticators further inside?
+    pub(crate) fn allows_inner(&self) -> bool {
+        self.has(ALLOWS_INNER)
+    }
+
+    /// The layer that admitted the request has its response, or was given up.
     pub(crate) fn end(&self) {
         self.standing.fetch_or(ENDED, Ordering::Release);
-        drop(self.passage().take());
     }
 
     pub(crate) fn has_ended(&self) -> bool {
@@ -275,8 +287,8 @@ impl RequestRecord {
 pub(crate) struct Anonymous(Arc<RequestRecord>);
 
 impl Anonymous {
-    pub(crate) fn new(space: Arc<ProtectionSpace>) -> Self {
-        Self(Arc::new(RequestRecord::new(space, None)))
+    pub(crate) fn new(space: Arc<ProtectionSpace>, passage: Option<Passage>) -> Self {
+        Self(Arc::new(RequestRecord::new(space, None, passage)))
     }
 
     pub(crate) fn record(&self) -> &RequestRecord {
@@ -289,7 +301,7 @@ mod tests {
     use super::*;
 
     fn record() -> RequestRecord {
-        RequestRecord::new(Arc::new(ProtectionSpace::new("api", None)), None)
+        RequestRecord::new(Arc::new(ProtectionSpace::new("api", None)), None, None)
     }
 
     fn evaluation(name: &str, denial: Option<DenialReason>, effect: Effect, basis: Basis) -> Evaluation {
@@ -320,17 +332,6 @@ mod tests {
             assert_eq!(record.has(DECIDED_BY_ROW), by_row, "{name}");
             assert_eq!(record.refusal().is_some(), denied, "{name}");
         }
-    }
-
-    /// An audit event may keep the record long after the response.
-    #[test]
-    fn a_request_that_has_ended_holds_no_credentials() {
-        let record = record();
-        let headers = http::HeaderMap::new();
-        record.admit(Passage::new(1, &http::Method::GET, None, &headers, None));
-        assert!(record.passage().is_some() && !record.has_ended());
-        record.end();
-        assert!(record.passage().is_none() && record.has_ended());
     }
 
     #[test]

@@ -132,6 +132,7 @@ pub(crate) use self::{
     header_name::configured_header,
     proof::dpop_proof,
     scheme::{ProtectionSpace, Scheme},
+    token::OwnedCredential,
     token::{Credential, credential, mark_sensitive},
-    workload::TlsPeer,
+    workload::{TlsPeer, Voucher},
 };

@@ -92,8 +92,9 @@ impl PeerInfo {
         self.certificate.as_ref()
     }
 
-    pub(crate) fn into_certificate(self, now: Timestamp) -> Option<PeerCertificate> {
-        self.certificate.filter(|certificate| certificate.is_current(now))
+    /// The same peer, without what its certificate proves.
+    pub(crate) fn without_certificate(&self) -> Self {
+        Self { address: self.address, certificate: None }
     }
 }
 

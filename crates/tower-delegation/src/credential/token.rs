@@ -20,6 +20,18 @@ pub(crate) struct Credential<'a> {
     token: &'a [u8],
 }
 
+/// The same, kept while the request waits.
+pub(crate) struct OwnedCredential {
+    scheme: Scheme,
+    token: Box<[u8]>,
+}
+
+impl OwnedCredential {
+    pub(crate) fn as_credential(&self) -> Credential<'_> {
+        Credential { scheme: self.scheme, token: &self.token }
+    }
+}
+
 /// What is wrong with the credentials of a request, and the scheme that they
 /// come by, where there is one such scheme.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +53,11 @@ impl<'a> Credential<'a> {
     /// The scheme that the token comes by.
     pub(crate) fn scheme(self) -> Scheme {
         self.scheme
+    }
+
+    /// The same, to be kept.
+    pub(crate) fn to_owned(self) -> OwnedCredential {
+        OwnedCredential { scheme: self.scheme, token: self.token.into() }
     }
 
     /// The token exactly as it was sent.

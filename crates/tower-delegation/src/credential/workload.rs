@@ -1,7 +1,7 @@
 //! [`WorkloadIdentity`]: which workload is at the other end, and
 //! [`WorkloadIdentitySource`]: who says so.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use http::{HeaderMap, HeaderName, HeaderValue, header::Entry};
 
@@ -9,33 +9,113 @@ use super::{CertificateTrust, PeerCertificate, PeerInfo};
 use crate::{clock::Timestamp, reason::DenialReason, spiffe::SpiffeId};
 
 /// What was proved about the workload that sent a request. Cheap to clone.
+///
+/// A request may have to wait: for keys, for a store, for the audit trail. What an
+/// identity rests on may end meanwhile, so it is judged again after each wait.
 #[derive(Clone, Debug)]
 pub struct WorkloadIdentity {
-    certificate: Option<PeerCertificate>,
+    certificate: Option<Proved<PeerCertificate>>,
     /// From a source without certificates. Only where the certificate names no workload.
-    named: Option<SpiffeId>,
+    named: Option<Proved<SpiffeId>>,
+}
+
+/// One thing that a source says, and what that rests on.
+#[derive(Clone, Debug)]
+struct Proved<T> {
+    what: T,
+    basis: Basis,
+}
+
+/// Until when what a source says is true, beyond what a certificate says of itself.
+#[derive(Clone, Debug, Default)]
+struct Basis {
+    until: Option<Timestamp>,
+    certificate: Option<PeerCertificate>,
+    voucher: Option<Arc<dyn Voucher>>,
+}
+
+/// What a source has verified, and can judge again.
+pub(crate) trait Voucher: fmt::Debug + Send + Sync {
+    /// Whether it still holds at `now`.
+    fn vouches(&self, now: Timestamp) -> bool;
+}
+
+impl<T> Proved<T> {
+    fn forever(what: T) -> Self {
+        Self { what, basis: Basis::default() }
+    }
+
+    fn holds(&self, now: Timestamp) -> bool {
+        let Basis { until, certificate, voucher } = &self.basis;
+        until.is_none_or(|until| now < until)
+            && certificate.as_ref().is_none_or(|certificate| certificate.is_current(now))
+            && voucher.as_ref().is_none_or(|voucher| voucher.vouches(now))
+    }
 }
 
 impl WorkloadIdentity {
     /// A workload that is known by its SPIFFE ID alone, without a certificate.
-    /// The caller vouches for it.
+    /// The caller vouches for it: for the whole request, unless [`until`](Self::until) or
+    /// [`while_current`](Self::while_current) says otherwise.
     #[must_use]
     pub fn of_spiffe_id(id: SpiffeId) -> Self {
-        Self { certificate: None, named: Some(id) }
+        Self { certificate: None, named: Some(Proved::forever(id)) }
+    }
+
+    /// The same identity, which ends at this time: for what the source has read that
+    /// says so itself. A request that has to wait until then is judged without it.
+    ///
+    /// ```
+    /// use tower_delegation::{clock::Timestamp, credential::WorkloadIdentity, spiffe::SpiffeId};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let expires_at = Timestamp::from_unix_seconds(1_900_000_000);
+    /// let workload = WorkloadIdentity::of_spiffe_id(SpiffeId::new("spiffe://example.org/web")?).until(expires_at);
+    /// # let _ = workload;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn until(self, time: Timestamp) -> Self {
+        self.resting_on(|basis| basis.until = Some(basis.until.map_or(time, |until| until.min(time))))
+    }
+
+    /// The same identity, which counts only while this certificate is
+    /// [current](PeerCertificate::is_current): that of the connection, where the source
+    /// believes what came by it because of who is at the other end.
+    #[must_use]
+    pub fn while_current(self, certificate: &PeerCertificate) -> Self {
+        self.resting_on(|basis| basis.certificate = Some(certificate.clone()))
+    }
+
+    /// The same identity, which counts only while `voucher` says so.
+    pub(crate) fn vouched_for_by(self, voucher: Arc<dyn Voucher>) -> Self {
+        self.resting_on(|basis| basis.voucher = Some(Arc::clone(&voucher)))
+    }
+
+    fn resting_on(mut self, set: impl Fn(&mut Basis)) -> Self {
+        if let Some(certificate) = &mut self.certificate {
+            set(&mut certificate.basis);
+        }
+        if let Some(named) = &mut self.named {
+            set(&mut named.basis);
+        }
+        self
     }
 
     /// The certificate that the workload holds the key of. It was current when the
-    /// request arrived.
+    /// request was judged.
     #[must_use]
     pub fn certificate(&self) -> Option<&PeerCertificate> {
-        self.certificate.as_ref()
+        self.certificate.as_ref().map(|certificate| &certificate.what)
     }
 
-    /// What is left of it at a later time: without a certificate that is not current any
-    /// more, and `None` where nothing else says who it is.
+    /// What is left of it at a later time: without a certificate or a name that does not
+    /// hold any more, and `None` where nothing else says who it is.
     pub(crate) fn at(self, now: Timestamp) -> Option<Self> {
         let Self { certificate, named } = self;
-        let certificate = certificate.filter(|certificate| certificate.is_current(now));
+        let certificate = certificate.filter(|it| it.what.is_current(now) && it.holds(now));
+        let named = named.filter(|named| named.holds(now));
         (certificate.is_some() || named.is_some()).then_some(Self { certificate, named })
     }
 
@@ -71,7 +151,10 @@ impl WorkloadIdentity {
     /// The SPIFFE ID, if a source that is trusted for it vouches for it.
     #[must_use]
     pub fn spiffe_id(&self) -> Option<&SpiffeId> {
-        self.named.as_ref().or_else(|| self.certificate.as_ref().and_then(PeerCertificate::spiffe_id))
+        self.named
+            .as_ref()
+            .map(|named| &named.what)
+            .or_else(|| self.certificate().and_then(PeerCertificate::spiffe_id))
     }
 
     /// The DNS names of the certificate. None unless it
@@ -87,7 +170,7 @@ impl WorkloadIdentity {
 
 impl From<PeerCertificate> for WorkloadIdentity {
     fn from(certificate: PeerCertificate) -> Self {
-        Self { certificate: Some(certificate), named: None }
+        Self { certificate: Some(Proved::forever(certificate)), named: None }
     }
 }
 
@@ -123,7 +206,7 @@ impl From<PeerCertificate> for WorkloadIdentity {
 ///     fn identify(&self, mut request: WorkloadRequest<'_>) -> Result<Option<WorkloadIdentity>, DenialReason> {
 ///         // Removed in any case; refused where it comes twice.
 ///         let caller = request.take_header(&CALLER);
-///         let is_sidecar = request.peer.as_ref().is_some_and(|peer| peer.is_unix_socket());
+///         let is_sidecar = request.peer.is_some_and(|peer| peer.is_unix_socket());
 ///         if !is_sidecar {
 ///             return Ok(None);
 ///         }
@@ -140,7 +223,7 @@ impl From<PeerCertificate> for WorkloadIdentity {
 /// #     for line in lines {
 /// #         headers.append(&CALLER, http::HeaderValue::from_static(line));
 /// #     }
-/// #     let found = Sidecar.identify(WorkloadRequest::new(&mut headers, Some(peer), Timestamp::from_unix_seconds(0)));
+/// #     let found = Sidecar.identify(WorkloadRequest::new(&mut headers, Some(&peer), Timestamp::from_unix_seconds(0)));
 /// #     assert!(headers.is_empty(), "{lines:?}");
 /// #     found.map(|workload| workload.map(|workload| workload.spiffe_id().unwrap().to_string()))
 /// # };
@@ -171,14 +254,14 @@ pub struct WorkloadRequest<'a> {
     pub headers: &'a mut HeaderMap,
     /// The other end of the connection, if the listener reports it. Its certificate
     /// is read by [`PeerInfo::certificate`], for [`now`](Self::now).
-    pub peer: Option<PeerInfo>,
+    pub peer: Option<&'a PeerInfo>,
     /// The time of the request.
     pub now: Timestamp,
 }
 
 impl<'a> WorkloadRequest<'a> {
     /// A request with these header fields, on a connection from `peer`.
-    pub fn new(headers: &'a mut HeaderMap, peer: Option<PeerInfo>, now: Timestamp) -> Self {
+    pub fn new(headers: &'a mut HeaderMap, peer: Option<&'a PeerInfo>, now: Timestamp) -> Self {
         Self { headers, peer, now }
     }
 
@@ -206,6 +289,6 @@ impl WorkloadIdentitySource for TlsPeer {
             tracing::error!("TLS client identity is configured, but the listener provides no `PeerInfo`");
             return Err(DenialReason::PeerInfoMissing);
         };
-        Ok(peer.into_certificate(request.now).map(WorkloadIdentity::from))
+        Ok(peer.certificate(request.now).cloned().map(WorkloadIdentity::from))
     }
 }

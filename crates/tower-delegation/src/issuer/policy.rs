@@ -294,7 +294,7 @@ fn key_cache(
 mod tests {
     use super::*;
     use crate::{
-        clock::SystemClock,
+        clock::{Moment, SystemClock},
         jwks::{FetchedKeys, KeyFetch, KeyRequest, SignatureAlgorithm},
         step::Step,
     };
@@ -338,9 +338,13 @@ mod tests {
         assert_eq!(policy.max_token_lifetime(), Some(Duration::from_secs(60)));
         assert_eq!(policy.max_token_age(), Some(Duration::from_secs(30)));
         assert_eq!(*policy.type_policy(), TypePolicy::Generic(check));
-        assert!(matches!(policy.keys().resolve(SignatureAlgorithm::EdDsa, Some("k1")), Step::Ready(Ok(_))));
+        let now = Moment::of(&SystemClock::new());
         assert!(matches!(
-            policy.keys().resolve(SignatureAlgorithm::Ed25519, Some("k1")),
+            policy.keys().resolve(SignatureAlgorithm::EdDsa, Some("k1"), now),
+            Step::Ready(Ok(_))
+        ));
+        assert!(matches!(
+            policy.keys().resolve(SignatureAlgorithm::Ed25519, Some("k1"), now),
             Step::Ready(Err(_))
         ));
     }

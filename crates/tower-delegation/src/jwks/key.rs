@@ -47,7 +47,7 @@ impl VerifyingKey {
 
     /// Whether `other` is this key: the same material under the same identifier
     /// and algorithm.
-    pub(super) fn is_same(&self, other: &Self) -> bool {
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
         self.key_id == other.key_id && self.is_equal(other)
     }
 

@@ -1,6 +1,6 @@
 //! [`JwtSvidSource`]: reads the workload from a header field.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use http::HeaderName;
 
@@ -48,8 +48,8 @@ impl JwtSvidSource {
         }
         let hash = self.verified.hash(text);
         if let Some(svid) = self.verified.get(hash) {
-            if svid.is_vouched_for(&self.bundles) {
-                let workload = svid.at(request.now, self.leeway);
+            if svid.is_vouched_for() {
+                let workload = svid.workload(request.now);
                 if workload.is_err() {
                     self.verified.remove(hash);
                 }
@@ -57,13 +57,13 @@ impl JwtSvidSource {
             }
             self.verified.remove(hash);
         }
-        // Not the caller's fault: nothing was given to verify anybody by.
+        // Not the caller's fault: nothing was given to verify a workload by.
         if self.bundles.is_empty() {
             return Err(DenialReason::SvidBundlesMissing);
         }
         let text = str::from_utf8(text).or(Err(DenialReason::SvidMalformed))?;
-        let svid = VerifiedSvid::verify(text, &self.audiences, &self.bundles)?;
-        let workload = svid.at(request.now, self.leeway)?;
+        let svid = Arc::new(VerifiedSvid::verify(text, &self.audiences, &self.bundles, self.leeway)?);
+        let workload = svid.workload(request.now)?;
         self.verified.insert(hash, svid);
         Ok(workload)
     }

@@ -1,15 +1,15 @@
 //! One JWT-SVID, read strictly.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use serde_json::value::RawValue;
 
 use super::bundles::{JwtBundles, algorithms};
 use crate::{
     clock::Timestamp,
-    credential::WorkloadIdentity,
+    credential::{Voucher, WorkloadIdentity},
     json::{Nested, read_object, string},
-    jwks::KeySet,
+    jwks::{KeySet, VerifyingKey},
     names::Audience,
     reason::DenialReason,
     spiffe::SpiffeId,
@@ -21,13 +21,16 @@ const CLAIMS_OF_ACCESS_TOKENS: [&str; 4] = ["client_id", "scope", "act", "cnf"];
 
 /// A JWT-SVID whose signature and audience are good. Its time is not judged yet.
 pub(super) struct VerifiedSvid {
-    workload: WorkloadIdentity,
     id: SpiffeId,
     expires_at: Timestamp,
     not_before: Option<Timestamp>,
     issued_at: Option<Timestamp>,
     /// What it was verified by.
     bundle: Arc<KeySet>,
+    key: Arc<VerifyingKey>,
+    /// Where the bundles are that are in force later.
+    bundles: JwtBundles,
+    leeway: Duration,
 }
 
 #[derive(Default)]
@@ -44,6 +47,7 @@ impl VerifiedSvid {
         text: &str,
         audiences: &[Audience],
         bundles: &JwtBundles,
+        leeway: Duration,
     ) -> Result<Self, DenialReason> {
         const MALFORMED: DenialReason = DenialReason::SvidMalformed;
         let svid = UnverifiedToken::parse_svid(text).or(Err(MALFORMED))?;
@@ -65,25 +69,47 @@ impl VerifiedSvid {
         if !audience.iter().any(|entry| audiences.contains(entry)) {
             return Err(DenialReason::SvidAudienceMismatch);
         }
-        let workload = WorkloadIdentity::of_spiffe_id(id.clone());
-        Ok(Self { workload, id, expires_at, not_before, issued_at, bundle })
+        let (key, bundles) = (Arc::clone(key), bundles.clone());
+        Ok(Self { id, expires_at, not_before, issued_at, bundle, key, bundles, leeway })
     }
 
     /// Whether the bundle that it was verified by is in force still.
-    pub(super) fn is_vouched_for(&self, bundles: &JwtBundles) -> bool {
-        bundles.is_current(self.id.trust_domain(), &self.bundle)
+    pub(super) fn is_vouched_for(&self) -> bool {
+        self.bundles.is_current(self.id.trust_domain(), &self.bundle)
     }
 
-    /// The workload, if the time is right.
-    pub(super) fn at(&self, now: Timestamp, leeway: Duration) -> Result<WorkloadIdentity, DenialReason> {
-        if now >= self.expires_at.saturating_add(leeway) {
+    /// The workload, if the time is right. It counts while the JWT-SVID does.
+    pub(super) fn workload(self: &Arc<Self>, now: Timestamp) -> Result<WorkloadIdentity, DenialReason> {
+        self.check_times(now)?;
+        Ok(WorkloadIdentity::of_spiffe_id(self.id.clone()).vouched_for_by(Arc::<Self>::clone(self)))
+    }
+
+    fn check_times(&self, now: Timestamp) -> Result<(), DenialReason> {
+        if now >= self.expires_at.saturating_add(self.leeway) {
             return Err(DenialReason::SvidExpired);
         }
-        let latest = now.saturating_add(leeway);
+        let latest = now.saturating_add(self.leeway);
         if [self.not_before, self.issued_at].into_iter().flatten().any(|start| latest < start) {
             return Err(DenialReason::SvidNotYetValid);
         }
-        Ok(self.workload.clone())
+        Ok(())
+    }
+}
+
+impl Voucher for VerifiedSvid {
+    /// A bundle is replaced often, mostly by one that has the same key.
+    fn vouches(&self, now: Timestamp) -> bool {
+        let has_key = || {
+            let bundle = self.bundles.of(self.id.trust_domain());
+            bundle.is_some_and(|bundle| bundle.keys().any(|key| key.is_same(&self.key)))
+        };
+        self.check_times(now).is_ok() && (self.is_vouched_for() || has_key())
+    }
+}
+
+impl fmt::Debug for VerifiedSvid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("VerifiedSvid").field("id", &self.id).finish_non_exhaustive()
     }
 }
 

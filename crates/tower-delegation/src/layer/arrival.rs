@@ -5,17 +5,11 @@ use std::sync::Once;
 use http::Request;
 
 use crate::{
-    authenticator::{Authenticator, Head},
+    arrival::Arrival,
+    authenticator::Authenticator,
+    clock::Moment,
     context::{Anonymous, DelegationContext, RequestRecord},
 };
-
-/// What an outer layer left in a request.
-pub(super) enum Arrival {
-    /// Nothing that counts here: the request is to be authenticated.
-    Unjudged,
-    /// What this very authenticator found, about this very request.
-    Judged(Judged),
-}
 
 /// Who sent a request, as an outer layer of the same authenticator found.
 pub(super) enum Judged {
@@ -32,54 +26,54 @@ impl Judged {
     }
 }
 
-/// Takes whatever outer layers left out of the request's extensions, and says
-/// whether it counts here. It does only if
+/// Takes whatever outer layers left out of the request's extensions, and returns it
+/// where it counts here. It does only if
 ///
 /// 1. a layer of the same authenticator left it, whose response is still awaited;
 /// 2. the parts of the head that authentication goes by are what they were; and
-/// 3. nothing has ended since: the token, the certificate, a registration; and nothing
-///    was revoked.
+/// 3. nothing has ended since: the token, its key, the certificate, a registration; and
+///    nothing was revoked.
 ///
 /// Otherwise the request is authenticated as it is now: a context that was carried
 /// over from another request opens nothing.
-pub(super) fn arrive<B>(authenticator: &Authenticator, request: &mut Request<B>) -> Arrival {
+pub(super) fn take_judged<B>(
+    authenticator: &Authenticator,
+    request: &mut Request<B>,
+    now: Moment,
+) -> Option<Judged> {
     let extensions = request.extensions_mut();
     let judged = match (extensions.remove::<DelegationContext>(), extensions.remove::<Anonymous>()) {
-        (None, None) => return Arrival::Unjudged,
+        (None, None) => return None,
         (Some(delegation), None) => Judged::Known(delegation),
         (None, Some(anonymous)) => Judged::Anonymous(anonymous),
         // No layer leaves both.
-        (Some(_), Some(_)) => return Arrival::Unjudged,
+        (Some(_), Some(_)) => return None,
     };
-    if !has_passed(authenticator, &judged, request) {
-        return Arrival::Unjudged;
-    }
-    Arrival::Judged(judged)
+    has_passed(authenticator, &judged, Arrival::of(request, now)).then_some(judged)
 }
 
 /// Is it the request that a layer of this authenticator let pass, and waits for?
-fn has_passed<B>(authenticator: &Authenticator, judged: &Judged, request: &Request<B>) -> bool {
+fn has_passed(authenticator: &Authenticator, judged: &Judged, arrival: Arrival<'_>) -> bool {
     let record = judged.record();
-    let is_same = match &*record.passage() {
-        Some(passage) if authenticator.is_of(passage) => Head::of(request).was_judged(passage),
-        Some(passage) => {
-            if !passage.allows_inner() {
-                warn_of_another();
-            }
-            return false;
-        }
-        None if record.has_ended() => false,
+    let passage = match record.passage().filter(|_| record.is_admitted()) {
+        Some(passage) if authenticator.is_of(passage) => passage,
         // The context was made for code that called an authenticator.
         None => {
             warn_of_another();
             return false;
         }
+        Some(_) => {
+            if !record.allows_inner() && !record.has_ended() {
+                warn_of_another();
+            }
+            return false;
+        }
     };
-    let is_over = match judged {
-        Judged::Known(delegation) => authenticator.has_ended(delegation),
+    let is_over = || match judged {
+        Judged::Known(delegation) => authenticator.has_ended(delegation, arrival.now),
         Judged::Anonymous(_) => false,
     };
-    let has_passed = is_same && !is_over && !record.has_ended();
+    let has_passed = authenticator.has_judged(passage, arrival) && !record.has_ended() && !is_over();
     if !has_passed {
         tracing::debug!("the request is not the one that an outer layer has judged: it is judged again");
     }

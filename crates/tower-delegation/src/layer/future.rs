@@ -16,14 +16,16 @@ use tower_service::Service;
 
 use super::{
     body::DelegationBody,
-    gate::{Admitted, Entry, Gate},
+    gate::{Admitted, Gate},
     observer::Observer,
 };
 use crate::{
     audit::{NoPlace, PendingPlaces},
-    authenticator::{Authentication, Head, Pending},
+    authenticator::Outcome,
+    clock::Moment,
     reason::DenialReason,
     rejection::{DPOP_NONCE, Rejection},
+    step::{Step, Wait},
 };
 
 pin_project! {
@@ -40,8 +42,12 @@ pin_project! {
 pin_project! {
     #[project = StateProjection]
     enum State<S, ReqBody, F> {
-        Queued { places: PendingPlaces, parked: Option<Box<Parked<S, ReqBody>>> },
-        Waiting { pending: Option<Pending>, parked: Option<Box<Parked<S, ReqBody>>> },
+        Queued {
+            places: PendingPlaces,
+            outcome: Option<Outcome>,
+            parked: Option<Box<Parked<S, ReqBody>>>,
+        },
+        Waiting { outcome: Wait<Outcome>, parked: Option<Box<Parked<S, ReqBody>>> },
         Serving { #[pin] future: F, admitted: Admitted, observer: Observer },
         Refused { rejection: Rejection },
     }
@@ -60,12 +66,18 @@ impl<S, ReqBody> ResponseFuture<S, ReqBody>
 where
     S: Service<Request<ReqBody>>,
 {
-    pub(super) fn queued(places: PendingPlaces, parked: Parked<S, ReqBody>) -> Self {
-        Self { state: State::Queued { places, parked: Some(Box::new(parked)) } }
+    /// For places in the audit queue: before anything is judged, or, after a wait for
+    /// something else, with what came of that.
+    pub(super) fn queued(
+        places: PendingPlaces,
+        outcome: Option<Outcome>,
+        parked: Parked<S, ReqBody>,
+    ) -> Self {
+        Self { state: State::Queued { places, outcome, parked: Some(Box::new(parked)) } }
     }
 
-    pub(super) fn waiting(pending: Pending, parked: Parked<S, ReqBody>) -> Self {
-        Self { state: State::Waiting { pending: Some(pending), parked: Some(Box::new(parked)) } }
+    pub(super) fn waiting(outcome: Wait<Outcome>, parked: Parked<S, ReqBody>) -> Self {
+        Self { state: Box::new(parked).wait(outcome) }
     }
 
     pub(super) fn serving(future: S::Future, admitted: Admitted, observer: Observer) -> Self {
@@ -81,12 +93,43 @@ impl<S, ReqBody> Parked<S, ReqBody>
 where
     S: Service<Request<ReqBody>>,
 {
-    /// The wait for places is over.
-    fn enter(mut self: Box<Self>) -> State<S, ReqBody, S::Future> {
-        match self.gate.enter(&mut self.request, &mut self.observer) {
-            Entry::Open(admitted) => (*self).serve(admitted),
-            Entry::Refused(rejection) => State::Refused { rejection },
-            Entry::Pending(pending) => State::Waiting { pending: Some(pending), parked: Some(self) },
+    /// The request holds its places: it is judged, or what came of that is judged again.
+    fn enter(mut self: Box<Self>, outcome: Option<Outcome>) -> State<S, ReqBody, S::Future> {
+        let authenticator = &self.gate.authenticator;
+        let now = authenticator.now();
+        let outcome = match outcome {
+            Some(Ok(Some(delegation))) => authenticator.renew(&delegation, now).map(Some),
+            Some(outcome) => outcome,
+            None => match self.gate.authenticate(&mut self.request, now) {
+                Step::Ready(outcome) => outcome,
+                Step::Wait(outcome) => return self.wait(outcome),
+            },
+        };
+        self.admit(outcome, now)
+    }
+
+    /// Waits without a place in the audit queue.
+    fn wait(mut self: Box<Self>, outcome: Wait<Outcome>) -> State<S, ReqBody, S::Future> {
+        self.observer.release();
+        State::Waiting { outcome, parked: Some(self) }
+    }
+
+    /// The wait is over. The event of what came of it needs places too.
+    fn leave(mut self: Box<Self>, outcome: Outcome) -> State<S, ReqBody, S::Future> {
+        match self.observer.reserve(&self.gate.trail) {
+            Some(places) => State::Queued { places, outcome: Some(outcome), parked: Some(self) },
+            None => {
+                let now = self.gate.authenticator.now();
+                self.admit(outcome, now)
+            }
+        }
+    }
+
+    fn admit(mut self: Box<Self>, outcome: Outcome, now: Moment) -> State<S, ReqBody, S::Future> {
+        let Self { request, gate, observer, .. } = &mut *self;
+        match gate.admit(outcome, request, observer, now) {
+            Ok(admitted) => (*self).serve(admitted),
+            Err(rejection) => State::Refused { rejection },
         }
     }
 
@@ -108,13 +151,13 @@ where
         let mut state = self.project().state;
         loop {
             let next = match state.as_mut().project() {
-                StateProjection::Queued { places, parked } => {
+                StateProjection::Queued { places, outcome, parked } => {
                     let places = ready!(places.as_mut().poll(cx));
                     let Some(mut parked) = parked.take() else { return Poll::Pending };
                     match places {
                         Ok(places) => {
                             parked.observer.hold(places);
-                            parked.enter()
+                            parked.enter(outcome.take())
                         }
                         Err(NoPlace) => {
                             let Parked { gate, observer, .. } = &mut *parked;
@@ -124,24 +167,10 @@ where
                         }
                     }
                 }
-                StateProjection::Waiting { pending, parked } => {
-                    let (Some(waiting), Some(held)) = (pending.as_mut(), parked.as_ref()) else {
-                        return Poll::Pending;
-                    };
-                    let head = Head::of(&held.request);
-                    let authenticated = match ready!(waiting.poll(cx, &held.gate.authenticator, head)) {
-                        Authentication::Done(result) => result,
-                        Authentication::Pending(next) => {
-                            *pending = Some(next);
-                            continue;
-                        }
-                    };
-                    let Some(mut parked) = parked.take() else { return Poll::Pending };
-                    let Parked { request, gate, observer, .. } = &mut *parked;
-                    match gate.admit(authenticated, request, observer) {
-                        Ok(admitted) => (*parked).serve(admitted),
-                        Err(rejection) => State::Refused { rejection },
-                    }
+                StateProjection::Waiting { outcome, parked } => {
+                    let outcome = ready!(outcome.as_mut().poll(cx));
+                    let Some(parked) = parked.take() else { return Poll::Pending };
+                    parked.leave(outcome)
                 }
                 StateProjection::Serving { future, admitted, observer } => {
                     let mut response = ready!(future.poll(cx))?;

@@ -8,11 +8,14 @@ use super::{
     undecided::{UndecidedResponses, Watch},
 };
 use crate::{
+    arrival::{Arrival, Dialect, peer_info},
     audit::Trail,
-    authenticator::{Authentication, Authenticator, Head, Pending, peer_info},
-    context::{DelegationContext, RequestRecord},
+    authenticator::{Authenticator, Outcome},
+    clock::Moment,
+    context::RequestRecord,
     reason::DenialReason,
     rejection::Rejection,
+    step::Step,
 };
 
 /// Decides whether a request goes in.
@@ -25,15 +28,6 @@ pub(super) struct Gate {
     pub(super) trail: Trail,
 }
 
-/// How far a request comes without waiting.
-pub(super) enum Entry {
-    /// To the service.
-    Open(Admitted),
-    Refused(Rejection),
-    /// To something that authentication has to wait for.
-    Pending(Pending),
-}
-
 /// A request goes in.
 pub(super) struct Admitted {
     /// A nonce for the response. Boxed, because it is rare and travels with the
@@ -43,19 +37,12 @@ pub(super) struct Admitted {
 }
 
 impl Gate {
-    /// Authenticates as far as is possible without waiting.
-    pub(super) fn enter<B>(&self, request: &mut Request<B>, observer: &mut Observer) -> Entry {
+    /// Authenticates a request; at once, unless something has to be waited for.
+    pub(super) fn authenticate<B>(&self, request: &mut Request<B>, now: Moment) -> Step<Outcome> {
         let peer = peer_info(request.extensions()).cloned();
-        let authentication = match self.authenticator.identify(request.headers_mut(), peer.as_ref()) {
-            Ok(transport) => self.authenticator.begin(Head::of(request), transport),
-            Err(reason) => Authentication::Done(Err(self.authenticator.rejection(reason, None))),
-        };
-        match authentication {
-            Authentication::Done(result) => match self.admit(result, request, observer) {
-                Ok(admitted) => Entry::Open(admitted),
-                Err(rejection) => Entry::Refused(rejection),
-            },
-            Authentication::Pending(pending) => Entry::Pending(pending),
+        match self.authenticator.identify(request.headers_mut(), peer.as_ref(), now.wall) {
+            Ok(transport) => self.authenticator.authenticate_arrival(Arrival::of(request, now), transport),
+            Err(reason) => Step::Ready(Err(self.authenticator.rejection(reason, None))),
         }
     }
 
@@ -63,24 +50,26 @@ impl Gate {
     /// says why the request is refused.
     pub(super) fn admit<B>(
         &self,
-        authenticated: Result<Option<DelegationContext>, Rejection>,
+        outcome: Outcome,
         request: &mut Request<B>,
         observer: &mut Observer,
+        now: Moment,
     ) -> Result<Admitted, Rejection> {
-        let mut rejection = match (authenticated, self.anonymous) {
+        let dialect = Arrival::of(request, now).dialect();
+        let mut rejection = match (outcome, self.anonymous) {
             (Ok(Some(delegation)), _) => {
                 observer.identify(|| Caller::Known(delegation.clone()));
-                self.mark(delegation.record(), request);
+                self.mark(delegation.record());
                 let dpop_nonce = delegation.dpop_nonce().cloned().map(Box::new);
-                let watch = self.watch(request, Caller::Known(delegation.clone()));
+                let watch = self.watch(dialect, Caller::Known(delegation.clone()));
                 request.extensions_mut().insert(delegation);
                 return Ok(Admitted { dpop_nonce, watch: watch.until_the_end() });
             }
             (Ok(None), AnonymousRequests::Allowed) => {
-                let anonymous = self.authenticator.anonymous();
+                let anonymous = self.authenticator.anonymous(Arrival::of(request, now));
                 observer.identify(|| Caller::Anonymous(anonymous.clone()));
-                self.mark(anonymous.record(), request);
-                let watch = self.watch(request, Caller::Anonymous(anonymous.clone()));
+                self.mark(anonymous.record());
+                let watch = self.watch(dialect, Caller::Anonymous(anonymous.clone()));
                 request.extensions_mut().insert(anonymous);
                 return Ok(Admitted { dpop_nonce: None, watch: watch.until_the_end() });
             }
@@ -104,8 +93,14 @@ impl Gate {
 
     /// Lets a request pass that an outer layer of the same authenticator has admitted,
     /// with the context that it has. What this layer demands beyond that still counts.
-    pub(super) fn pass<B>(&self, caller: Judged, request: &mut Request<B>) -> Result<Admitted, Rejection> {
-        let caller = match caller {
+    pub(super) fn pass<B>(
+        &self,
+        judged: Judged,
+        request: &mut Request<B>,
+        now: Moment,
+    ) -> Result<Admitted, Rejection> {
+        let dialect = Arrival::of(request, now).dialect();
+        let caller = match judged {
             Judged::Known(delegation) => {
                 request.extensions_mut().insert(delegation.clone());
                 Caller::Known(delegation)
@@ -118,17 +113,16 @@ impl Gate {
                 Caller::Anonymous(anonymous)
             }
         };
-        Ok(Admitted { dpop_nonce: None, watch: self.watch(request, caller) })
+        Ok(Admitted { dpop_nonce: None, watch: self.watch(dialect, caller) })
     }
 
-    /// Writes down what this layer has judged, for layers further inside.
-    fn mark<B>(&self, record: &RequestRecord, request: &Request<B>) {
-        let passage = self.authenticator.passage(Head::of(request), record.scheme());
-        record.admit(passage.allow_inner(self.inner_authenticators == InnerAuthenticators::Allowed));
+    /// Lets layers further inside know that this one has judged the request.
+    fn mark(&self, record: &RequestRecord) {
+        record.admit(self.inner_authenticators == InnerAuthenticators::Allowed);
     }
 
-    fn watch<B>(&self, request: &Request<B>, caller: Caller) -> Watch {
-        Watch::over(request, caller, self.undecided)
+    fn watch(&self, dialect: Dialect, caller: Caller) -> Watch {
+        Watch::over(dialect, caller, self.undecided)
     }
 }
 

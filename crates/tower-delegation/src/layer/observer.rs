@@ -2,14 +2,13 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use http::{Method, Request, StatusCode};
+use http::{Method, StatusCode};
 
 use crate::{
-    audit::{AuditEvent, COUNTED, PendingPlaces, Places, PresentedToken, Route, TraceContext, Trail},
-    authenticator::peer_info,
+    arrival::{Arrival, Route},
+    audit::{AuditEvent, COUNTED, PendingPlaces, Places, PresentedToken, TraceContext, Trail},
     clock::Clock,
     context::{Anonymous, DelegationContext, Evaluations, Refused, RequestRecord},
-    credential::PeerInfo,
     reason::DenialReason,
 };
 
@@ -56,24 +55,20 @@ impl Caller {
 
 impl Observer {
     /// Starts to observe; does nothing at all if no sink wants events.
-    pub(super) fn start<B>(trail: &Trail, clock: &Arc<dyn Clock>, request: &Request<B>) -> Self {
+    pub(super) fn start(trail: &Trail, clock: &Arc<dyn Clock>, arrival: Arrival<'_>) -> Self {
         if !COUNTED && !trail.is_enabled() {
             return Self(None);
         }
-        let headers = request.headers();
         Self(Some(Box::new(Observed {
-            started: clock.monotonic(),
+            started: arrival.now.monotonic,
             clock: clock.clone(),
             decided_in: None,
             places: Places::default(),
-            method: request.method().clone(),
-            #[cfg(feature = "axum")]
-            route: crate::context::matched_route(request.extensions()).cloned(),
-            #[cfg(not(feature = "axum"))]
-            route: None,
-            client_address: client_address(request),
-            trace: TraceContext::of(headers),
-            token: trail.token_hash_key().and_then(|key| PresentedToken::of(headers, key)),
+            method: arrival.method.clone(),
+            route: arrival.route().cloned(),
+            client_address: arrival.client_address(),
+            trace: TraceContext::of(arrival.headers),
+            token: trail.token_hash_key().and_then(|key| PresentedToken::of(arrival.headers, key)),
             caller: Caller::Unknown,
             trail: trail.clone(),
         })))
@@ -97,6 +92,12 @@ impl Observer {
             }
             Err(pending) => Some(pending),
         }
+    }
+
+    /// Gives its places back, for as long as the request waits for something else: what is
+    /// not authenticated yet takes no place from requests that are.
+    pub(super) fn release(&mut self) {
+        self.hold(Places::default());
     }
 
     /// The places were waited for.
@@ -171,17 +172,4 @@ impl Observed {
         };
         self.trail.record(event, self.places, self.decided_in);
     }
-}
-
-/// The other end of the connection, as the listener tells it.
-fn client_address<B>(request: &Request<B>) -> Option<SocketAddr> {
-    let extensions = request.extensions();
-    if let Some(peer) = peer_info(extensions) {
-        return PeerInfo::address(peer);
-    }
-    #[cfg(feature = "axum")]
-    if let Some(axum::extract::ConnectInfo(address)) = extensions.get() {
-        return Some(*address);
-    }
-    None
 }

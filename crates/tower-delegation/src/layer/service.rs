@@ -11,12 +11,13 @@ use http_body::Body;
 use tower_service::Service;
 
 use super::{
-    arrival::{Arrival, arrive},
+    arrival::take_judged,
     body::DelegationBody,
     future::{Parked, ResponseFuture},
-    gate::{Entry, Gate},
+    gate::Gate,
     observer::Observer,
 };
+use crate::{arrival::Arrival, step::Step};
 
 /// Authenticates requests before the inner service sees them.
 ///
@@ -72,27 +73,31 @@ where
     }
 
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
+        let now = self.gate.authenticator.now();
         // Before anything that can refuse or wait: what an outer layer found is not
         // what this one will find.
-        if let Arrival::Judged(caller) = arrive(&self.gate.authenticator, &mut request) {
-            return match self.gate.pass(caller, &mut request) {
+        if let Some(judged) = take_judged(&self.gate.authenticator, &mut request, now) {
+            return match self.gate.pass(judged, &mut request, now) {
                 Ok(admitted) => {
                     ResponseFuture::serving(self.inner.call(request), admitted, Observer::silent())
                 }
                 Err(rejection) => ResponseFuture::refused(rejection),
             };
         }
-        let mut observer = Observer::start(&self.gate.trail, self.gate.authenticator.clock(), &request);
+        let mut observer =
+            Observer::start(&self.gate.trail, self.gate.authenticator.clock(), Arrival::of(&request, now));
         if let Some(places) = observer.reserve(&self.gate.trail) {
             let (service, gate) = (self.take_ready(), self.gate.clone());
-            return ResponseFuture::queued(places, Parked { service, request, gate, observer });
+            return ResponseFuture::queued(places, None, Parked { service, request, gate, observer });
         }
-        match self.gate.enter(&mut request, &mut observer) {
-            Entry::Open(admitted) => ResponseFuture::serving(self.inner.call(request), admitted, observer),
-            Entry::Refused(rejection) => ResponseFuture::refused(rejection),
-            Entry::Pending(pending) => {
+        match self.gate.authenticate(&mut request, now) {
+            Step::Ready(outcome) => match self.gate.admit(outcome, &mut request, &mut observer, now) {
+                Ok(admitted) => ResponseFuture::serving(self.inner.call(request), admitted, observer),
+                Err(rejection) => ResponseFuture::refused(rejection),
+            },
+            Step::Wait(outcome) => {
                 let (service, gate) = (self.take_ready(), self.gate.clone());
-                ResponseFuture::waiting(pending, Parked { service, request, gate, observer })
+                ResponseFuture::waiting(outcome, Parked { service, request, gate, observer })
             }
         }
     }

@@ -1,10 +1,10 @@
 //! The last net: a response of success is not sent where the request was denied,
 //! or where nothing was decided about it.
 
-use http::{HeaderMap, HeaderValue, Method, Request, Response, header::CONTENT_TYPE};
+use http::{HeaderValue, Response, header::CONTENT_TYPE};
 
 use super::{body::DelegationBody, observer::Caller};
-use crate::{reason::RejectionKind, rejection::Rejection};
+use crate::{arrival::Dialect, reason::RejectionKind, rejection::Rejection};
 
 const GRPC_STATUS: &str = "grpc-status";
 
@@ -19,16 +19,14 @@ pub(super) enum UndecidedResponses {
 pub(super) struct Watch {
     caller: Caller,
     undecided: UndecidedResponses,
-    is_grpc: bool,
+    dialect: Dialect,
     /// Does the request end with this response?
     is_outermost: bool,
 }
 
 impl Watch {
-    pub(super) fn over<B>(request: &Request<B>, caller: Caller, undecided: UndecidedResponses) -> Self {
-        // Every call in gRPC is a `POST`.
-        let is_grpc = *request.method() == Method::POST && is_grpc(request.headers());
-        Self { caller, undecided, is_grpc, is_outermost: false }
+    pub(super) fn over(dialect: Dialect, caller: Caller, undecided: UndecidedResponses) -> Self {
+        Self { caller, undecided, dialect, is_outermost: false }
     }
 
     /// The same for the layer that has authenticated the request.
@@ -63,12 +61,14 @@ impl Watch {
     fn is_failure<B>(&self, response: &Response<B>) -> bool {
         let status = response.status();
         let failed_grpc = || response.headers().get(GRPC_STATUS).is_some_and(|status| status != "0");
-        status.is_client_error() || status.is_server_error() || (self.is_grpc && failed_grpc())
+        status.is_client_error()
+            || status.is_server_error()
+            || (self.dialect == Dialect::Grpc && failed_grpc())
     }
 
     /// The refusal as the client understands it.
     pub(super) fn answer<B>(&self, rejection: &Rejection) -> Response<DelegationBody<B>> {
-        if !self.is_grpc {
+        if self.dialect == Dialect::Http {
             return DelegationBody::refusal(rejection);
         }
         let (status, message) = grpc_status(rejection.kind());
@@ -111,36 +111,5 @@ fn grpc_status(kind: RejectionKind) -> (&'static str, &'static str) {
         RejectionKind::TooManyRequests => ("8", "too many requests"),
         RejectionKind::Unavailable => ("14", "the request cannot be authorized right now"),
         RejectionKind::Misconfigured => ("13", "the service is not configured correctly"),
-    }
-}
-
-/// `application/grpc`, `application/grpc+proto`, but not `application/grpc-web`,
-/// whose clients expect trailers in the body.
-fn is_grpc(headers: &HeaderMap) -> bool {
-    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let mut parts = content_type.splitn(2, ['+', ';']);
-    parts.next().is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/grpc"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn grpc_is_told_by_its_content_type() {
-        for (value, expected) in [
-            ("application/grpc", true),
-            ("Application/gRPC+proto", true),
-            ("application/grpc; charset=x", true),
-            ("application/grpc-web", false),
-            ("application/grpcx", false),
-            ("application/json", false),
-            ("", false),
-        ] {
-            let mut headers = HeaderMap::new();
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static(value));
-            assert_eq!(is_grpc(&headers), expected, "{value}");
-        }
-        assert!(!is_grpc(&HeaderMap::new()));
     }
 }

@@ -39,14 +39,14 @@
 mod dpop;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderValue, Method, Uri};
 
 pub use self::dpop::{Dpop, DpopNonces};
-pub(crate) use self::dpop::{DpopRequest, DpopVerifier};
+pub(crate) use self::dpop::{DpopRequest, DpopVerifier, ProofEnd};
 use crate::{
-    clock::{Clock, Timestamp},
+    clock::{Moment, Timestamp},
     confirmation::{Confirmation, SenderConstraint},
-    credential::{Credential, PeerCertificate, PeerInfo, Scheme, WorkloadIdentity, dpop_proof},
+    credential::{Credential, OwnedCredential, PeerCertificate, PeerInfo, Scheme, WorkloadIdentity},
     reason::DenialReason,
     replay::{ReplayStore, ReplayStoreError, Sighting, UsedProof},
     step::Step,
@@ -112,22 +112,46 @@ impl Transport {
     }
 }
 
-/// What a request shows for its token.
+/// What a request presents: its credential, and what it proves that by.
 #[derive(Clone, Copy)]
-pub(crate) struct Presentation<'a> {
+pub(crate) struct Presented<'a> {
     pub(crate) credential: Credential<'a>,
-    pub(crate) transport: &'a Transport,
     /// `None`: the token came by other means, so no proof can be for it.
     pub(crate) request: Option<PresentingRequest<'a>>,
 }
 
-/// The parts of a request's head that a DPoP proof speaks of, and is in.
+/// The parts of a request's head that a DPoP proof speaks of, and the proof.
 #[derive(Clone, Copy)]
 pub(crate) struct PresentingRequest<'a> {
     pub(crate) method: &'a Method,
-    /// The path that the client sent.
-    pub(crate) path: &'a str,
-    pub(crate) headers: &'a HeaderMap,
+    /// The target that the client sent.
+    pub(crate) uri: &'a Uri,
+    /// Read only where the credential is of scheme `DPoP`.
+    pub(crate) proof: Result<&'a str, DenialReason>,
+}
+
+/// The same, kept while the request waits: no more of its head than that.
+pub(crate) struct Held {
+    credential: OwnedCredential,
+    request: Option<(Method, Uri, Result<Box<str>, DenialReason>)>,
+}
+
+impl Presented<'_> {
+    pub(crate) fn hold(self) -> Held {
+        let request =
+            self.request.map(|it| (it.method.clone(), it.uri.clone(), it.proof.map(Box::<str>::from)));
+        Held { credential: self.credential.to_owned(), request }
+    }
+}
+
+impl Held {
+    pub(crate) fn presented(&self) -> Presented<'_> {
+        let request = self.request.as_ref().map(|(method, uri, proof)| {
+            let proof = proof.as_deref().map_err(|reason| *reason);
+            PresentingRequest { method, uri, proof }
+        });
+        Presented { credential: self.credential.as_credential(), request }
+    }
 }
 
 /// The binding holds, but for what is left to do.
@@ -144,13 +168,19 @@ pub(crate) struct Proved<'a> {
 pub(crate) struct SingleUse<'a> {
     store: &'a dyn ReplayStore,
     used: UsedProof,
+    end: ProofEnd,
 }
 
 impl SingleUse<'_> {
     /// Uses the proof up. The last step, after every other check of the request's
     /// credentials.
-    pub(crate) fn remember(self) -> Step<Result<Sighting, ReplayStoreError>> {
+    pub(crate) fn remember(&self) -> Step<Result<Sighting, ReplayStoreError>> {
         self.store.remember(self.used)
+    }
+
+    /// Until when the proof is accepted.
+    pub(crate) fn end(&self) -> ProofEnd {
+        self.end
     }
 }
 
@@ -158,34 +188,32 @@ impl SingleUse<'_> {
 /// service is not configured for it.
 pub(crate) fn check<'a>(
     confirmation: Option<&Confirmation>,
-    presentation: Presentation<'_>,
+    presented: Presented<'_>,
+    transport: &Transport,
     dpop: Option<&'a DpopVerifier>,
-    clock: &dyn Clock,
+    now: Moment,
 ) -> Result<Proved<'a>, DenialReason> {
     let certificate = confirmation.and_then(Confirmation::certificate);
     let key = confirmation.and_then(Confirmation::key);
-    let by_dpop = match (presentation.credential.scheme(), key, dpop) {
+    let by_dpop = match (presented.credential.scheme(), key, dpop) {
         (Scheme::Bearer, None, _) => None,
         (_, Some(_), None) => return Err(DenialReason::ConfirmationUnsupported),
         (Scheme::Bearer, Some(_), Some(_)) => return Err(DenialReason::DpopTokenAsBearer),
         (Scheme::Dpop, None, _) => return Err(DenialReason::DpopTokenUnbound),
         (Scheme::Dpop, Some(key), Some(dpop)) => Some((key, dpop)),
     };
-    check_certificate(confirmation, presentation.transport)?;
+    check_certificate(confirmation, transport)?;
     let Some((key, dpop)) = by_dpop else {
         let constraint =
             if certificate.is_some() { SenderConstraint::MutualTls } else { SenderConstraint::None };
         return Ok(Proved { constraint, single_use: None, dpop_nonce: None });
     };
-    let PresentingRequest { method, path, headers } =
-        presentation.request.ok_or(DenialReason::DpopProofMissing)?;
-    let proof = dpop_proof(headers)?;
-    let token = presentation.credential.as_bytes();
-    let (now, monotonic) = (clock.now(), clock.monotonic());
-    let accepted = dpop.check(&DpopRequest { proof, method, path, token, key, now, monotonic })?;
+    let PresentingRequest { method, uri, proof } = presented.request.ok_or(DenialReason::DpopProofMissing)?;
+    let (proof, token) = (proof?, presented.credential.as_bytes());
+    let accepted = dpop.check(&DpopRequest { proof, method, path: uri.path(), token, key, now })?;
     let constraint =
         if certificate.is_some() { SenderConstraint::MutualTlsAndDpop } else { SenderConstraint::Dpop };
-    let single_use = Some(SingleUse { store: accepted.store, used: accepted.used });
+    let single_use = Some(SingleUse { store: accepted.store, used: accepted.used, end: accepted.end });
     Ok(Proved { constraint, single_use, dpop_nonce: accepted.next_nonce })
 }
 

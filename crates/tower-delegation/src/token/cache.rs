@@ -27,10 +27,7 @@ use moka::{policy::EvictionPolicy, sync::Cache};
 use serde::{Deserialize, Serialize};
 use siphasher::sip128::SipHasher13;
 
-use super::verified::VerifiedToken;
-use crate::{
-    clock::Timestamp, issuer::IssuerPolicy, jwks::VerifyingKey, pass_through_hasher::PassThroughHasher,
-};
+use crate::pass_through_hasher::PassThroughHasher;
 
 /// How many verified tokens are kept. Default: 50,000 tokens, 64 MiB.
 ///
@@ -81,7 +78,7 @@ impl Default for TokenCache {
     }
 }
 
-/// The hash that stands for a token's text.
+/// The hash that stands for a text, under the secret of one [`TextCache`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct TextHash(u128);
 
@@ -91,67 +88,20 @@ pub(crate) trait Footprint: Send + Sync + 'static {
     fn size(&self) -> usize;
 }
 
-/// A verified token, and what its verification rests on.
-pub(super) struct Entry {
-    pub(super) token: VerifiedToken,
-    pub(super) policy: Arc<IssuerPolicy>,
-    key: Arc<VerifyingKey>,
-    /// The number of the issuer's key set under which `key` was last seen.
-    epoch: AtomicU64,
-}
-
 /// Texts that were verified before, and what is remembered of each.
 pub(crate) struct TextCache<E> {
     entries: Option<Cache<TextHash, Arc<E>, PassThroughHasher>>,
-    secret: [u8; 16],
-}
-
-impl Entry {
-    /// `epoch` must have been read before `key` was looked up: then a key that
-    /// is withdrawn in between is noticed at the first look at the entry.
-    pub(super) fn new(
-        token: VerifiedToken,
-        policy: Arc<IssuerPolicy>,
-        key: Arc<VerifyingKey>,
-        epoch: u64,
-    ) -> Self {
-        Self { token, policy, key, epoch: AtomicU64::new(epoch) }
-    }
-
-    /// Is the key that vouches for the token published still? `false` also
-    /// while no keys can be had: the full verification then says what to answer.
-    pub(super) fn key_is_published(&self, now: Timestamp) -> bool {
-        let keys = self.policy.keys();
-        let Some(current) = keys.current_epoch(now) else { return false };
-        if current != self.epoch.load(Ordering::Relaxed) {
-            if !keys.is_current(&self.key) {
-                return false;
-            }
-            self.epoch.store(current, Ordering::Relaxed);
-        }
-        keys.mark_used();
-        true
-    }
-}
-
-impl Footprint for Entry {
-    fn size(&self) -> usize {
-        /// The entry, its facts, what the registry says of it, the allocations
-        /// behind them, moka's own record.
-        const FIXED: usize = 1000;
-        let facts = self.token.facts();
-        // Subject, client, audience and scopes are copies of parts of the payload.
-        FIXED + facts.payload_len() + facts.payload_len() / 3
-    }
+    secret: Option<[u8; 16]>,
 }
 
 impl<E: Footprint> TextCache<E> {
     pub(crate) fn new(limits: TokenCache) -> Self {
         let mut secret = [0; 16];
-        let usable = limits.max_entries > 0 && limits.max_bytes > 0;
-        // Without randomness the map's keys could be foreseen: then there is no cache.
-        let seeded = usable && aws_lc_rs::rand::fill(&mut secret).is_ok();
-        let entries = seeded.then(|| {
+        // Without randomness hashes could be foreseen: then there is no cache, and no
+        // two hashes are equal.
+        let secret = aws_lc_rs::rand::fill(&mut secret).is_ok().then_some(secret);
+        let usable = secret.is_some() && limits.max_entries > 0 && limits.max_bytes > 0;
+        let entries = usable.then(|| {
             // One bound for both: no entry weighs less than its share of the bytes, rounded
             // up. A weight has 32 bits, so more bytes than that an entry are of no use.
             let max_bytes = limits.max_bytes.min(limits.max_entries.saturating_mul(u32::MAX.into()));
@@ -169,23 +119,27 @@ impl<E: Footprint> TextCache<E> {
         Self { entries, secret }
     }
 
-    /// The hash of a token's text.
-    pub(crate) fn hash(&self, token: &[u8]) -> TextHash {
-        TextHash(SipHasher13::new_with_key(&self.secret).hash(token).as_u128())
+    /// The hash of a text.
+    pub(crate) fn hash(&self, text: &[u8]) -> TextHash {
+        static UNEQUAL: AtomicU64 = AtomicU64::new(0);
+        TextHash(match &self.secret {
+            Some(secret) => SipHasher13::new_with_key(secret).hash(text).as_u128(),
+            None => UNEQUAL.fetch_add(1, Ordering::Relaxed).into(),
+        })
     }
 
     pub(crate) fn get(&self, hash: TextHash) -> Option<Arc<E>> {
         self.entries.as_ref()?.get(&hash)
     }
 
-    pub(crate) fn insert(&self, hash: TextHash, entry: E) {
+    pub(crate) fn insert(&self, hash: TextHash, entry: Arc<E>) {
         if let Some(entries) = &self.entries {
-            entries.insert(hash, Arc::new(entry));
+            entries.insert(hash, entry);
         }
     }
 
-    /// Drops what `is_bad` says so of.
-    pub(super) fn remove_each(&self, is_bad: impl Fn(&E) -> bool) {
+    /// Drops every entry for which `is_bad` returns true.
+    pub(super) fn remove_each(&self, is_bad: impl Fn(&Arc<E>) -> bool) {
         let Some(entries) = &self.entries else { return };
         for (hash, entry) in entries {
             if is_bad(&entry) {

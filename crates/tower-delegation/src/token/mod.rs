@@ -42,10 +42,10 @@ pub use self::{
     unverified::{MAX_HEADER_LEN, UnverifiedToken},
 };
 pub(crate) use self::{
-    cache::{Footprint, TextCache},
+    cache::{Footprint, TextCache, TextHash},
     claims::{date, numeric_date, read_audience},
     header::is_media_type,
     unverified::{CompactJws, decode},
     verified::{AUTHORIZATION_DETAILS, Facts, VerifiedToken},
-    verifier::{Verification, Verifier},
+    verifier::Verifier,
 };

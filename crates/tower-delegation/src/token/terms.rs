@@ -8,7 +8,7 @@ use super::{
     mapping::Mapped,
     revocable::Revocable,
     typed::Typed,
-    verified::{Facts, VerifiedToken},
+    verified::Facts,
 };
 use crate::{
     application::RegistrationSlot,
@@ -33,11 +33,7 @@ impl RawClaims<'_> {
     /// are read here and judged by [`VerifiedToken::check_times`].
     ///
     /// Called only after the signature: this is where claims become facts.
-    pub(super) fn into_verified(
-        self,
-        terms: &Terms<'_>,
-        signing_input: &str,
-    ) -> Result<VerifiedToken, DenialReason> {
+    pub(super) fn into_verified(self, terms: &Terms<'_>, signing_input: &str) -> Result<Facts, DenialReason> {
         let expires_at = date(self.expires_at, f64::floor)?.ok_or(DenialReason::ClaimMissing)?;
         let not_before = date(self.not_before, f64::ceil)?;
         let issued_at = date(self.issued_at, f64::ceil)?;
@@ -85,7 +81,7 @@ impl RawClaims<'_> {
         };
         let issued_at = date(self.issued_at, f64::floor)?;
         facts.revocable = facts.revocable(&mapped.identifiers(), issued_at);
-        Ok(VerifiedToken::assertion(facts))
+        Ok(facts)
     }
 
     /// `aud`, which names this service; absent only where the mapping goes by the client.
@@ -119,7 +115,7 @@ mod tests {
     use super::*;
     use crate::{clock::Timestamp, names::SubjectKind};
 
-    fn verify(change: &str) -> Result<VerifiedToken, DenialReason> {
+    fn verify(change: &str) -> Result<Facts, DenialReason> {
         // A later member of `change` stands in for the base claim of the same name.
         let base = [
             ("iss", r#""https://idp""#),
@@ -156,9 +152,9 @@ mod tests {
     #[test]
     fn the_profile_is_met() {
         let token = verify(r#"{"scope":"a b","act":{"sub":"bot"},"amr":["pwd"],"acr":"1"}"#).unwrap();
-        assert_eq!(token.facts().subject.kind(), SubjectKind::Unknown);
-        assert_eq!(token.facts().actors.len(), 1);
-        assert_eq!(verify(r#"{"sub":"shop"}"#).unwrap().facts().subject.kind(), SubjectKind::Service);
+        assert_eq!(token.subject.kind(), SubjectKind::Unknown);
+        assert_eq!(token.actors.len(), 1);
+        assert_eq!(verify(r#"{"sub":"shop"}"#).unwrap().subject.kind(), SubjectKind::Service);
         assert!(verify(r#"{"aud":["other","api"]}"#).is_ok());
     }
 
@@ -214,7 +210,7 @@ mod tests {
     fn a_malformed_fact_is_a_state() {
         let facts = |change: &str| {
             let token = verify(change).unwrap();
-            let facts = token.facts();
+            let facts = token;
             (
                 facts.auth_time.map(|time| time.is_some()),
                 facts.acr.clone().map(|acr| acr.is_some()),
@@ -232,7 +228,7 @@ mod tests {
     #[test]
     fn fractions_turn_to_the_strict_side() {
         let token = verify(r#"{"exp":2000.9,"nbf":1000.1}"#).unwrap();
-        assert_eq!(token.facts().expires_at, Timestamp::from_unix_seconds(2000));
-        assert_eq!(token.facts().not_before, Some(Timestamp::from_unix_seconds(1001)));
+        assert_eq!(token.expires_at, Timestamp::from_unix_seconds(2000));
+        assert_eq!(token.not_before, Some(Timestamp::from_unix_seconds(1001)));
     }
 }

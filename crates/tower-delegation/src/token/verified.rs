@@ -1,21 +1,30 @@
 //! [`VerifiedToken`]: the facts of a token whose signature was checked.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use super::{
     actor::{Actor, Subject},
+    cache::{Footprint, TextHash},
     revocable::{Identifier, Revocable},
     typed::{ClaimError, Typed},
 };
 use crate::{
     application::{Granted, RegistrationSlot, TokenParties},
-    clock::Timestamp,
+    clock::{Moment, Timestamp},
     confirmation::Confirmation,
     issuer::IssuerPolicy,
     json::{each_entry, find, string},
+    jwks::VerifyingKey,
     names::{Audience, ClientId, SessionId, TenantId, TokenId},
     privileges::{GroupSet, PermissionSet, RoleSet},
     reason::{DenialReason, Malformed},
@@ -26,9 +35,26 @@ use crate::{
 /// The claim of RFC 9396 section 9.1.
 pub(crate) const AUTHORIZATION_DETAILS: &str = "authorization_details";
 
-/// Proof that a token was verified: its facts. Cheap to clone.
+/// Proof that a token was verified: its facts, and what they rest on. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct VerifiedToken(Arc<Facts>);
+pub(crate) struct VerifiedToken(pub(super) Arc<Verified>);
+
+/// A token that was verified once. The cache holds it, and every request with the
+/// same text shares it.
+pub(crate) struct Verified {
+    facts: Facts,
+    /// The terms of its issuer.
+    pub(super) policy: Arc<IssuerPolicy>,
+    /// The key that vouches for it.
+    key: Arc<VerifyingKey>,
+    /// The number of the issuer's key set under which `key` was last seen.
+    epoch: AtomicU64,
+    /// The hash of its text.
+    hash: TextHash,
+}
+
+/// No key set has this number.
+const NO_EPOCH: u64 = u64::MAX;
 
 /// What a token says, once its signature vouches for it.
 pub(crate) struct Facts {
@@ -169,25 +195,51 @@ impl Granted for Facts {
 }
 
 impl VerifiedToken {
-    /// Makes the proof. The one caller has just checked the signature.
-    pub(super) fn assertion(facts: Facts) -> Self {
-        Self(Arc::new(facts))
+    /// Makes the proof. The one caller has just checked the signature by `key`.
+    ///
+    /// `epoch` must have been read before `key` was looked up: then a key that is
+    /// withdrawn in between is noticed when the token is judged again. `None` where it
+    /// was not: whether the key is published is then asked at the next look.
+    pub(super) fn assertion(
+        facts: Facts,
+        policy: Arc<IssuerPolicy>,
+        key: Arc<VerifyingKey>,
+        epoch: Option<u64>,
+        hash: TextHash,
+    ) -> Self {
+        let epoch = AtomicU64::new(epoch.unwrap_or(NO_EPOCH));
+        Self(Arc::new(Verified { facts, policy, key, epoch, hash }))
     }
 
     pub(crate) fn facts(&self) -> &Facts {
-        &self.0
+        &self.0.facts
+    }
+
+    /// The hash of the token's text.
+    pub(crate) fn hash(&self) -> TextHash {
+        self.0.hash
+    }
+
+    /// Whether the key that vouches for the token is published still. `false` also
+    /// while no keys can be had: the full verification then says what to answer.
+    pub(super) fn key_is_published(&self, now: Moment) -> bool {
+        let keys = self.0.policy.keys();
+        let Some(current) = keys.current_epoch(now) else { return false };
+        if current != self.0.epoch.load(Ordering::Relaxed) {
+            if !keys.is_current(&self.0.key, now) {
+                return false;
+            }
+            self.0.epoch.store(current, Ordering::Relaxed);
+        }
+        keys.mark_used();
+        true
     }
 
     /// Judges the token's times at `now`. `leeway` forgives clocks that differ:
     /// `exp` ends at `exp + leeway`, `nbf` and `iat` begin at `- leeway`
     /// (RFC 7519 section 4.1.4: on or after `exp` is too late).
-    pub(crate) fn check_times(
-        &self,
-        now: Timestamp,
-        leeway: Duration,
-        policy: &IssuerPolicy,
-    ) -> Result<(), DenialReason> {
-        let facts = self.facts();
+    pub(crate) fn check_times(&self, now: Timestamp, leeway: Duration) -> Result<(), DenialReason> {
+        let (facts, policy) = (self.facts(), &self.0.policy);
         if now >= facts.expires_at.saturating_add(leeway) {
             return Err(DenialReason::TokenExpired);
         }
@@ -215,21 +267,32 @@ impl VerifiedToken {
 
     /// A claim of any name and type: `None` if the token does not carry it.
     pub(crate) fn claim<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, ClaimError> {
-        let value = find(&self.0.payload, name);
+        let value = find(&self.facts().payload, name);
         value.map(|value| serde_json::from_str(value.get())).transpose().map_err(ClaimError::unreadable)
     }
 
     /// All claims as one value.
     pub(crate) fn claims<T: DeserializeOwned + Send + Sync + 'static>(&self) -> Result<Arc<T>, ClaimError> {
-        self.0.typed.get(&self.0.payload)
+        self.facts().typed.get(&self.facts().payload)
     }
 
     /// A claim's JSON: the member that each name leads to, from the outermost
     /// on. Read from the payload, nothing kept.
     pub(crate) fn raw_claim<'p>(&self, path: impl IntoIterator<Item = &'p str>) -> Option<&RawValue> {
         let mut segments = path.into_iter();
-        let outermost = find(&self.0.payload, segments.next()?)?;
+        let outermost = find(&self.facts().payload, segments.next()?)?;
         segments.try_fold(outermost, |object, name| find(object.get(), name))
+    }
+}
+
+impl Footprint for Verified {
+    fn size(&self) -> usize {
+        /// The entry, its facts, what the registry says of it, the allocations
+        /// behind them, moka's own record.
+        const FIXED: usize = 1000;
+        let facts = &self.facts;
+        // Subject, client, audience and scopes are copies of parts of the payload.
+        FIXED + facts.payload_len() + facts.payload_len() / 3
     }
 }
 

@@ -1,19 +1,19 @@
 //! From a token's text to a [`VerifiedToken`], or to the reason why not.
 
-use std::{fmt, future::ready, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use serde_json::value::RawValue;
 
 use super::{
-    cache::{Entry, TextCache, TextHash, TokenCache},
+    cache::{TextCache, TextHash, TokenCache},
     claims::RawClaims,
     header::{Header, TokenType},
     terms::Terms,
     unverified::UnverifiedToken,
-    verified::VerifiedToken,
+    verified::{Verified, VerifiedToken},
 };
 use crate::{
-    clock::{Clock, Timestamp},
+    clock::{Clock, Moment},
     credential::Credential,
     issuer::{IssuerPolicy, Issuers, PolicyRef, TypePolicy},
     json::{find, string},
@@ -41,17 +41,12 @@ pub(crate) struct Verifier {
     clock: Arc<dyn Clock>,
     leeway: Duration,
     max_actors: usize,
-    verified: TextCache<Entry>,
+    verified: TextCache<Verified>,
 }
 
-/// How far [`Verifier::verify`] came without waiting.
-pub(crate) enum Verification {
-    /// To the end.
-    Done(Result<VerifiedToken, DenialReason>),
-    /// To the issuer's keys, which have to be fetched first, or once more. Await
-    /// the key and call [`Verifier::verify_with`].
-    NeedsKey(PendingKey, Arc<IssuerPolicy>),
-}
+/// A verified token or the reason why not, and the moment at which it was judged: that
+/// of the request, or of the end of its wait.
+pub(crate) type Judged = (Result<VerifiedToken, DenialReason>, Moment);
 
 impl Verifier {
     pub(crate) fn new(
@@ -74,83 +69,119 @@ impl Verifier {
         &self.clock
     }
 
-    /// Verifies as far as is possible without waiting.
-    pub(crate) fn verify(&self, credential: Credential<'_>) -> Verification {
-        let hash = self.verified.hash(credential.as_bytes());
-        if let Some(entry) = self.verified.get(hash) {
-            let now = self.clock.now();
-            if self.issuers.are_in_force(&entry.policy) && entry.key_is_published(now) {
-                return Verification::Done(self.recheck(hash, &entry, now));
+    /// Verifies a token at `now`. Waits only where the issuer's keys have to be fetched
+    /// first, or once more.
+    pub(crate) fn verify(self: &Arc<Self>, credential: Credential<'_>, now: Moment) -> Step<Judged> {
+        let hash = self.hash(credential);
+        if let Some(token) = self.verified.get(hash).map(VerifiedToken) {
+            if self.is_vouched_for(&token, now) {
+                let judged = token.check_times(now.wall, self.leeway);
+                if judged.is_err() {
+                    self.verified.remove(hash);
+                } else {
+                    #[cfg(feature = "metrics")]
+                    super::metrics::cached();
+                }
+                return Step::Ready((judged.map(|()| token), now));
             }
             self.verified.remove(hash);
         }
-        self.verify_anew(credential, hash).unwrap_or_else(|reason| Verification::Done(Err(reason)))
+        self.verify_anew(credential, hash, now).unwrap_or_else(|reason| Step::Ready((Err(reason), now)))
     }
 
-    /// A token that was verified before and whose key is published still:
-    /// judges what changes with time.
-    fn recheck(&self, hash: TextHash, entry: &Entry, now: Timestamp) -> Result<VerifiedToken, DenialReason> {
-        let judged = entry.token.check_times(now, self.leeway, &entry.policy);
-        if judged.is_err() {
-            self.verified.remove(hash);
-        } else {
-            #[cfg(feature = "metrics")]
-            super::metrics::cached();
+    /// Judges again a token that was verified before, without its text: whether its
+    /// issuer's terms are still those, its key is published and its time has not come.
+    pub(crate) fn recheck(&self, token: &VerifiedToken, now: Moment) -> Result<(), DenialReason> {
+        if !self.is_vouched_for(token, now) {
+            return Err(match self.issuers.get(token.0.policy.issuer().as_str()) {
+                None => DenialReason::IssuerUnknown,
+                // Under other terms or by another key it may be good: the client asks again.
+                Some(_) => DenialReason::KeysUnavailable,
+            });
         }
-        judged.map(|()| entry.token.clone())
+        token.check_times(now.wall, self.leeway)
     }
 
-    fn verify_anew(&self, credential: Credential<'_>, hash: TextHash) -> Result<Verification, DenialReason> {
+    /// Whether all that a verification rests on is still in force.
+    fn is_vouched_for(&self, token: &VerifiedToken, now: Moment) -> bool {
+        self.issuers.are_in_force(&token.0.policy) && token.key_is_published(now)
+    }
+
+    /// The hash of a token's text.
+    pub(crate) fn hash(&self, credential: Credential<'_>) -> TextHash {
+        self.verified.hash(credential.as_bytes())
+    }
+
+    /// The hash of another text, under the same secret.
+    pub(crate) fn hash_of(&self, text: &[u8]) -> TextHash {
+        self.verified.hash(text)
+    }
+
+    fn verify_anew(
+        self: &Arc<Self>,
+        credential: Credential<'_>,
+        hash: TextHash,
+        now: Moment,
+    ) -> Result<Step<Judged>, DenialReason> {
         let (token, payload) = read(credential)?;
         let (claims, policy) = self.admit(&token, &payload)?;
-        // Read before the key is looked up: see `Entry::new`.
-        let now = self.clock.now();
+        // Read before the key is looked up: see `VerifiedToken::assertion`.
         let keys = policy.keys();
         let epoch = keys.current_epoch(now);
-        Ok(match keys.resolve(token.algorithm(), token.key_hint()) {
-            Step::Ready(key) => {
-                let key = key?;
-                let verified = match self.finish(&token, &key, claims, &policy, now) {
-                    // The issuer may have put a new key under the old name.
-                    Err(DenialReason::SignatureInvalid) => {
-                        let other = keys.resolve_other_than(&key, token.algorithm(), token.key_hint());
-                        let other = match other {
-                            Step::Ready(key) => Box::pin(ready(Ok(key?))),
-                            Step::Wait(key) => key,
-                        };
-                        return Ok(Verification::NeedsKey(other, policy.to_arc()));
-                    }
-                    finished => finished?,
-                };
-                if let Some(epoch) = epoch {
-                    let entry = Entry::new(verified.clone(), policy.to_arc(), key, epoch);
-                    self.verified.insert(hash, entry);
-                }
-                Verification::Done(Ok(verified))
+        let (algorithm, hint) = (token.algorithm(), token.key_hint());
+        let mut key = match keys.resolve(algorithm, hint, now) {
+            Step::Ready(key) => key?,
+            Step::Wait(key) => return Ok(self.verify_later(key, credential, hash, policy.to_arc())),
+        };
+        if let Err(reason) = token.verify_signature(&key) {
+            if reason != DenialReason::SignatureInvalid {
+                return Err(reason);
             }
-            Step::Wait(key) => Verification::NeedsKey(key, policy.to_arc()),
-        })
+            // The issuer may have put a new key under the old name.
+            key = match keys.resolve_other_than(&key, algorithm, hint, now) {
+                Step::Ready(key) => key?,
+                Step::Wait(key) => return Ok(self.verify_later(key, credential, hash, policy.to_arc())),
+            };
+            token.verify_signature(&key)?;
+        }
+        let verified = self.finish(&token, claims, &policy, (key, epoch, hash), now)?;
+        // Without an epoch there were no keys to tell a withdrawn one by.
+        if epoch.is_some() {
+            self.verified.insert(hash, Arc::clone(&verified.0));
+        }
+        Ok(Step::Ready((Ok(verified), now)))
     }
 
-    /// Verifies the same text again, now that its key under `former` is there. The
-    /// token enters the cache when it is seen the next time.
-    pub(crate) fn verify_with(
-        &self,
+    /// Verifies the same text when its key under these terms is there. The token
+    /// enters the cache when it is seen the next time.
+    fn verify_later(
+        self: &Arc<Self>,
+        key: PendingKey,
         credential: Credential<'_>,
-        key: &VerifyingKey,
-        former: &Arc<IssuerPolicy>,
-    ) -> Result<VerifiedToken, DenialReason> {
-        let (token, payload) = read(credential)?;
-        let (claims, policy) = self.admit(&token, &payload)?;
-        if !policy.is(former) {
-            // The terms have changed while the key was waited for, and it may be no key of
-            // the issuer any more. If the new ones have to be waited for too, the client asks again.
-            return match self.verify(credential) {
-                Verification::Done(result) => result,
-                Verification::NeedsKey(..) => Err(DenialReason::KeysUnavailable),
+        hash: TextHash,
+        terms: Arc<IssuerPolicy>,
+    ) -> Step<Judged> {
+        let (verifier, credential) = (Arc::clone(self), credential.to_owned());
+        Step::wait(async move {
+            let key = key.await;
+            let now = Moment::of(&*verifier.clock);
+            let verify = |key: Arc<VerifyingKey>| {
+                let credential = credential.as_credential();
+                let (token, payload) = read(credential)?;
+                let (claims, policy) = verifier.admit(&token, &payload)?;
+                if !policy.is(&terms) {
+                    // The terms have changed while the key was waited for, and it may be no key of
+                    // the issuer any more. If the new ones have to be waited for too, the client asks again.
+                    return match verifier.verify(credential, now) {
+                        Step::Ready((token, _)) => token,
+                        Step::Wait(_) => Err(DenialReason::KeysUnavailable),
+                    };
+                }
+                token.verify_signature(&key)?;
+                verifier.finish(&token, claims, &policy, (key, None, hash), now)
             };
-        }
-        self.finish(&token, key, claims, &policy, self.clock.now())
+            (key.and_then(verify), now)
+        })
     }
 
     /// Forgets a verified token, if it is held.
@@ -163,9 +194,9 @@ impl Verifier {
         self.verified.clear();
     }
 
-    /// Forgets the verified tokens that `is_bad` says so of.
+    /// Forgets every verified token for which `is_bad` returns true.
     pub(crate) fn forget_each(&self, is_bad: impl Fn(&VerifiedToken) -> bool) {
-        self.verified.remove_each(|entry| is_bad(&entry.token));
+        self.verified.remove_each(|token| is_bad(&VerifiedToken(Arc::clone(token))));
     }
 
     /// How many verified tokens are held.
@@ -194,28 +225,28 @@ impl Verifier {
         Ok((claims, policy))
     }
 
-    /// Steps 6 to 8.
+    /// Steps 7 and 8, once the signature by this key is good.
     fn finish(
         &self,
         token: &UnverifiedToken<'_>,
-        key: &VerifyingKey,
         claims: RawClaims<'_>,
-        policy: &IssuerPolicy,
-        now: Timestamp,
+        policy: &PolicyRef<'_>,
+        (key, epoch, hash): (Arc<VerifyingKey>, Option<u64>, TextHash),
+        now: Moment,
     ) -> Result<VerifiedToken, DenialReason> {
-        token.verify_signature(key)?;
         let terms = Terms {
             issuer: policy.issuer(),
             audiences: policy.audiences(),
             mapping: policy.mapping(),
             max_actors: self.max_actors,
         };
-        let verified = claims.into_verified(&terms, token.signing_input())?;
-        verified.check_times(now, self.leeway, policy)?;
+        let facts = claims.into_verified(&terms, token.signing_input())?;
+        let verified = VerifiedToken::assertion(facts, policy.to_arc(), key, epoch, hash);
+        verified.check_times(now.wall, self.leeway)?;
         policy.keys().mark_used();
         let facts = verified.facts();
         // Without `iat`, at least what is left of it.
-        policy.note_lifetime(facts.lifetime().unwrap_or_else(|| facts.expires_at.saturating_since(now)));
+        policy.note_lifetime(facts.lifetime().unwrap_or_else(|| facts.expires_at.saturating_since(now.wall)));
         #[cfg(feature = "metrics")]
         super::metrics::verified();
         Ok(verified)

@@ -19,7 +19,7 @@ pub use self::{
     hop::TrustedHop,
     xfcc::{Xfcc, XfccElement, XfccError},
 };
-use super::{CertificateTrust, PeerCertificate, PeerInfo, header_name::configured_header};
+use super::{CertificateTrust, PeerCertificate, PeerInfo, WorkloadIdentity, header_name::configured_header};
 use crate::{
     clock::Timestamp,
     error::{ConfigError, Mistakes},
@@ -237,17 +237,25 @@ impl ForwardedIdentity {
     }
 
     /// The client's certificate as the trusted hop has it; `None` if it has none,
-    /// or if it is not valid now.
-    pub(crate) fn certificate(
+    /// or if it is not valid now. Counts while `peer` is the hop.
+    pub(crate) fn identify(
         &self,
         headers: &HeaderMap,
+        peer: &PeerInfo,
         now: Timestamp,
-    ) -> Result<Option<PeerCertificate>, DenialReason> {
+    ) -> Result<Option<WorkloadIdentity>, DenialReason> {
         let certificate = self.read(headers).map_err(|Refusal { reason, problem }| {
             tracing::debug!(reason = reason.code(), problem = %Text::new(problem), "a trusted hop's client certificate is refused");
             reason
         })?;
-        Ok(certificate.filter(|certificate| certificate.is_current(now)))
+        let client =
+            certificate.filter(|certificate| certificate.is_current(now)).map(WorkloadIdentity::from);
+        // Where its address alone makes it the hop, its certificate does not matter.
+        let hop = peer.certificate(now).filter(|_| !self.hop.is(&peer.without_certificate(), now));
+        Ok(match hop {
+            Some(certificate) => client.map(|client| client.while_current(certificate)),
+            None => client,
+        })
     }
 
     fn read(&self, headers: &HeaderMap) -> Result<Option<PeerCertificate>, Refusal> {

@@ -17,7 +17,7 @@ use super::{
 #[cfg(feature = "metrics")]
 use crate::jwks::metrics;
 use crate::{
-    clock::{Clock, Moment, Timestamp},
+    clock::{Clock, Moment},
     jwks::{
         AlgorithmSet, KeySet, KeySource, KeySourceError, VerifyingKey,
         budget::{Answered, TokenBucket},
@@ -152,9 +152,8 @@ impl KeyCache {
     /// What was verified under an older number holds only if its key
     /// [is published still](Self::is_current).
     ///
-    /// `wall` is the time of day, which the caller has read for other reasons.
-    pub(crate) fn current_epoch(self: &Arc<Self>, wall: Timestamp) -> Option<u64> {
-        let now = Moment { wall, monotonic: self.clock.monotonic() };
+    /// `now` is the moment of the request.
+    pub(crate) fn current_epoch(self: &Arc<Self>, now: Moment) -> Option<u64> {
         let snapshot = self.snapshot.load();
         let usable = snapshot.as_deref().filter(|snapshot| self.is_usable(snapshot, now));
         self.refresh_if_due(now);
@@ -162,8 +161,7 @@ impl KeyCache {
     }
 
     /// Whether this very key, from an earlier [`resolve`](Self::resolve), is published still.
-    pub(crate) fn is_current(&self, key: &Arc<VerifyingKey>) -> bool {
-        let now = Moment::of(&*self.clock);
+    pub(crate) fn is_current(&self, key: &Arc<VerifyingKey>, now: Moment) -> bool {
         self.snapshot
             .load()
             .as_deref()

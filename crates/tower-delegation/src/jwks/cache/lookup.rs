@@ -70,8 +70,9 @@ impl KeyCache {
         self: &Arc<Self>,
         algorithm: SignatureAlgorithm,
         hint: impl Into<KeyHint<'a>>,
+        now: Moment,
     ) -> KeyStep {
-        self.look(Wanted { algorithm, hint: hint.into(), doubted: None })
+        self.look(Wanted { algorithm, hint: hint.into(), doubted: None }, now)
     }
 
     /// The same, for a token whose signature does not verify with the key that
@@ -82,12 +83,12 @@ impl KeyCache {
         key: &Arc<VerifyingKey>,
         algorithm: SignatureAlgorithm,
         hint: KeyHint<'_>,
+        now: Moment,
     ) -> KeyStep {
-        self.look(Wanted { algorithm, hint, doubted: Some(key) })
+        self.look(Wanted { algorithm, hint, doubted: Some(key) }, now)
     }
 
-    fn look(self: &Arc<Self>, wanted: Wanted<'_>) -> KeyStep {
-        let now = Moment::of(&*self.clock);
+    fn look(self: &Arc<Self>, wanted: Wanted<'_>, now: Moment) -> KeyStep {
         let snapshot = self.snapshot.load();
         let snapshot = snapshot.as_deref();
         if let Some(usable) = snapshot.filter(|snapshot| self.is_usable(snapshot, now)) {
@@ -161,7 +162,7 @@ impl KeyCache {
             }
             // A refresh does not look for a set that has moved: what it did not bring is asked
             // for by itself, from the budget.
-            let looked = cache.look(wanted);
+            let looked = cache.look(wanted, Moment::of(&*cache.clock));
             tokio::select! {
                 biased;
                 key = looked.answer() => key,

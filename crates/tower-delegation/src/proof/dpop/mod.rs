@@ -22,7 +22,7 @@ use self::{
     target::{Origin, Targets},
 };
 use crate::{
-    clock::{Clock, Timestamp},
+    clock::{Clock, Moment, Timestamp},
     error::{ConfigError, Mistakes, all},
     jwks::{AlgorithmSet, SignatureAlgorithm, VerifyingKey, public_key},
     reason::DenialReason,
@@ -269,9 +269,7 @@ pub(crate) struct DpopRequest<'a> {
     pub(crate) token: &'a [u8],
     /// The thumbprint of the key that the token is bound to.
     pub(crate) key: &'a [u8; SHA256_OUTPUT_LEN],
-    pub(crate) now: Timestamp,
-    /// The same moment by the monotonic clock.
-    pub(crate) monotonic: Duration,
+    pub(crate) now: Moment,
 }
 
 /// A proof that is good, unless it was used before.
@@ -281,6 +279,25 @@ pub(crate) struct AcceptedProof<'a> {
     /// Where it is to be remembered.
     pub(crate) store: &'a dyn ReplayStore,
     pub(crate) next_nonce: Option<HeaderValue>,
+    pub(crate) end: ProofEnd,
+}
+
+/// Until when a proof is accepted, by either clock.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ProofEnd(Moment);
+
+impl ProofEnd {
+    /// That of a proof that is accepted until `until` by the wall clock.
+    pub(crate) fn of(until: Timestamp, now: Moment) -> Self {
+        Self(now.saturating_add(until.saturating_since(now.wall)))
+    }
+
+    /// A store forgets a proof that is too old to be accepted: what it answers after that
+    /// time does not tell whether the proof was used before.
+    pub(crate) fn check(self, now: Moment) -> Result<(), DenialReason> {
+        let is_over = now.wall >= self.0.wall || now.monotonic >= self.0.monotonic;
+        if is_over { Err(DenialReason::DpopProofExpired) } else { Ok(()) }
+    }
 }
 
 impl DpopVerifier {
@@ -318,13 +335,13 @@ impl DpopVerifier {
         let target = self.targets.find(&claims.uri, request.path);
         let store = target.and_then(|place| self.replay_stores.get(place));
         let store = &**store.ok_or(DenialReason::DpopProofUriMismatch)?;
-        let by_age = self.check_times(&claims, request.now)?;
+        let by_age = self.check_times(&claims, request.now.wall)?;
         if !is_hash_of(&claims.token_hash, request.token) {
             return Err(DenialReason::DpopProofTokenMismatch);
         }
         let (accepted_until, next_nonce) = match &self.nonces {
             Some(nonces) => {
-                let nonce = nonces.check(claims.nonce.as_deref(), request.now)?;
+                let nonce = nonces.check(claims.nonce.as_deref(), request.now.wall)?;
                 (nonce.accepted_until, nonce.next)
             }
             None => (by_age, None),
@@ -341,11 +358,12 @@ impl DpopVerifier {
         let used = UsedProof::new(
             replay_key(request.key, &claims),
             *request.key,
-            request.monotonic,
-            expires_at.saturating_since(request.now),
+            request.now.monotonic,
+            expires_at.saturating_since(request.now.wall),
             expires_at,
         );
-        Ok(AcceptedProof { used, store, next_nonce })
+        let end = ProofEnd::of(accepted_until, request.now);
+        Ok(AcceptedProof { used, store, next_nonce, end })
     }
 
     /// The key in a proof's header, if it is the one that the token is bound to.

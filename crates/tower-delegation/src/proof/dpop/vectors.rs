@@ -18,8 +18,8 @@ use super::{
 use crate::{
     clock::Sleep,
     confirmation::Confirmation,
-    credential::{ProtectionSpace, credential},
-    proof::{self, Presentation, PresentingRequest, Transport},
+    credential::{ProtectionSpace, credential, dpop_proof},
+    proof::{self, Presented, PresentingRequest, Transport},
     reason::RejectionKind,
 };
 
@@ -76,8 +76,7 @@ impl ProofCase {
             path: &self.path,
             token: self.token.as_bytes(),
             key: &self.key,
-            now: Timestamp::from_unix_seconds(self.now),
-            monotonic: Duration::ZERO,
+            now: Moment { wall: Timestamp::from_unix_seconds(self.now), monotonic: Duration::ZERO },
         }
     }
 
@@ -182,10 +181,10 @@ fn judge(case: &Value, token: &str) -> Result<(), DenialReason> {
         Confirmation::parse(&cnf).unwrap()
     });
     let method = Method::from_bytes(method.as_bytes()).unwrap();
-    let request = PresentingRequest { method: &method, path: uri.path(), headers: &headers };
-    let presentation =
-        Presentation { credential, transport: &Transport::NotConsidered, request: Some(request) };
-    proof::check(cnf.as_ref(), presentation, Some(&dpop), &*clock).map(drop)
+    let request = PresentingRequest { method: &method, uri: &uri, proof: dpop_proof(&headers) };
+    let presented = Presented { credential, request: Some(request) };
+    let now = Moment::of(&*clock);
+    proof::check(cnf.as_ref(), presented, &Transport::NotConsidered, Some(&dpop), now).map(drop)
 }
 
 /// A clock that stands still.

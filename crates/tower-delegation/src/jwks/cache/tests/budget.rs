@@ -7,7 +7,7 @@ async fn a_thousand_cold_callers_cause_one_fetch() {
     let fixture = Fixture::new(&["k1"]);
     fixture.source.close_gate();
     let callers: Vec<_> = (0..1000)
-        .map(|_| match fixture.cache.resolve(ALGORITHM, Some("k1")) {
+        .map(|_| match fixture.cache.resolve(ALGORITHM, Some("k1"), fixture.now()) {
             Step::Wait(answer) => tokio::spawn(answer),
             Step::Ready(answer) => panic!("{answer:?}"),
         })
@@ -24,8 +24,8 @@ async fn a_thousand_cold_callers_cause_one_fetch() {
 async fn a_caller_that_goes_away_takes_nothing_with_it() {
     let fixture = Fixture::new(&["k1"]);
     fixture.source.close_gate();
-    drop(fixture.cache.resolve(ALGORITHM, Some("k1")));
-    let follower = fixture.cache.resolve(ALGORITHM, Some("k1"));
+    drop(fixture.cache.resolve(ALGORITHM, Some("k1"), fixture.now()));
+    let follower = fixture.cache.resolve(ALGORITHM, Some("k1"), fixture.now());
     settle().await;
     fixture.source.open_gate();
     let Step::Wait(follower) = follower else { panic!("{follower:?}") };
@@ -38,7 +38,9 @@ async fn a_burst_of_junk_costs_one_fetch() {
     let fixture = Fixture::loaded(&["k1"]).await;
     fixture.source.close_gate();
     let callers: Vec<_> = (0..1000)
-        .map(|number| fixture.cache.resolve(ALGORITHM, Some(format!("junk-{number}").as_str())))
+        .map(|number| {
+            fixture.cache.resolve(ALGORITHM, Some(format!("junk-{number}").as_str()), fixture.now())
+        })
         .collect();
     settle().await;
     assert!(fixture.resolve_now("k1").is_ok(), "a known key never waits");
@@ -105,7 +107,7 @@ async fn a_mismatch_and_an_ambiguity_cost_one_fetch_each() {
             (Some("twin"), ALGORITHM, DenialReason::KeyAmbiguous),
             (None, ALGORITHM, DenialReason::KeyAmbiguous),
         ] {
-            let found = fixture.cache.resolve(algorithm, kid).answer().await;
+            let found = fixture.cache.resolve(algorithm, kid, fixture.now()).answer().await;
             assert_eq!(found.unwrap_err(), denial, "{kid:?}");
         }
         let overlong = "k".repeat(MAX_KEY_ID_LEN + 1);

@@ -45,7 +45,7 @@ async fn not_modified_confirms_the_set() {
     for _ in 0..400 {
         fixture.advance(480).await;
     }
-    assert!(fixture.cache.is_current(&key), "confirmed for more than two days");
+    assert!(fixture.cache.is_current(&key, fixture.now()), "confirmed for more than two days");
     let etags = fixture.source.etags.lock().unwrap();
     assert_eq!(etags[0], None);
     assert!(etags[1..].iter().all(|etag| etag.as_deref() == Some("\"v1\"")));
@@ -80,11 +80,13 @@ async fn fixed_keys_are_never_fetched_nor_stale() {
     let clock = ManualClock::new();
     let cache = KeyCache::fixed("https://idp.example.com".into(), keys, Arc::<ManualClock>::clone(&clock));
     clock.advance(1_000_000);
-    assert!(matches!(cache.resolve(ALGORITHM, Some("k1")), Step::Ready(Ok(_))));
-    let Step::Ready(Err(denial)) = cache.resolve(ALGORITHM, Some("k2")) else { panic!("a fetch of what?") };
+    assert!(matches!(cache.resolve(ALGORITHM, Some("k1"), Moment::of(&*clock)), Step::Ready(Ok(_))));
+    let Step::Ready(Err(denial)) = cache.resolve(ALGORITHM, Some("k2"), Moment::of(&*clock)) else {
+        panic!("a fetch of what?")
+    };
     assert_eq!(denial, DenialReason::KeyUnknown);
     cache.warm_up().await.unwrap();
-    assert!(cache.current_epoch(clock.now()).is_some());
+    assert!(cache.current_epoch(Moment::of(&*clock)).is_some());
 }
 
 #[tokio::test]
@@ -134,13 +136,15 @@ async fn a_machine_that_was_suspended_wakes_up_wary() {
     assert!(fixture.resolve_now("k1").is_ok(), "not older than the longest age");
     settle().await;
     assert_eq!(fixture.source.fetches(), 2, "and fetched again, since it is due by the wall clock");
-    assert!(!fixture.cache.is_current(&key));
+    assert!(!fixture.cache.is_current(&key, fixture.now()));
 
     fixture.source.publish(&["k3"]);
     fixture.clock.suspend(3600);
     assert_eq!(fixture.cache.status().age, Some(Duration::from_secs(3600)));
     assert_eq!(fixture.epoch(), None, "nothing verified before is good without asking");
-    let Step::Wait(answer) = fixture.cache.resolve(ALGORITHM, Some("k2")) else { panic!("no wait") };
+    let Step::Wait(answer) = fixture.cache.resolve(ALGORITHM, Some("k2"), fixture.now()) else {
+        panic!("no wait")
+    };
     assert_eq!(answer.await.unwrap_err(), DenialReason::KeyUnknown, "withdrawn while the machine was asleep");
     assert!(fixture.resolve_now("k3").is_ok());
 }

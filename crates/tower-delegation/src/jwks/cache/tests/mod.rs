@@ -193,11 +193,11 @@ impl Fixture {
     }
 
     async fn resolve(&self, kid: &str) -> Result<Arc<VerifyingKey>, DenialReason> {
-        self.cache.resolve(ALGORITHM, Some(kid)).answer().await
+        self.cache.resolve(ALGORITHM, Some(kid), self.now()).answer().await
     }
 
     fn resolve_now(&self, kid: &str) -> Result<Arc<VerifyingKey>, DenialReason> {
-        match self.cache.resolve(ALGORITHM, Some(kid)) {
+        match self.cache.resolve(ALGORITHM, Some(kid), self.now()) {
             Step::Ready(answer) => answer,
             Step::Wait(_) => panic!("{kid} waits for a fetch"),
         }
@@ -207,11 +207,15 @@ impl Fixture {
     /// verify with the key found.
     async fn doubt(&self, kid: &str) -> Result<Arc<VerifyingKey>, DenialReason> {
         let key = self.resolve_now(kid)?;
-        self.cache.resolve_other_than(&key, ALGORITHM, Some(kid).into()).answer().await
+        self.cache.resolve_other_than(&key, ALGORITHM, Some(kid).into(), self.now()).answer().await
+    }
+
+    fn now(&self) -> Moment {
+        Moment::of(&*self.clock)
     }
 
     fn epoch(&self) -> Option<u64> {
-        self.cache.current_epoch(self.clock.now())
+        self.cache.current_epoch(self.now())
     }
 
     fn reasons(&self) -> Vec<FetchReason> {

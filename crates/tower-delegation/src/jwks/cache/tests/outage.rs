@@ -58,15 +58,15 @@ async fn keys_are_used_for_a_day_and_no_longer() {
     fixture.source.fail();
     fixture.advance(24 * 3600).await;
     assert!(fixture.resolve_now("k1").is_ok());
-    assert!(fixture.cache.is_current(&key));
+    assert!(fixture.cache.is_current(&key, fixture.now()));
     fixture.advance(1).await;
     assert_eq!(fixture.resolve("k1").await.unwrap_err(), DenialReason::KeysUnavailable);
-    assert!(!fixture.cache.is_current(&key));
+    assert!(!fixture.cache.is_current(&key, fixture.now()));
     assert_eq!(fixture.epoch(), None);
     assert!(!fixture.cache.status().has_keys);
     fixture.source.publish(&["k1"]);
     fixture.advance(300).await;
-    assert!(fixture.cache.is_current(&key), "published again");
+    assert!(fixture.cache.is_current(&key, fixture.now()), "published again");
     assert!(fixture.resolve_now("k1").is_ok());
 }
 
@@ -79,7 +79,7 @@ async fn a_source_that_panics_or_hangs_is_asked_again() {
 
     fixture.source.close_gate();
     fixture.advance(2).await;
-    let waiting = fixture.cache.resolve(ALGORITHM, Some("k1"));
+    let waiting = fixture.cache.resolve(ALGORITHM, Some("k1"), fixture.now());
     fixture.advance(45).await;
     let Step::Wait(waiting) = waiting else { panic!("{waiting:?}") };
     assert_eq!(waiting.await.unwrap_err(), DenialReason::KeysUnavailable);
@@ -104,7 +104,7 @@ fn a_runtime_that_ends_does_not_wedge_the_cache() {
     fixture.source.close_gate();
     let first = runtime();
     first.block_on(async {
-        drop(fixture.cache.resolve(ALGORITHM, Some("k1")));
+        drop(fixture.cache.resolve(ALGORITHM, Some("k1"), fixture.now()));
         settle().await;
     });
     drop(first);
@@ -118,11 +118,15 @@ async fn a_waiter_gives_up_and_the_fetch_goes_on() {
     let fixture =
         Fixture::with(&["k1"], KeyLimits { max_wait: Duration::from_secs(3), ..KeyLimits::DEFAULT });
     fixture.source.close_gate();
-    let Step::Wait(waiting) = fixture.cache.resolve(ALGORITHM, Some("k1")) else { panic!("no wait") };
+    let Step::Wait(waiting) = fixture.cache.resolve(ALGORITHM, Some("k1"), fixture.now()) else {
+        panic!("no wait")
+    };
     let waiting = tokio::spawn(waiting);
     fixture.advance(2).await;
     assert!(!waiting.is_finished());
-    let Step::Wait(later) = fixture.cache.resolve(ALGORITHM, Some("k1")) else { panic!("no wait") };
+    let Step::Wait(later) = fixture.cache.resolve(ALGORITHM, Some("k1"), fixture.now()) else {
+        panic!("no wait")
+    };
     let later = tokio::spawn(later);
     settle().await;
     fixture.advance(1).await;

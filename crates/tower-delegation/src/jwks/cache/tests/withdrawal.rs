@@ -11,13 +11,13 @@ async fn a_withdrawn_key_is_refused_and_changes_the_epoch() {
     fixture.source.publish(&["k1", "k2", "k3"]);
     fixture.advance(480).await;
     assert_eq!(fixture.epoch(), Some(epoch), "a new key withdraws none");
-    assert!(fixture.cache.is_current(&first));
+    assert!(fixture.cache.is_current(&first, fixture.now()));
 
     fixture.source.publish(&["k2", "k3"]);
     fixture.advance(480).await;
     assert!(fixture.epoch().unwrap() > epoch);
-    assert!(!fixture.cache.is_current(&first));
-    assert!(fixture.cache.is_current(&second), "published still, though the set is another");
+    assert!(!fixture.cache.is_current(&first, fixture.now()));
+    assert!(fixture.cache.is_current(&second, fixture.now()), "published still, though the set is another");
     assert_eq!(fixture.resolve("k1").await.unwrap_err(), DenialReason::KeyUnknown);
 }
 
@@ -29,8 +29,8 @@ async fn another_key_under_the_same_name_is_another_key() {
     fixture.source.answer(Ok(FetchedKeys::document(format!(r#"{{"keys": [{}]}}"#, jwk("k1", "other")))));
     fixture.advance(480).await;
     assert!(fixture.epoch() > epoch);
-    assert!(!fixture.cache.is_current(&former));
-    assert!(fixture.cache.is_current(&fixture.resolve_now("k1").unwrap()));
+    assert!(!fixture.cache.is_current(&former, fixture.now()));
+    assert!(fixture.cache.is_current(&fixture.resolve_now("k1").unwrap(), fixture.now()));
 }
 
 #[tokio::test]
@@ -70,19 +70,19 @@ async fn an_empty_set_withdraws_all_keys_only_when_it_was_asked_for() {
     fixture.source.answer(Ok(FetchedKeys::document(r#"{"keys": []}"#)));
     fixture.advance(480).await;
     assert_eq!(fixture.cache.status().last_error, Some(KeySourceErrorKind::NoUsableKey));
-    assert!(fixture.cache.is_current(&key), "taken for a mistake");
+    assert!(fixture.cache.is_current(&key, fixture.now()), "taken for a mistake");
 
     // One that lists something is no explicitly empty one.
     fixture.source.answer(Ok(FetchedKeys::document(r#"{"keys": [{"kty": "oct"}]}"#)));
     let refreshed = fixture.cache.refresh().await;
     assert_eq!(refreshed.unwrap_err().kind(), KeySourceErrorKind::NoUsableKey);
-    assert!(fixture.cache.is_current(&key));
+    assert!(fixture.cache.is_current(&key, fixture.now()));
 
     fixture.source.answer(Ok(FetchedKeys::document(r#"{"keys": []}"#)));
     fixture.cache.refresh().await.unwrap();
     let refreshed = fixture.cache.status();
     assert_eq!((refreshed.has_keys, refreshed.key_count, refreshed.last_error), (false, 0, None));
-    assert!(!fixture.cache.is_current(&key));
+    assert!(!fixture.cache.is_current(&key, fixture.now()));
     assert_eq!(fixture.resolve("k1").await.unwrap_err(), DenialReason::KeyUnknown);
     // It stays withdrawn, and that is no error.
     fixture.advance(480).await;
