@@ -21,8 +21,10 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Task {
-    /// Run every test suite and print one line for each.
+    /// Run every test suite, or some of them, and print one line for each.
     Test {
+        /// The names of the suites to run. Default: all.
+        suites: Vec<String>,
         /// Fail when a suite was left out, too.
         #[arg(long)]
         strict: bool,
@@ -48,7 +50,7 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     };
     match task {
-        Task::Test { strict } => test::run(&root, strict),
+        Task::Test { suites, strict } => test::run(&root, &suites, strict),
         Task::Soak => soak::run(&root),
         Task::Floors => floors::run(&root),
         Task::BenchTable { from_last } => bench_table::run(&root, from_last),

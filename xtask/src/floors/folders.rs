@@ -21,10 +21,13 @@ use super::{
 /// A file or a subfolder, by its name; `None` is `mod.rs`.
 type Member = Option<String>;
 
-/// Who imports from whom in each folder, and where this is written first.
+/// Who imports from whom, and where this is written first.
+type Imports = BTreeMap<(Member, Member), (String, usize)>;
+
+/// The imports of each folder.
 #[derive(Default)]
 pub(super) struct Folders {
-    folders: BTreeMap<ModulePath, BTreeMap<(Member, Member), (String, usize)>>,
+    folders: BTreeMap<ModulePath, Imports>,
 }
 
 impl Folders {
@@ -78,8 +81,6 @@ fn is_import_by_name(library: &Library, import: &Import) -> bool {
     let child: Vec<_> = import.from.iter().chain([first]).cloned().collect();
     (library.has(&child) && import.to.len() > child.len()) || library.re_exports(&import.from, first)
 }
-
-type Imports = BTreeMap<(Member, Member), (String, usize)>;
 
 fn from<'i>(imports: &'i Imports, member: &Member) -> impl Iterator<Item = &'i Member> {
     let member = member.clone();

@@ -18,7 +18,7 @@ use syn::{
 
 use super::{
     Offence,
-    library::{Library, ModulePath, Place, Source, name_of, scopes},
+    library::{Library, Place, Source, name_of, scopes},
 };
 
 /// What users of the library have anyway: the vocabulary of HTTP and of tower, and
@@ -93,7 +93,7 @@ pub(super) fn check(library: &Library, sources: &[Source]) -> Vec<Offence> {
 /// Reads the items of one module.
 struct Reader<'l> {
     library: &'l Library,
-    module: &'l ModulePath,
+    module: &'l [String],
     mentions: BTreeSet<Mention>,
 }
 
@@ -157,12 +157,12 @@ impl Reader<'_> {
         let mut paths = Paths::default();
         read(&mut paths);
         for (line, path) in paths.found {
-            self.mention(item, line, self.module.clone(), &path, 8);
+            self.mention(item, line, self.module, &path, 8);
         }
     }
 
-    fn mention(&mut self, item: &str, line: usize, module: ModulePath, path: &[String], aliases: usize) {
-        match self.library.find(&module, path) {
+    fn mention(&mut self, item: &str, line: usize, module: &[String], path: &[String], aliases: usize) {
+        match self.library.find(module, path) {
             // `T::Item`, `Self::Item`: no crate has such a name.
             Place::Foreign(path) if path.iter().take(1).any(|name| name.starts_with(char::is_uppercase)) => {}
             Place::Foreign(path) => {
@@ -174,7 +174,7 @@ impl Reader<'_> {
                     let mut paths = Paths::default();
                     paths.visit_type(alias);
                     for (_, path) in paths.found {
-                        self.mention(item, line, module.clone(), &path, aliases);
+                        self.mention(item, line, &module, &path, aliases);
                     }
                 }
             }
@@ -243,7 +243,7 @@ impl Reader<'_> {
             UseTree::Glob(glob) => {
                 let path: Vec<_> = path.iter().cloned().chain(["*".to_owned()]).collect();
                 let line = glob.star_token.span.start().line;
-                return self.mention("`pub use`", line, self.module.clone(), &path, 0);
+                return self.mention("`pub use`", line, self.module, &path, 0);
             }
         };
         path.push(name_of(ident));
@@ -254,7 +254,7 @@ impl Reader<'_> {
                 let line = ident.span().start().line;
                 self.mentions.insert(Mention { line, item: "`pub use`".to_owned(), path: path.clone() });
             }
-            None => self.mention("`pub use`", ident.span().start().line, self.module.clone(), path, 8),
+            None => self.mention("`pub use`", ident.span().start().line, self.module, path, 8),
         }
         path.pop();
     }

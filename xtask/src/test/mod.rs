@@ -1,17 +1,19 @@
 //! `cargo xtask test`: every suite, one after the other, and a table at the end.
 
 mod need;
+mod part;
 
 use std::{
-    env,
-    ffi::OsString,
-    fmt,
+    env, fmt,
     path::Path,
     process::{Command, ExitCode},
     time::{Duration, Instant},
 };
 
-use self::need::{Host, Machine, Need, provide};
+use self::{
+    need::{Host, Machine, Need, provide},
+    part::Part,
+};
 
 /// Where the tests look for conformance vectors. They are not part of the
 /// repository: without them the vector suites pass over their rows.
@@ -20,51 +22,55 @@ const VECTORS: &str = "CONFORMANCE_VECTORS";
 /// Tells the tests that what they need is here, so that none leaves itself out.
 const REQUIRE_SUITES: &str = "REQUIRE_SUITES";
 
-/// Every suite, in the order they run. A new one is a new row.
+/// What suites in JavaScript need.
+const NODE: [Need; 3] = [
+    Need::Apt { package: "nodejs", program: "node" },
+    Need::Apt { package: "npm", program: "npm" },
+    Need::Npm { dir: "tests/real_provider" },
+];
+
+/// Every suite, in the order they run. A new test binary is a new name in the first
+/// row. Tests with needs are in a module of their own, which has a row of its own and
+/// stands in the row of the rest of its binary.
 const SUITES: &[Suite] = &[
     Suite {
         name: "tests",
-        program: "cargo",
-        // What has needs has a row of its own.
-        arguments: &[
-            "test",
-            "--workspace",
-            "--all-targets",
-            "--no-fail-fast",
-            "--",
-            "--skip",
-            "oidc_provider::",
-            "--skip",
-            "glewlwyd::",
-            "--skip",
-            "apache::",
-            "--skip",
-            "behind::",
-        ],
+        part: Part::Binaries(&[
+            "applications",
+            "attributes",
+            "audit",
+            "authorization",
+            "conformance",
+            "differential",
+            "end_to_end",
+            "jwks",
+            "metadata",
+            "providers",
+            "revocation",
+            "route_inventory",
+            "sender_constraint",
+            "service",
+            "templates",
+            "trust",
+            "wiring",
+            "workload_identity",
+        ]),
         needs: &[],
     },
-    // `--all-targets` means all but the doctests.
+    Suite { name: "doctests", part: Part::Documentation, needs: &[] },
     Suite {
-        name: "doctests",
-        program: "cargo",
-        arguments: &["test", "--workspace", "--doc", "--no-fail-fast"],
+        name: "real-provider",
+        part: Part::Rest { binary: "real_provider", without: &["apache", "glewlwyd", "oidc_provider"] },
         needs: &[],
     },
-    // The whole workspace, as above: one package alone would be built with other features.
     Suite {
         name: "oidc-provider",
-        program: "cargo",
-        arguments: &["test", "--workspace", "--test", "real_provider", "--", "oidc_provider::"],
-        needs: &[
-            Need::Apt { package: "nodejs", program: "node" },
-            Need::Apt { package: "npm", program: "npm" },
-            Need::Npm { dir: "tests/real_provider" },
-        ],
+        part: Part::Module { binary: "real_provider", module: "oidc_provider" },
+        needs: &NODE,
     },
     Suite {
         name: "glewlwyd",
-        program: "cargo",
-        arguments: &["test", "--workspace", "--test", "real_provider", "--", "glewlwyd::"],
+        part: Part::Module { binary: "real_provider", module: "glewlwyd" },
         needs: &[
             Need::Apt { package: "glewlwyd", program: "glewlwyd" },
             Need::Apt { package: "sqlite3", program: "sqlite3" },
@@ -72,12 +78,11 @@ const SUITES: &[Suite] = &[
     },
     Suite {
         name: "apache",
-        program: "cargo",
-        arguments: &["test", "--workspace", "--test", "real_provider", "--", "apache::"],
+        part: Part::Module { binary: "real_provider", module: "apache" },
         needs: &[
-            Need::Apt { package: "nodejs", program: "node" },
-            Need::Apt { package: "npm", program: "npm" },
-            Need::Npm { dir: "tests/real_provider" },
+            NODE[0],
+            NODE[1],
+            NODE[2],
             Need::AptFile { package: "apache2", file: "/usr/sbin/apache2" },
             Need::AptFile {
                 package: "libapache2-mod-oauth2",
@@ -85,10 +90,10 @@ const SUITES: &[Suite] = &[
             },
         ],
     },
+    Suite { name: "proxies", part: Part::Rest { binary: "proxies", without: &["behind"] }, needs: &[] },
     Suite {
-        name: "proxies",
-        program: "cargo",
-        arguments: &["test", "--workspace", "--test", "proxies", "--", "behind::"],
+        name: "behind",
+        part: Part::Module { binary: "proxies", module: "behind" },
         needs: &[
             Need::Apt { package: "nginx-light", program: "nginx" },
             Need::Apt { package: "haproxy", program: "haproxy" },
@@ -98,14 +103,12 @@ const SUITES: &[Suite] = &[
     },
 ];
 
-/// One command that tests something. It runs in the root of the workspace and
-/// inherits the environment. If the program is not on this machine, or what the
-/// suite needs can neither be found nor installed, the suite is left out, which
-/// is a failure under `--strict`.
+/// Some of the tests, and what they need. They run in the root of the workspace and
+/// inherit the environment. If what the suite needs can neither be found nor installed,
+/// the suite is left out, which is a failure under `--strict`.
 struct Suite {
     name: &'static str,
-    program: &'static str,
-    arguments: &'static [&'static str],
+    part: Part,
     needs: &'static [Need],
 }
 
@@ -114,29 +117,21 @@ impl Suite {
         if let Err(why) = provide(self.needs, machine) {
             return Outcome::LeftOut(why);
         }
-        let mut command = Command::new(self.program());
-        command.args(self.arguments).current_dir(root);
+        let mut command = match self.part.command(root) {
+            Ok(Some(command)) => command,
+            Ok(None) => return Outcome::Passed,
+            Err(why) => return Outcome::Failed(why),
+        };
         if strict || !self.needs.is_empty() {
             command.env(REQUIRE_SUITES, "1");
         }
-        match command.status() {
-            Ok(status) if status.success() => Outcome::Passed,
-            Ok(status) => Outcome::Failed(status.to_string()),
-            Err(error) => Outcome::LeftOut(format!("{} does not start: {error}", self.program)),
-        }
-    }
-
-    /// The cargo that runs this command, not the first one on the path: they
-    /// may be of different toolchains.
-    fn program(&self) -> OsString {
-        let cargo = if self.program == "cargo" { env::var_os("CARGO") } else { None };
-        cargo.unwrap_or_else(|| self.program.into())
+        Outcome::of(&mut command)
     }
 }
 
 impl fmt::Display for Suite {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {} {}", self.name, self.program, self.arguments.join(" "))
+        write!(f, "{}: {}", self.name, self.part)
     }
 }
 
@@ -148,6 +143,14 @@ enum Outcome {
 }
 
 impl Outcome {
+    fn of(command: &mut Command) -> Self {
+        match command.status() {
+            Ok(status) if status.success() => Self::Passed,
+            Ok(status) => Self::Failed(status.to_string()),
+            Err(error) => Self::Failed(format!("cargo does not start: {error}")),
+        }
+    }
+
     fn is_accepted(&self, strict: bool) -> bool {
         match self {
             Self::Passed => true,
@@ -167,11 +170,18 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// Runs every suite, whatever the others did, and prints the table.
-pub(crate) fn run(root: &Path, strict: bool) -> ExitCode {
+/// Runs the suites of these names, or every suite, whatever the others did, and
+/// prints the table.
+pub(crate) fn run(root: &Path, names: &[String], strict: bool) -> ExitCode {
+    if let Some(unknown) = names.iter().find(|name| SUITES.iter().all(|suite| suite.name != **name)) {
+        let known: Vec<_> = SUITES.iter().map(|suite| suite.name).collect();
+        eprintln!("there is no suite {unknown}: there are {}", known.join(", "));
+        return ExitCode::FAILURE;
+    }
     let mut results = Vec::new();
     let mut machine = Host::new(root);
-    for suite in SUITES {
+    let is_chosen = |suite: &&Suite| names.is_empty() || names.iter().any(|name| *name == suite.name);
+    for suite in SUITES.iter().filter(is_chosen) {
         println!("==> {suite}");
         let start = Instant::now();
         let outcome = suite.run(root, strict, &mut machine);
@@ -200,15 +210,12 @@ fn table(results: &[(&str, Duration, Outcome)]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        collections::{BTreeMap, BTreeSet},
+        fs,
+    };
+
     use super::*;
-
-    fn suite(program: &'static str, needs: &'static [Need]) -> Suite {
-        Suite { name: "suite", program, arguments: &[], needs }
-    }
-
-    fn run(program: &'static str) -> Outcome {
-        suite(program, &[]).run(Path::new("."), false, &mut Barren)
-    }
 
     /// A machine that has nothing and installs nothing.
     struct Barren;
@@ -224,33 +231,79 @@ mod tests {
     }
 
     #[test]
-    fn a_suite_ends_as_its_program_does() {
-        assert_eq!(run("true"), Outcome::Passed);
-        assert!(matches!(run("false"), Outcome::Failed(_)));
-    }
-
-    #[test]
-    fn a_suite_whose_program_is_absent_is_left_out() {
-        assert!(matches!(run("no-such-program-on-any-machine"), Outcome::LeftOut(_)));
+    fn a_suite_ends_as_its_command_does() {
+        assert_eq!(Outcome::of(&mut Command::new("true")), Outcome::Passed);
+        assert!(matches!(Outcome::of(&mut Command::new("false")), Outcome::Failed(_)));
+        assert!(matches!(
+            Outcome::of(&mut Command::new("no-such-program-on-any-machine")),
+            Outcome::Failed(_)
+        ));
     }
 
     #[test]
     fn a_suite_whose_need_cannot_be_met_is_left_out() {
-        let suite = suite("true", &[Need::Apt { package: "nodejs", program: "node" }]);
+        let suite = Suite {
+            name: "suite",
+            part: Part::Documentation,
+            needs: &[Need::Apt { package: "nodejs", program: "node" }],
+        };
         let outcome = suite.run(Path::new("."), false, &mut Barren);
         assert_eq!(outcome, Outcome::LeftOut("node: no network".to_owned()));
     }
 
+    /// The names of the workspace's test binaries, as cargo knows them.
+    fn test_binaries(root: &Path) -> BTreeSet<String> {
+        let output = Command::new(env!("CARGO"))
+            .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
+            .current_dir(root)
+            .output()
+            .unwrap();
+        let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let packages = metadata["packages"].as_array().unwrap().iter();
+        let targets = packages.flat_map(|package| package["targets"].as_array().unwrap());
+        targets
+            .filter(|target| target["kind"] == serde_json::json!(["test"]))
+            .map(|target| target["name"].as_str().unwrap().to_owned())
+            .collect()
+    }
+
     #[test]
-    fn tests_with_needs_run_in_their_own_rows_only() {
-        let filters =
-            SUITES.iter().filter(|suite| !suite.needs.is_empty()).map(|suite| suite.arguments.last());
-        for filter in filters {
-            let everything = SUITES.first().unwrap().arguments;
-            let skipped =
-                everything.windows(2).any(|pair| pair.first() == Some(&"--skip") && pair.get(1) == filter);
-            assert!(skipped, "{filter:?}");
+    fn every_test_is_in_one_row() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let mut whole = Vec::new();
+        let mut rests = BTreeMap::new();
+        let mut modules: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+        for suite in SUITES {
+            match suite.part {
+                Part::Binaries(binaries) => {
+                    assert!(suite.needs.is_empty(), "{}: what has needs is a module", suite.name);
+                    whole.extend(binaries.iter().map(|binary| (*binary).to_owned()));
+                }
+                Part::Documentation => {}
+                Part::Module { binary, module } => {
+                    assert!(modules.entry(binary).or_default().insert(module), "{module} has two rows");
+                    // At the top of the binary: a test's name begins with it.
+                    let folder = root.join("tests/tests").join(binary);
+                    let main = fs::read_to_string(folder.join("main.rs")).unwrap();
+                    assert!(main.lines().any(|line| line == format!("mod {module};")), "{binary}: {module}");
+                }
+                Part::Rest { binary, without } => {
+                    let without: BTreeSet<_> = without.iter().copied().collect();
+                    assert_eq!(rests.insert(binary, without), None, "{binary} has two rests");
+                }
+            }
         }
+        // The modules of a binary with their rest are the whole binary.
+        assert_eq!(rests, modules);
+        let mut covered: Vec<_> = rests.into_keys().map(ToOwned::to_owned).chain(whole).collect();
+        covered.sort();
+        assert_eq!(covered, test_binaries(&root).into_iter().collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn each_name_is_one_suite() {
+        let names: BTreeSet<_> = SUITES.iter().map(|suite| suite.name).collect();
+        assert_eq!(names.len(), SUITES.len());
     }
 
     #[test]
