@@ -38,6 +38,8 @@ pub mod spiffe;
 pub mod step;
 mod text;
 pub mod token;
+#[cfg(feature = "reload")]
+pub mod watch;
 
 #[cfg(feature = "axum")]
 #[doc(inline)]

@@ -8,12 +8,12 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::{net::TcpListener, sync::oneshot, task::JoinSet, time::sleep};
 use tower_delegation::{
     Applications, ClientIdentity, DelegationLayer, RouteTable, RouteTableLayer, TrustedIssuer,
-    application::ApplicationsWatcher,
     audit::{Audit, AuditFile, JsonLines},
     protected_resource::ProtectedResource,
     revocation::InMemoryRevocations,
     routes::{RouteInventory, RuledRoute},
     routing::{GuardedApp, revocation_routes},
+    watch::FileWatcher,
 };
 use tower_delegation_rustls::{Pem, TlsConfig, TlsListener};
 
@@ -35,7 +35,7 @@ pub struct Service {
     operations: (TcpListener, Router),
     metrics: PrometheusHandle,
     drain: Duration,
-    _watcher: ApplicationsWatcher,
+    _watcher: FileWatcher,
 }
 
 impl Service {

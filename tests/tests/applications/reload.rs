@@ -84,7 +84,7 @@ async fn a_cached_token_is_refused_on_the_very_next_request() {
     let folder = Folder::new();
     folder.replace(&toml(&world, "active"));
     let applications =
-        Applications::builder().clock(world.clock.clone()).toml_file(folder.file()).build().unwrap();
+        Applications::builder().clock(world.clock.clone()).add_toml_file(folder.file()).build().unwrap();
     let site = world.serve(applications.clone()).await;
     let (client, token) = (world.client("web"), world.token("web").sign());
     site.expect("active", &client, &token, Ok(())).await;
@@ -98,7 +98,7 @@ async fn a_cached_token_is_refused_on_the_very_next_request() {
 
     applications.replace(Applications::builder().add_application(world.application("office"))).unwrap();
     site.expect("replaced", &client, &token, Err(R::ClientUnregistered)).await;
-    applications.replace(Applications::builder().toml(&toml(&world, "active")).unwrap()).unwrap();
+    applications.replace(Applications::builder().add_toml(&toml(&world, "active"))).unwrap();
     site.expect("and back", &client, &token, Ok(())).await;
 }
 
@@ -108,7 +108,7 @@ async fn a_bad_file_changes_nothing_and_is_told() {
     let folder = Folder::new();
     folder.replace(&toml(&world, "active"));
     let applications =
-        Applications::builder().clock(world.clock.clone()).toml_file(folder.file()).build().unwrap();
+        Applications::builder().clock(world.clock.clone()).add_toml_file(folder.file()).build().unwrap();
     let site = world.serve(applications.clone()).await;
     let (client, token) = (world.client("web"), world.token("web").sign());
     let loaded_at = world.clock.now();
@@ -124,6 +124,12 @@ async fn a_bad_file_changes_nothing_and_is_told() {
         let error = applications.reload().unwrap_err();
         assert!(matches!(error, ConfigError::ApplicationsNotReplaced { .. }), "{name}: {error}");
         let status = applications.status();
+        let cause = status.failure.as_ref().unwrap().error.to_string();
+        assert_eq!(
+            error.to_string(),
+            format!("the registry of applications stays as it was: {cause}"),
+            "{name}"
+        );
         assert_eq!((status.applications, status.loaded_at), (1, loaded_at), "{name}");
         assert_eq!(status.failure.unwrap().at, world.clock.now(), "{name}");
         site.expect(name, &client, &token, Ok(())).await;
@@ -206,10 +212,11 @@ async fn a_turned_symbolic_link_is_noticed() {
 }
 
 #[test]
-fn a_registry_without_a_file_cannot_be_watched() {
+fn a_registry_without_a_file_cannot_be_read_again_or_watched() {
     let applications =
         registry([Application::builder("a", ApplicationKind::Agent).add_actor_id_at("i", "a")]);
     assert!(matches!(applications.watch(), Err(ConfigError::NoApplicationsFile)));
+    assert!(matches!(applications.reload(), Err(ConfigError::NoApplicationsFile)));
 }
 
 #[tokio::test]

@@ -153,7 +153,7 @@ fn page_registry(issuer: &str, change: (&str, &str)) -> Applications {
         .add_scope("tickets:create")
         .acts_for_users()
         .allow_any_workload();
-    let registry = Applications::builder().toml(&entry.replace(change.0, change.1)).unwrap();
+    let registry = Applications::builder().add_toml(&entry.replace(change.0, change.1));
     registry.add_application(portal).build().unwrap()
 }
 

@@ -210,8 +210,9 @@ async fn the_key_is_read_strictly() {
         let served = world.serve(world.layer().applications(read(key).unwrap())).await;
         assert_eq!(served.get("/", &token).await.status, expected, "{name}");
         // Where the code refuses, no file takes that back.
-        let strict = Applications::builder().refuse_unknown_earlier_actors().toml(&format!("{key}\n{rows}"));
-        let layer = world.layer().applications(strict.unwrap().build().unwrap());
+        let strict =
+            Applications::builder().refuse_unknown_earlier_actors().add_toml(&format!("{key}\n{rows}"));
+        let layer = world.layer().applications(strict.build().unwrap());
         assert_eq!(world.serve(layer).await.get("/", &token).await.status, 403, "{name}, refused in code");
     }
 }

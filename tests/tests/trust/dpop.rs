@@ -74,6 +74,9 @@ async fn a_store_without_room_does_not_build() {
         ("one proof", store().max_entries(1), true),
         ("none of any key", store().max_entries_per_key(0), false),
         ("one of each key", store().max_entries_per_key(1), true),
+        ("all of one key", store().max_entries(10).max_entries_per_key(10), true),
+        ("more of one key than of all", store().max_entries(10).max_entries_per_key(11), false),
+        ("in the other order", store().max_entries_per_key(11).max_entries(10), false),
     ] {
         // Each at an origin of its own: layers of one origin share their bounds.
         let origin = format!("https://{}.example", name.replace(' ', "-"));

@@ -79,7 +79,7 @@ async fn the_registry_of_the_guide_keeps_applications_in_their_bounds() {
         .replace("https://idp.example.com", world.idp.issuer())
         .replace("spiffe://prod.example/", "spiffe://example.org/");
     let applications = Applications::builder().environment("production").clock(world.clock.clone());
-    let applications = applications.toml(&registry).unwrap().build().unwrap();
+    let applications = applications.add_toml(&registry).build().unwrap();
     let issuer = world.issuer().claim_mapping(ClaimMapping::rfc9068().tenant("tenant"));
     let layer = tower_delegation::DelegationLayer::builder()
         .add_issuer(issuer)

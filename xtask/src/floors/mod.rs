@@ -49,6 +49,7 @@ const FLOORS: &[&[&str]] = &[
         "arrival",
         "pass_through_hasher",
         "http_client",
+        "watch",
     ],
     &["revocation", "replay", "jwks", "issuer"],
     &["application", "token", "introspection", "proof", "jwt_svid"],

@@ -9,13 +9,16 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 
 use super::{
     builder::ApplicationBuilder,
+    document::Document,
     entry::Application,
     presenter::{Registration, SenderFacts, TokenParties},
     registry::{Registry, UnknownEarlierActors},
 };
+#[cfg(feature = "reload")]
+use crate::text::Text;
 use crate::{
     clock::{Clock, SystemClock, Timestamp},
-    error::ConfigError,
+    error::{ConfigError, Mistakes, all},
     reason::DenialReason,
 };
 
@@ -36,9 +39,9 @@ struct Shared {
 
 struct Last {
     builder: ApplicationsBuilder,
-    /// The text of the file at the last attempt, good or bad. `None`: no file,
-    /// or not readable.
-    text: Option<String>,
+    /// The texts of the documents at the last attempt, good or bad. `None`: one was not
+    /// readable.
+    texts: Option<Vec<String>>,
 }
 
 /// How a registry is doing, at one moment.
@@ -70,8 +73,7 @@ impl Applications {
             environment: None,
             unknown_earlier_actors: UnknownEarlierActors::default(),
             entries: Vec::new(),
-            #[cfg(feature = "toml")]
-            file: None,
+            documents: Vec::new(),
             clock: Arc::new(SystemClock::new()),
         }
     }
@@ -79,10 +81,10 @@ impl Applications {
     /// A registry from [TOML](super::registry_file).
     ///
     /// # Errors
-    /// The text is not such a registry. The error names the entry and the key.
+    /// The text is not such a registry: every mistake, each with its entry and its key.
     #[cfg(feature = "toml")]
     pub fn from_toml(text: &str) -> Result<Self, ConfigError> {
-        Self::builder().toml(text)?.build()
+        Self::builder().add_toml(text).build()
     }
 
     /// A registry from a file of [TOML](super::registry_file), which can be
@@ -92,28 +94,75 @@ impl Applications {
     /// The file cannot be read, or is not such a registry.
     #[cfg(feature = "toml")]
     pub fn from_toml_file(path: impl Into<std::path::PathBuf>) -> Result<Self, ConfigError> {
-        Self::builder().toml_file(path).build()
+        Self::builder().add_toml_file(path).build()
     }
 
-    /// Reads the registry's file again, if it has one. Blocks while it reads.
+    /// Reads the registry's files again. Blocks while it reads.
     ///
     /// # Errors
-    /// As [`ApplicationsBuilder::build`]; the registry then stays as it was, and
-    /// [`status`](Self::status) says so.
+    /// [`ConfigError::ApplicationsNotReplaced`], with what [`ApplicationsBuilder::build`]
+    /// reports; the registry then stays as it was, and [`status`](Self::status) says so.
+    /// [`ConfigError::NoApplicationsFile`] if it was not read from a file.
+    #[cfg(feature = "toml")]
     pub fn reload(&self) -> Result<(), ConfigError> {
         let mut last = self.0.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let text = last.builder.read();
-        self.install(&mut last, text)
+        if last.builder.files().next().is_none() {
+            return Err(ConfigError::NoApplicationsFile);
+        }
+        let texts = last.builder.read();
+        self.install(&mut last, texts)
     }
 
-    /// As [`reload`](Self::reload), unless the file's text is that of the last attempt.
+    /// As [`reload`](Self::reload), unless the texts are those of the last attempt.
     #[cfg(feature = "reload")]
-    pub(super) fn reload_if_changed(&self) -> Result<(), ConfigError> {
+    fn reload_if_changed(&self) -> Result<(), ConfigError> {
         let mut last = self.0.last.lock().unwrap_or_else(PoisonError::into_inner);
         match last.builder.read() {
-            Ok(text) if text == last.text => Ok(()),
-            text => self.install(&mut last, text),
+            Ok(texts) if last.texts.as_ref() == Some(&texts) => Ok(()),
+            texts => self.install(&mut last, texts),
         }
+    }
+
+    /// Watches the registry's files and [reloads](Self::reload) them whenever the text of
+    /// one has changed, on a thread of its own: see [`FileWatcher`](crate::watch::FileWatcher)
+    /// for how a file is best replaced.
+    ///
+    /// A file that is missing or wrong leaves the registry as it was: that is an error
+    /// event of `tracing`, and [`status`](Self::status) reports it.
+    ///
+    /// # Errors
+    /// [`ConfigError::NoApplicationsFile`] if the registry was not read from a file,
+    /// [`ConfigError::ApplicationsUnwatchable`] if the operating system refuses.
+    ///
+    /// # Example
+    /// ```no_run
+    /// # // There is no such file where documentation is tested.
+    /// use tower_delegation::{Applications, ConfigError};
+    ///
+    /// fn serve() -> Result<(), ConfigError> {
+    ///     let applications = Applications::from_toml_file("/etc/orders/applications.toml")?;
+    ///     let _watcher = applications.watch()?;
+    ///     // … `DelegationLayer::builder().applications(applications)`, and serve.
+    ///     Ok(())
+    /// }
+    /// ```
+    #[cfg(feature = "reload")]
+    pub fn watch(&self) -> Result<crate::watch::FileWatcher, ConfigError> {
+        let files: Vec<_> = {
+            let last = self.0.last.lock().unwrap_or_else(PoisonError::into_inner);
+            last.builder.files().map(ToOwned::to_owned).collect()
+        };
+        let path = files.first().cloned().ok_or(ConfigError::NoApplicationsFile)?;
+        let applications = self.clone();
+        let look = move || {
+            if let Err(error) = applications.reload_if_changed() {
+                tracing::error!(
+                    error = %Text::account(&error.to_string()), "a file of the registry of applications is not usable"
+                );
+            }
+        };
+        crate::watch::FileWatcher::start(files, look)
+            .map_err(|source| ConfigError::ApplicationsUnwatchable { path, source: source.into() })
     }
 
     /// Puts another registry in the place of this one.
@@ -124,21 +173,21 @@ impl Applications {
     pub fn replace(&self, builder: ApplicationsBuilder) -> Result<(), ConfigError> {
         let mut last = self.0.last.lock().unwrap_or_else(PoisonError::into_inner);
         let former = std::mem::replace(&mut last.builder, builder);
-        let text = last.builder.read();
-        let outcome = self.install(&mut last, text);
+        let texts = last.builder.read();
+        let outcome = self.install(&mut last, texts);
         if outcome.is_err() {
             last.builder = former;
         }
         outcome
     }
 
-    fn install(&self, last: &mut Last, text: Result<Option<String>, ConfigError>) -> Result<(), ConfigError> {
+    fn install(&self, last: &mut Last, texts: Result<Vec<String>, ConfigError>) -> Result<(), ConfigError> {
         // An unreadable file has no text: whatever is read next is news.
-        last.text = None;
+        last.texts = None;
         let now = last.builder.clock.now();
-        let registry = text.and_then(|text| {
-            let registry = last.builder.registry(text.as_deref());
-            last.text = text;
+        let registry = texts.and_then(|texts| {
+            let registry = last.builder.registry(&texts);
+            last.texts = Some(texts);
             registry
         });
         let mut status = self.0.status.lock().unwrap_or_else(PoisonError::into_inner);
@@ -182,11 +231,6 @@ impl Applications {
         self.0.status.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    #[cfg(feature = "reload")]
-    pub(super) fn file(&self) -> Option<std::path::PathBuf> {
-        self.0.last.lock().unwrap_or_else(PoisonError::into_inner).builder.file.clone()
-    }
-
     /// Holds a token, and who presents it, against the registry as it is now.
     /// `slot` keeps what does not change from request to request.
     pub(crate) fn admit(
@@ -226,8 +270,7 @@ pub struct ApplicationsBuilder {
     environment: Option<String>,
     unknown_earlier_actors: UnknownEarlierActors,
     entries: Vec<ApplicationBuilder>,
-    #[cfg(feature = "toml")]
-    file: Option<std::path::PathBuf>,
+    documents: Vec<Document>,
     clock: Arc<dyn Clock>,
 }
 
@@ -238,27 +281,19 @@ impl ApplicationsBuilder {
         self
     }
 
-    /// Registers the applications in a text of [TOML](super::registry_file).
-    ///
-    /// # Errors
-    /// The text is not such a registry. What only counts for the registry as a
-    /// whole is checked by [`build`](Self::build).
+    /// Adds the applications in a text of [TOML](super::registry_file). Read by
+    /// [`build`](Self::build).
     #[cfg(feature = "toml")]
-    pub fn toml(mut self, text: &str) -> Result<Self, ConfigError> {
-        let written = super::file::read(text)?;
-        self.entries.extend(written.entries);
-        if written.unknown_earlier_actors == UnknownEarlierActors::Refused {
-            self.unknown_earlier_actors = UnknownEarlierActors::Refused;
-        }
-        Ok(self)
+    pub fn add_toml(mut self, text: &str) -> Self {
+        self.documents.push(Document::Text(text.to_owned()));
+        self
     }
 
-    /// Registers the applications in a file of [TOML](super::registry_file)
-    /// too. Read by [`build`](Self::build), and again by each
-    /// [`reload`](Applications::reload).
+    /// Adds the applications in a file of [TOML](super::registry_file). Read by
+    /// [`build`](Self::build), and again by each [`reload`](Applications::reload).
     #[cfg(feature = "toml")]
-    pub fn toml_file(mut self, path: impl Into<std::path::PathBuf>) -> Self {
-        self.file = Some(path.into());
+    pub fn add_toml_file(mut self, path: impl Into<std::path::PathBuf>) -> Self {
+        self.documents.push(Document::File(path.into()));
         self
     }
 
@@ -286,58 +321,47 @@ impl ApplicationsBuilder {
         self
     }
 
-    /// Checks the applications. Blocks while it reads their file, if there is one.
+    /// Checks the applications. Blocks while it reads their files, if there are any.
     ///
     /// # Errors
-    /// The first mistake found: no application; an entry that is not usable; a
-    /// name, a client or an actor that stands there twice; a file that cannot be
-    /// read. Errors name the entry and the key.
+    /// Every mistake, each with its entry and its key: no application; an entry that is
+    /// not usable; a name, a client or an actor of two entries; a file that cannot be
+    /// read.
     pub fn build(self) -> Result<Applications, ConfigError> {
-        let text = self.read()?;
-        let registry = self.registry(text.as_deref())?;
+        let texts = self.read()?;
+        let registry = self.registry(&texts)?;
         let now = self.clock.now();
         registry.report(now);
         Ok(Applications(Arc::new(Shared {
             status: Mutex::new(fresh_status(&registry, now)),
             current: ArcSwap::from_pointee(registry),
-            last: Mutex::new(Last { builder: self, text }),
+            last: Mutex::new(Last { builder: self, texts: Some(texts) }),
         })))
     }
 
-    /// The text of the file, if there is one.
+    /// The files among the documents.
     #[cfg(feature = "toml")]
-    fn read(&self) -> Result<Option<String>, ConfigError> {
-        let Some(path) = &self.file else { return Ok(None) };
-        let unreadable = |source| ConfigError::ApplicationsUnreadable { path: path.clone(), source };
-        std::fs::read_to_string(path).map(Some).map_err(unreadable)
+    fn files(&self) -> impl Iterator<Item = &std::path::Path> {
+        self.documents.iter().filter_map(Document::file)
     }
 
-    #[cfg(not(feature = "toml"))]
-    #[expect(
-        clippy::unused_self,
-        clippy::unnecessary_wraps,
-        reason = "there are files with the feature `toml`"
-    )]
-    fn read(&self) -> Result<Option<String>, ConfigError> {
-        Ok(None)
+    /// The text of each document.
+    fn read(&self) -> Result<Vec<String>, ConfigError> {
+        all(self.documents.iter().map(Document::read))
     }
 
-    fn registry(&self, text: Option<&str>) -> Result<Registry, ConfigError> {
-        #[cfg(feature = "toml")]
-        let (written, in_file) = match text.map(super::file::read).transpose()? {
-            Some(written) => (written.entries, written.unknown_earlier_actors),
-            None => (Vec::new(), UnknownEarlierActors::default()),
+    fn registry(&self, texts: &[String]) -> Result<Registry, ConfigError> {
+        let mut mistakes = Mistakes::default();
+        let written = self.documents.iter().zip(texts).map(|(document, text)| document.parse(text));
+        let written = mistakes.take(all(written)).unwrap_or_default();
+        let in_documents = written.iter().map(|written| written.unknown_earlier_actors);
+        let is_refused = |what: UnknownEarlierActors| what == UnknownEarlierActors::Refused;
+        let unknown_earlier_actors = match in_documents.chain([self.unknown_earlier_actors]).any(is_refused) {
+            true => UnknownEarlierActors::Refused,
+            false => UnknownEarlierActors::Recorded,
         };
-        #[cfg(not(feature = "toml"))]
-        let (written, in_file): (Vec<ApplicationBuilder>, _) = {
-            let _ = text;
-            (Vec::new(), UnknownEarlierActors::default())
-        };
-        let unknown_earlier_actors = match self.unknown_earlier_actors {
-            UnknownEarlierActors::Recorded => in_file,
-            UnknownEarlierActors::Refused => UnknownEarlierActors::Refused,
-        };
-        Registry::of(self.environment.as_deref(), unknown_earlier_actors, self.entries.iter().chain(&written))
+        let entries = self.entries.iter().chain(written.iter().flat_map(|written| &written.entries));
+        Registry::of(self.environment.as_deref(), unknown_earlier_actors, entries, mistakes)
     }
 }
 

@@ -10,7 +10,11 @@ use super::{
     last_seen::LastSeen,
     workloads::{Workloads, dns_name, spiffe_pattern, thumbprint},
 };
-use crate::{error::ConfigError, names::TenantId, scope::Scope};
+use crate::{
+    error::{ConfigError, Mistakes},
+    names::TenantId,
+    scope::Scope,
+};
 
 /// Collects one [`Application`]. What is not said is not allowed.
 ///
@@ -272,90 +276,82 @@ impl ApplicationBuilder {
     }
 
     pub(super) fn build(&self) -> Result<Application, ConfigError> {
-        let wrong = |key: &str| {
-            let (application, key) = (self.name.clone(), key.to_owned());
-            move |problem: String| ConfigError::InvalidApplication { application, key, problem }
-        };
-        let text = |key: &'static str, text: &str| label(text).map_err(wrong(key));
-        let maybe = |key, value: &Option<String>| value.as_deref().map(|value| text(key, value)).transpose();
-
-        let name = text("name", &self.name)?;
-        let clients = self.ids(&self.client_ids).map_err(wrong("client_ids"))?;
-        let actors = self.ids(&self.actor_ids).map_err(wrong("actor_ids"))?;
-        if clients.is_empty() && actors.is_empty() {
-            let problem = "name at least one client, or at least one actor in `actor_ids`";
-            return Err(wrong("client_ids")(problem.to_owned()));
+        let mut checks = Checks { application: &self.name, mistakes: Mistakes::default() };
+        let name = checks.one("name", label(&self.name)).unwrap_or_default();
+        let clients = checks.each("client_ids", &self.client_ids, |id| self.id(id));
+        let actors = checks.each("actor_ids", &self.actor_ids, |id| self.id(id));
+        if self.client_ids.is_empty() && self.actor_ids.is_empty() {
+            checks.wrong("client_ids", "name at least one client, or at least one actor in `actor_ids`");
         }
         if self.max_token_lifetime.is_some_and(|lifetime| lifetime.is_zero()) {
-            return Err(wrong("max_token_lifetime_seconds")("no token lives for 0 seconds".to_owned()));
+            checks.wrong("max_token_lifetime_seconds", "no token lives for 0 seconds");
         }
-        let mut scopes = all(&self.scopes, |scope| Scope::new(scope).map_err(|error| error.to_string()))
-            .map_err(wrong("scopes"))?;
+        let scope = |scope: &String| Scope::new(scope).map_err(|error| error.to_string());
+        let mut scopes = checks.each("scopes", &self.scopes, scope);
         scopes.sort_unstable();
         scopes.dedup();
-        let deadline =
-            |key, text: &Option<String>| text.as_deref().map(Deadline::parse).transpose().map_err(wrong(key));
-        Ok(Application {
+        let tenant = |tenant: &String| label(tenant).map(|tenant| TenantId::from(&*tenant));
+        let application = Application {
             kind: self.kind,
             clients: clients.into_iter().map(|(issuer, id)| (issuer.into(), id.into())).collect(),
             actors: actors.into_iter().map(|(issuer, id)| (issuer.into(), id.into())).collect(),
-            vendor: maybe("vendor", &self.vendor)?,
-            owner: maybe("owner", &self.owner)?,
+            vendor: checks.maybe("vendor", self.vendor.as_deref(), label),
+            owner: checks.maybe("owner", self.owner.as_deref(), label),
             status: self.status,
-            expires: deadline("expires", &self.expires)?,
-            review_by: deadline("review_by", &self.review_by)?,
-            workloads: self.workloads().map_err(|(key, problem)| wrong(key)(problem))?,
+            expires: checks.maybe("expires", self.expires.as_deref(), Deadline::parse),
+            review_by: checks.maybe("review_by", self.review_by.as_deref(), Deadline::parse),
+            workloads: self.workloads(&mut checks),
             scopes,
-            roles: self.ceiling(&self.roles).map_err(wrong("roles"))?,
-            permissions: self.ceiling(&self.permissions).map_err(wrong("permissions"))?,
-            groups: self.ceiling(&self.groups).map_err(wrong("groups"))?,
-            detail_types: self.ceiling(&self.detail_types).map_err(wrong("authorization_detail_types"))?,
+            roles: self.ceiling(&mut checks, "roles", self.roles.as_deref()),
+            permissions: self.ceiling(&mut checks, "permissions", self.permissions.as_deref()),
+            groups: self.ceiling(&mut checks, "groups", self.groups.as_deref()),
+            detail_types: self.ceiling(
+                &mut checks,
+                "authorization_detail_types",
+                self.detail_types.as_deref(),
+            ),
             excess: self.excess,
             acts_for_users: self.acts_for_users,
             acts_for_services: self.acts_for_services,
-            tenants: all(&self.tenants, |tenant| label(tenant).map(|tenant| TenantId::from(&*tenant)))
-                .map_err(wrong("tenants"))?,
-            environments: all(&self.environments, label).map_err(wrong("environments"))?,
+            tenants: checks.each("tenants", &self.tenants, tenant),
+            environments: checks.each("environments", &self.environments, |one| label(one)),
             max_token_lifetime: self.max_token_lifetime,
             sender_constrained: self.sender_constrained,
             name,
             last_seen: LastSeen::default(),
-        })
+        };
+        checks.mistakes.into_result().map(|()| application)
     }
 
-    /// Each identifier with its issuer.
-    fn ids<'s>(&'s self, ids: &'s [(Option<String>, String)]) -> Result<Vec<(&'s str, &'s str)>, String> {
-        let resolved = ids.iter().map(|(issuer, id)| {
-            let issuer = issuer.as_ref().or(self.issuer.as_ref()).ok_or_else(|| {
-                format!("{id:?} has no issuer: give the entry one with `issuer`, or write `{{ issuer, id }}`")
-            })?;
-            label(issuer).and(label(id)).map(|_| (issuer.as_str(), id.as_str()))
-        });
-        resolved.collect()
+    /// An identifier with its issuer.
+    fn id<'s>(&'s self, (issuer, id): &'s (Option<String>, String)) -> Result<(&'s str, &'s str), String> {
+        let issuer = issuer.as_ref().or(self.issuer.as_ref()).ok_or_else(|| {
+            format!("{id:?} has no issuer: give the entry one with `issuer`, or write `{{ issuer, id }}`")
+        })?;
+        label(issuer).and(label(id)).map(|_| (issuer.as_str(), id.as_str()))
     }
 
     /// An agent decides by itself what it does: what is not said is not its own.
-    fn ceiling(&self, names: &Option<Vec<String>>) -> Result<Ceiling, String> {
+    fn ceiling(&self, checks: &mut Checks<'_>, key: &str, names: Option<&[String]>) -> Ceiling {
         match (names, self.kind) {
-            (Some(names), _) => all(names, label).map(Ceiling::of),
-            (None, ApplicationKind::Agent) => Ok(Ceiling::of(Vec::new())),
-            (None, ApplicationKind::Application | ApplicationKind::Service) => Ok(Ceiling::ALL),
+            (Some(names), _) => Ceiling::of(checks.each(key, names, |name| label(name))),
+            (None, ApplicationKind::Agent) => Ceiling::of(Vec::new()),
+            (None, ApplicationKind::Application | ApplicationKind::Service) => Ceiling::ALL,
         }
     }
 
-    fn workloads(&self) -> Result<Workloads, (&'static str, String)> {
-        let at = |key| move |problem| (key, problem);
+    fn workloads(&self, checks: &mut Checks<'_>) -> Workloads {
         let workloads = Workloads {
-            spiffe: all(&self.workloads, spiffe_pattern).map_err(at("workloads"))?,
-            dns_names: all(&self.workload_dns_names, dns_name).map_err(at("workload_dns_names"))?,
-            thumbprints: all(&self.workload_thumbprints, thumbprint).map_err(at("workload_thumbprints"))?,
+            spiffe: checks.each("workloads", &self.workloads, |one| spiffe_pattern(one)),
+            dns_names: checks.each("workload_dns_names", &self.workload_dns_names, |one| dns_name(one)),
+            thumbprints: checks
+                .each("workload_thumbprints", &self.workload_thumbprints, |one| thumbprint(one)),
             any: self.any_workload,
         };
         if workloads.any && !workloads.is_empty() {
-            let problem = "workloads are named too: leave out the one or the other".to_owned();
-            return Err(("any_workload", problem));
+            checks.wrong("any_workload", "workloads are named too: leave out the one or the other");
         }
-        Ok(workloads)
+        workloads
     }
 
     #[cfg(feature = "toml")]
@@ -369,8 +365,39 @@ fn append<S: Into<String>>(to: &mut Option<Vec<String>>, names: impl IntoIterato
     to.get_or_insert_default().extend(names.into_iter().map(Into::into));
 }
 
-fn all<T>(texts: &[String], read: impl Fn(&str) -> Result<T, String>) -> Result<Vec<T>, String> {
-    texts.iter().map(|text| read(text)).collect()
+/// Reads the values of one entry, and collects what is wrong with them.
+struct Checks<'e> {
+    application: &'e str,
+    mistakes: Mistakes,
+}
+
+impl Checks<'_> {
+    fn wrong(&mut self, key: &str, problem: impl Into<String>) {
+        let (application, key) = (self.application.to_owned(), key.to_owned());
+        self.mistakes.add(ConfigError::InvalidApplication { application, key, problem: problem.into() });
+    }
+
+    fn one<T>(&mut self, key: &str, value: Result<T, String>) -> Option<T> {
+        value.map_err(|problem| self.wrong(key, problem)).ok()
+    }
+
+    fn maybe<T>(
+        &mut self,
+        key: &str,
+        text: Option<&str>,
+        read: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        text.and_then(|text| self.one(key, read(text)))
+    }
+
+    fn each<'t, V, T>(
+        &mut self,
+        key: &str,
+        values: &'t [V],
+        read: impl Fn(&'t V) -> Result<T, String>,
+    ) -> Vec<T> {
+        values.iter().filter_map(|value| self.one(key, read(value))).collect()
+    }
 }
 
 /// A text that names something: it says something, on one line.

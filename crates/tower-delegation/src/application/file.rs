@@ -1,6 +1,6 @@
 //! The registry in TOML: strict, so that a misspelt key is no missing rule.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use serde::Deserialize;
 use toml::{Table, value::Datetime};
@@ -8,9 +8,9 @@ use toml::{Table, value::Datetime};
 use super::{
     builder::ApplicationBuilder,
     entry::{ApplicationKind, ApplicationStatus},
-    registry::UnknownEarlierActors,
+    registry::{UnknownEarlierActors, Written},
 };
-use crate::error::ConfigError;
+use crate::error::{ConfigError, all};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -119,17 +119,16 @@ enum Party {
     Services,
 }
 
-/// A registry's text.
-pub(super) struct Written {
-    pub(super) entries: Vec<ApplicationBuilder>,
-    pub(super) unknown_earlier_actors: UnknownEarlierActors,
-}
-
 /// Reads a registry's text.
-pub(super) fn read(text: &str) -> Result<Written, ConfigError> {
+pub(super) fn read(text: &str, file: Option<&Path>) -> Result<Written, ConfigError> {
     let document: Document = toml::from_str(text).map_err(|error| {
         let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
-        ConfigError::ApplicationsMalformed { line: 1 + before.matches('\n').count(), source: error.into() }
+        ConfigError::ApplicationsMalformed {
+            file: file.map(ToOwned::to_owned),
+            line: 1 + before.matches('\n').count(),
+            problem: error.message().to_owned(),
+            source: error.into(),
+        }
     })?;
     let unknown_earlier_actors = match document.unknown_earlier_actors {
         Unknown::Record => UnknownEarlierActors::Recorded,
@@ -138,22 +137,48 @@ pub(super) fn read(text: &str) -> Result<Written, ConfigError> {
     let entries = (1..).zip(document.application).map(|(place, table)| {
         let name = table.get("name").and_then(|name| name.as_str());
         let application = name.map_or_else(|| format!("number {place}"), ToOwned::to_owned);
-        match Entry::deserialize(table) {
-            Ok(entry) => Ok(entry.into()),
-            Err(error) => Err(invalid(application, &error)),
-        }
+        entry(&application, table)
     });
-    Ok(Written { entries: entries.collect::<Result<_, _>>()?, unknown_earlier_actors })
+    Ok(Written { entries: all(entries)?, unknown_earlier_actors })
 }
 
-/// The parser's message, and behind it the key that it is about.
-fn invalid(application: String, error: &toml::de::Error) -> ConfigError {
+/// Reads one entry. What cannot be read is taken out, so that what follows it is looked
+/// at, too.
+fn entry(application: &str, mut table: Table) -> Result<ApplicationBuilder, ConfigError> {
+    let (mut found, mut removed) = (None::<ConfigError>, Vec::new());
+    loop {
+        let error = match Entry::deserialize(table.clone()) {
+            Ok(entry) => return found.map_or_else(|| Ok(entry.into()), Err),
+            Err(error) => error,
+        };
+        let key = key(&error);
+        let top = key.split(['.', '[']).next().unwrap_or_default().to_owned();
+        let mistake = ConfigError::InvalidApplication {
+            application: application.to_owned(),
+            problem: error.message().to_owned(),
+            key,
+        };
+        let mistakes = match found {
+            None => mistake,
+            // It was taken out, and is missing for that reason only.
+            Some(former) if removed.contains(&top) => former,
+            Some(former) => former.and(mistake),
+        };
+        if table.remove(&top).is_none() {
+            return Err(mistakes);
+        }
+        found = Some(mistakes);
+        removed.push(top);
+    }
+}
+
+/// The key that the parser's message is about.
+fn key(error: &toml::de::Error) -> String {
     let message = error.message();
     let text = error.to_string();
     let path = text.lines().find_map(|line| line.strip_prefix("in `")?.strip_suffix('`'));
     // Where an unknown or a missing key is told, the message quotes it.
-    let key = path.or_else(|| message.split('`').nth(1)).unwrap_or("entry");
-    ConfigError::InvalidApplication { application, key: key.to_owned(), problem: message.to_owned() }
+    path.or_else(|| message.split('`').nth(1)).unwrap_or("entry").to_owned()
 }
 
 impl From<Entry> for ApplicationBuilder {

@@ -83,6 +83,7 @@ mod applications;
 mod builder;
 mod ceiling;
 mod deadline;
+mod document;
 mod entry;
 #[cfg(feature = "toml")]
 mod file;
@@ -91,16 +92,12 @@ mod presenter;
 mod registry;
 #[cfg(test)]
 mod tests;
-#[cfg(feature = "reload")]
-mod watch;
 mod workloads;
 
 #[cfg(feature = "toml")]
 #[doc = include_str!("../../../../docs/applications.md")]
 pub mod registry_file {}
 
-#[cfg(feature = "reload")]
-pub use self::watch::ApplicationsWatcher;
 pub(crate) use self::{
     applications::RegistrationSlot,
     presenter::{Actors, Granted, Registration, SenderFacts, TokenParties},

@@ -11,7 +11,7 @@ use std::{
 use super::{builder::ApplicationBuilder, entry::Application};
 use crate::{
     clock::Timestamp,
-    error::ConfigError,
+    error::{ConfigError, Mistakes},
     names::{ClientId, IssuerUrl, SubjectId},
     text::Text,
 };
@@ -35,15 +35,25 @@ pub(super) enum UnknownEarlierActors {
     Refused,
 }
 
+/// What a document says.
+pub(super) struct Written {
+    pub(super) entries: Vec<ApplicationBuilder>,
+    pub(super) unknown_earlier_actors: UnknownEarlierActors,
+}
+
 /// By issuer, then by identifier.
 type Index = HashMap<IssuerUrl, HashMap<Box<str>, Arc<Application>>>;
 
 impl Registry {
     /// Makes every entry an application, each name, client and actor once.
+    ///
+    /// # Errors
+    /// Every mistake, after those that were found before.
     pub(super) fn of<'e>(
         environment: Option<&str>,
         unknown_earlier_actors: UnknownEarlierActors,
         entries: impl IntoIterator<Item = &'e ApplicationBuilder>,
+        mut mistakes: Mistakes,
     ) -> Result<Self, ConfigError> {
         let mut registry = Self {
             generation: next_generation(),
@@ -55,27 +65,31 @@ impl Registry {
         };
         let mut names = HashSet::new();
         for entry in entries {
-            let application = Arc::new(entry.build()?);
+            let Some(application) = mistakes.take(entry.build()).map(Arc::new) else { continue };
             if !names.insert(application.name.clone()) {
-                return Err(invalid(&application, "name", "the name stands for two applications".to_owned()));
+                mistakes.add(invalid(
+                    &application,
+                    "name",
+                    "the name stands for two applications".to_owned(),
+                ));
             }
-            registry.enter(&application)?;
+            registry.enter(&application, &mut mistakes);
         }
+        mistakes.into_result()?;
         if registry.applications.is_empty() {
             return Err(ConfigError::NoApplication);
         }
         Ok(registry)
     }
 
-    fn enter(&mut self, application: &Arc<Application>) -> Result<(), ConfigError> {
+    fn enter(&mut self, application: &Arc<Application>, mistakes: &mut Mistakes) {
         for (issuer, id) in application.clients() {
-            index(&mut self.clients, application, "client_ids", issuer, id.as_str())?;
+            mistakes.take(index(&mut self.clients, application, "client_ids", issuer, id.as_str()));
         }
         for (issuer, id) in application.actors() {
-            index(&mut self.actors, application, "actor_ids", issuer, id.as_str())?;
+            mistakes.take(index(&mut self.actors, application, "actor_ids", issuer, id.as_str()));
         }
         self.applications.push(application.clone());
-        Ok(())
     }
 
     /// Tells the log what somebody should look at.

@@ -404,7 +404,7 @@ fn what_cannot_replace_a_registry_leaves_it_as_it_was() {
         assert!(status.failure.is_some(), "{name}");
         assert_eq!(Case::of_web().reason(&applications), None, "{name}");
     }
-    applications.reload().unwrap();
+    applications.replace(Applications::builder().add_application(web())).unwrap();
     assert!(applications.status().failure.is_none());
     assert!(applications.status().loaded_at > Timestamp::from_unix_seconds(0));
 }
@@ -582,11 +582,12 @@ mod toml {
         }
     }
 
+    fn entry(name: &str, rest: &str) -> String {
+        format!("[[application]]\nname = \"{name}\"\nkind = \"agent\"\n{rest}\n")
+    }
+
     #[test]
     fn entries_that_contradict_each_other() {
-        let entry = |name: &str, rest: &str| {
-            format!("[[application]]\nname = \"{name}\"\nkind = \"agent\"\n{rest}\n")
-        };
         let shared = "issuer = \"i\"\n";
         for (name, first, second, key) in [
             ("the same name", ("a", "client_ids = [\"x\"]"), ("a", "client_ids = [\"y\"]"), "name"),
@@ -619,15 +620,103 @@ mod toml {
             ("", "no application is registered: every token would be refused"),
             ("[[application]]", "application \"number 1\" is not usable: name: missing field `name`"),
             ("[[application]]\nname = \"a\"", "application \"a\" is not usable: kind: missing field `kind`"),
-            ("\n\nnot toml", "the registry of applications is not readable in line 3"),
-            ("[[applications]]\nname = \"a\"", "the registry of applications is not readable in line 1"),
-            ("\nenvironment = \"x\"", "the registry of applications is not readable in line 2"),
-            ("[application]\nname = \"a\"", "the registry of applications is not readable in line 1"),
-            ("application = 1", "the registry of applications is not readable in line 1"),
         ] {
+            assert_eq!(Applications::from_toml(text).unwrap_err().to_string(), told, "{text:?}");
+        }
+        for (text, line, problem) in [
+            ("\n\nnot toml", 3, "key with no value, expected `=`"),
+            (
+                "[[applications]]\nname = \"a\"",
+                1,
+                "unknown field `applications`, expected `unknown_earlier_actors` or `application`",
+            ),
+            (
+                "\nenvironment = \"x\"",
+                2,
+                "unknown field `environment`, expected `unknown_earlier_actors` or `application`",
+            ),
+            ("[application]\nname = \"a\"", 1, "invalid type: map, expected a sequence"),
+            ("application = 1", 1, "invalid type: integer `1`, expected a sequence"),
+        ] {
+            let told = format!("the registry of applications is not readable in line {line}: {problem}");
             assert_eq!(Applications::from_toml(text).unwrap_err().to_string(), told, "{text:?}");
         }
         let error = Applications::from_toml_file("/nowhere/applications.toml").unwrap_err();
         assert!(matches!(error, ConfigError::ApplicationsUnreadable { .. }), "{error}");
+    }
+
+    #[test]
+    fn every_mistake_of_every_entry_is_reported_at_once() {
+        let text = r#"
+            [[application]]
+            name = "web"
+            kind = "application"
+            colour = "green"
+            client_ids = ["w"]
+            scopes = ["a b", "good", "c d"]
+            any_workload = "yes"
+
+            [[application]]
+            name = "copilot"
+            kind = "robot"
+
+            [[application]]
+            name = "desk"
+            kind = "application"
+            issuer = "i"
+            client_ids = ["d", ""]
+            scopes = ["a b", "good", "c d"]
+            expires = 2027-03-31
+            max_token_lifetime_seconds = 0
+            any_workload = true
+            workloads = ["web"]
+
+            [[application]]
+            name = "desk"
+            kind = "service"
+            issuer = "i"
+            actor_ids = ["d"]
+        "#;
+        let error = Applications::from_toml(text).unwrap_err();
+        let told: Vec<_> = error
+            .mistakes()
+            .map(|mistake| match mistake {
+                ConfigError::InvalidApplication { application, key, .. } => {
+                    (application.as_str(), key.as_str())
+                }
+                other => panic!("{other}"),
+            })
+            .collect();
+        // Of entries that cannot be read, nothing more is known.
+        let unreadable = [("web", "any_workload"), ("web", "colour"), ("copilot", "kind")];
+        assert_eq!(told, unreadable, "{error}");
+        let (_, readable) = text.split_at(text.match_indices("[[application]]").nth(2).unwrap().0);
+        let error = Applications::from_toml(readable).unwrap_err();
+        let told: Vec<_> = error.mistakes().map(ToString::to_string).collect();
+        for (mistake, (key, quoted)) in told.iter().zip([
+            ("client_ids", "\"\" names nothing"),
+            ("max_token_lifetime_seconds", "0 seconds"),
+            ("scopes", "\"a b\""),
+            ("scopes", "\"c d\""),
+            ("workloads", "\"web\""),
+        ]) {
+            assert!(
+                mistake.starts_with(&format!("application \"desk\" is not usable: {key}: ")),
+                "{mistake}"
+            );
+            assert!(mistake.contains(quoted), "{mistake}");
+        }
+        assert_eq!(told.len(), 5, "{told:?}");
+    }
+
+    #[test]
+    fn names_and_identifiers_of_two_entries_are_all_reported() {
+        let text = entry("a", "issuer = \"i\"\nclient_ids = [\"x\"]\nactor_ids = [\"y\"]").repeat(2);
+        let error = Applications::from_toml(&text).unwrap_err();
+        let keys = error.mistakes().map(|mistake| match mistake {
+            ConfigError::InvalidApplication { key, .. } => key.as_str(),
+            other => panic!("{other}"),
+        });
+        assert_eq!(keys.collect::<Vec<_>>(), ["name", "client_ids", "actor_ids"], "{error}");
     }
 }

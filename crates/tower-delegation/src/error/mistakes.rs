@@ -1,8 +1,6 @@
 //! [`Mistakes`]: every mistake of a configuration, reported at once.
 
-use std::fmt;
-
-use super::ConfigError;
+use super::config_error::ConfigError;
 
 /// Collects what is wrong with a configuration. A mistake does not end the checks:
 /// otherwise an operator would find them one deployment at a time.
@@ -76,19 +74,6 @@ pub(crate) fn all<T>(
     let mut mistakes = Mistakes::default();
     let values = results.into_iter().filter_map(|result| mistakes.take(result)).collect();
     mistakes.into_result().map(|()| values)
-}
-
-/// `(1) …; (2) …`
-pub(super) struct Numbered<'a>(pub(super) &'a [ConfigError]);
-
-impl fmt::Display for Numbered<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (number, mistake) in (1..).zip(self.0) {
-            let separator = if number == 1 { "" } else { "; " };
-            write!(f, "{separator}({number}) {mistake}")?;
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]

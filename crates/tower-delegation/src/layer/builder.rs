@@ -31,6 +31,13 @@ pub struct DelegationLayerBuilder {
     token_hash_key: Option<TokenHashKey>,
 }
 
+impl DelegationLayer {
+    /// Starts a configuration.
+    pub fn builder() -> DelegationLayerBuilder {
+        DelegationLayerBuilder::default()
+    }
+}
+
 impl DelegationLayerBuilder {
     /// Replaces everything that is plain data, also what was set before by the setters
     /// of single settings. Those that are called afterwards change these settings.

@@ -108,11 +108,6 @@ pub struct DelegationLayer {
 }
 
 impl DelegationLayer {
-    /// Starts a configuration.
-    pub fn builder() -> DelegationLayerBuilder {
-        DelegationLayerBuilder::default()
-    }
-
     /// Fetches every issuer's keys now, for a readiness probe. Without it they
     /// load on first use.
     ///

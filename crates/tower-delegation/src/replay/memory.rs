@@ -137,8 +137,8 @@ impl InMemoryReplayStore {
         self
     }
 
-    /// The most proofs of one key that are remembered at the same time; zero does not build.
-    /// Default a tenth of [`max_entries`](Self::max_entries), and no less than 8: with
+    /// The most proofs of one key that are remembered at the same time: at least 1, at most
+    /// [`max_entries`](Self::max_entries). Default a tenth of that, and no less than 8 where there is room: with
     /// the default lifetime of a proof that is 700 requests a second by one key. A client
     /// that sends the requests of many users with one key, such as a backend for a
     /// browser, may need more.
@@ -282,7 +282,7 @@ impl InMemoryReplayStore {
 }
 
 fn default_share(max_entries: usize) -> usize {
-    (max_entries / DEFAULT_SHARE).max(LEAST_DEFAULT_SHARE)
+    (max_entries / DEFAULT_SHARE).max(LEAST_DEFAULT_SHARE).min(max_entries.max(1))
 }
 
 fn millis(time: Duration) -> u64 {

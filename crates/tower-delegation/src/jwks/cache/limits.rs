@@ -35,11 +35,16 @@ impl KeyLimits {
         let mut mistakes = Mistakes::default();
         let mut out_of_range =
             |setting, value, expected| mistakes.add(ConfigError::OutOfRange { setting, value, expected });
-        if !(Duration::from_secs(10)..=Duration::from_secs(24 * 3600)).contains(&self.max_age) {
+        let is_age_in_range =
+            (Duration::from_secs(10)..=Duration::from_secs(24 * 3600)).contains(&self.max_age);
+        if !is_age_in_range {
             let value = seconds(&self.max_age);
             out_of_range("max_key_age in seconds", value, "from 10 to 86400");
         }
-        if self.max_staleness < self.max_age || self.max_staleness > Duration::from_secs(7 * 24 * 3600) {
+        // An age that is out of range itself is no measure for another setting.
+        if (is_age_in_range && self.max_staleness < self.max_age)
+            || self.max_staleness > Duration::from_secs(7 * 24 * 3600)
+        {
             let value = seconds(&self.max_staleness);
             let expected = "at least max_key_age (3600 unless set), at most 604800";
             out_of_range("max_key_staleness in seconds", value, expected);

@@ -181,21 +181,23 @@ impl Dpop {
                 mistakes.add(ConfigError::OutOfRange { setting, value: value.as_secs(), expected });
             }
         }
-        let mut invalid = |problem| mistakes.add(ConfigError::InvalidDpop { problem });
+        let mut invalid = |problem: String| mistakes.add(ConfigError::InvalidDpop { problem });
         if self.algorithms.is_empty() {
-            invalid("no algorithm is allowed: leave out `.algorithms(..)` or name at least one");
+            invalid("no algorithm is allowed: leave out `.algorithms(..)` or name at least one".to_owned());
         }
-        if let StoreSetting::Process(bounds) = &self.replay_store {
-            if bounds.max_entries == 0 {
-                invalid("the replay store has no room for any proof: give it more `max_entries`");
-            } else if bounds.max_entries_per_key > bounds.max_entries {
-                invalid(
-                    "`max_entries_per_key` is above `max_entries`, so that one key can fill the replay store: \
-                     make it smaller",
-                );
+        if let StoreSetting::Process(Bounds { max_entries, max_entries_per_key }) = self.replay_store {
+            if max_entries == 0 {
+                invalid("the replay store has no room for any proof: give it more `max_entries`".to_owned());
+            } else if max_entries_per_key > max_entries {
+                invalid(format!(
+                    "`max_entries_per_key` is {max_entries_per_key}, so that one key fills the replay store: \
+                     give it no more than `max_entries`, which is {max_entries}"
+                ));
             }
-            if bounds.max_entries_per_key == 0 {
-                invalid("no key may use a proof: give the replay store more `max_entries_per_key`");
+            if max_entries_per_key == 0 {
+                invalid(
+                    "no key may use a proof: give the replay store more `max_entries_per_key`".to_owned(),
+                );
             }
         }
         mistakes.take(all(self.origins.iter().map(|origin| Origin::parse(origin))));

@@ -82,7 +82,7 @@ impl DpopNonces {
         }
         let is_weak = |keys: &[Box<[u8]>]| keys.is_empty() || keys.iter().any(|key| key.len() < MIN_KEY_LEN);
         if self.keys.as_deref().is_some_and(is_weak) {
-            let problem = "nonces need at least one key, and each of at least 32 random bytes";
+            let problem = "nonces need at least one key, and each of at least 32 random bytes".to_owned();
             mistakes.add(ConfigError::InvalidDpop { problem });
         }
         mistakes.into_result()
@@ -95,7 +95,7 @@ impl DpopNonces {
             None => {
                 let mut key = [0; MIN_KEY_LEN];
                 let problem = "this machine gives no randomness for the key of nonces";
-                rand::fill(&mut key).or(Err(ConfigError::InvalidDpop { problem }))?;
+                rand::fill(&mut key).or(Err(ConfigError::InvalidDpop { problem: problem.to_owned() }))?;
                 vec![key.into()]
             }
         };
