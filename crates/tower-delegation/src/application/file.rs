@@ -226,14 +226,10 @@ impl From<Entry> for ApplicationBuilder {
         if entry.sender_constrained {
             builder = builder.require_sender_constraint();
         }
-        builder = apply(builder, entry.roles, ApplicationBuilder::add_roles);
-        builder = apply(builder, entry.permissions, ApplicationBuilder::add_permissions);
-        builder = apply(builder, entry.groups, ApplicationBuilder::add_groups);
-        builder = apply(
-            builder,
-            entry.authorization_detail_types,
-            ApplicationBuilder::add_authorization_detail_types,
-        );
+        builder = apply(builder, entry.roles, Self::add_roles);
+        builder = apply(builder, entry.permissions, Self::add_permissions);
+        builder = apply(builder, entry.groups, Self::add_groups);
+        builder = apply(builder, entry.authorization_detail_types, Self::add_authorization_detail_types);
         match entry.excess {
             Excess::Cut => builder,
             Excess::Refuse => builder.refuse_excess(),

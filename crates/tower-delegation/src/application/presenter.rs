@@ -124,6 +124,24 @@ impl Registration {
             others: others.into(),
         };
         registration.check_end(sender.now)?;
+        registration.check_token(registry, token)?;
+        registration.check_presenter(sender)?;
+        for party in parties().filter(|party| party.excess == Excess::Refuse) {
+            if !is_within(party, token)? {
+                return Err(DenialReason::TokenTooBroad);
+            }
+        }
+        Ok(registration)
+    }
+
+    /// The client's application, and the current actor's if there is one.
+    fn parties(&self) -> impl Iterator<Item = &Application> {
+        [Some(&*self.client), self.actor.as_deref()].into_iter().flatten()
+    }
+
+    /// Checks what the token says against what its applications are registered for.
+    fn check_token(&self, registry: &Registry, token: &TokenParties<'_>) -> Result<(), DenialReason> {
+        let parties = || self.parties();
         if !parties().all(|party| party.is_for_environment(registry.environment())) {
             return Err(DenialReason::EnvironmentNotAllowed);
         }
@@ -133,7 +151,7 @@ impl Registration {
                 return Err(DenialReason::TenantNotAllowed);
             }
         }
-        if !registration.presenter().acts_for(token.subject_kind) {
+        if !self.presenter().acts_for(token.subject_kind) {
             if token.subject_kind == SubjectKind::Unknown {
                 log_unknown_kind(token.issuer);
             }
@@ -143,13 +161,7 @@ impl Registration {
         if parties().filter_map(|party| party.max_token_lifetime).any(is_too_long) {
             return Err(DenialReason::ApplicationTokenLifetimeTooLong);
         }
-        registration.check_presenter(sender)?;
-        for party in parties().filter(|party| party.excess == Excess::Refuse) {
-            if !is_within(party, token)? {
-                return Err(DenialReason::TokenTooBroad);
-            }
-        }
-        Ok(registration)
+        Ok(())
     }
 
     /// Makes those checks again that depend on the request, in the same order.

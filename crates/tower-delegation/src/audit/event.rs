@@ -2,6 +2,7 @@
 
 use std::{borrow::Cow, fmt, net::SocketAddr, time::Duration};
 
+use data_encoding::HEXLOWER;
 use http::{Method, StatusCode};
 use serde::{Serialize, Serializer};
 
@@ -459,14 +460,9 @@ impl Serialize for AuditedActor<'_> {
 pub(super) fn workload_name(workload: &WorkloadIdentity) -> Option<Cow<'_, str>> {
     match (workload.spiffe_id(), workload.thumbprint()) {
         (Some(id), _) => Some(Cow::Borrowed(id.as_str())),
-        (None, Some(thumbprint)) => Some(Cow::Owned(hex(thumbprint))),
+        (None, Some(thumbprint)) => Some(Cow::Owned(HEXLOWER.encode(thumbprint))),
         (None, None) => None,
     }
-}
-
-/// Lower-case hex.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -2,10 +2,9 @@
 
 use std::fmt;
 
-use super::{
-    AuditEvent, AuditedActor,
-    event::{hex, workload_name},
-};
+use data_encoding::HEXUPPER;
+
+use super::{AuditEvent, AuditedActor, event::workload_name};
 use crate::{
     context::{SenderConstraint, SubjectKind, WorkloadIdentity},
     reason::DenialReason,
@@ -37,6 +36,9 @@ impl fmt::Display for AttributeValue<'_> {
     }
 }
 
+/// A name, and the value if the event has it.
+type Attribute<'a> = (&'static str, Option<AttributeValue<'a>>);
+
 impl AuditEvent {
     /// The event as attributes of a span or a log record: under the names of
     /// OpenTelemetry's semantic conventions where they have one, else under
@@ -44,13 +46,25 @@ impl AuditEvent {
     /// request. What the event lacks is left out.
     #[must_use]
     pub fn otel_attributes(&self) -> Vec<(&'static str, AttributeValue<'_>)> {
-        let text = |text| AttributeValue::Text(text);
-        let code = |code| AttributeValue::Text(Text::new(code));
+        let requirements: Vec<_> = self
+            .requirements()
+            .map(|requirement| format!("{}: {}", requirement.name(), requirement.outcome()))
+            .collect();
+        let requirements = (!requirements.is_empty()).then(|| AttributeValue::Owned(requirements.join(", ")));
+        self.standard_attributes()
+            .into_iter()
+            .chain(self.own_attributes())
+            .chain([("tower_delegation.requirements", requirements)])
+            .filter_map(|(name, value)| Some((name, value?)))
+            .collect()
+    }
+
+    /// Those that OpenTelemetry has a name for.
+    fn standard_attributes(&self) -> Vec<Attribute<'_>> {
         let thumbprint = self.workload().and_then(WorkloadIdentity::thumbprint);
         let address = self.client_address();
-        let earlier: Vec<_> = self.earlier_actors().map(AuditedActor::id).collect();
         let reason = self.reason().map(DenialReason::code);
-        let attributes = [
+        vec![
             ("http.request.method", Some(text(self.method()))),
             ("http.route", self.route().map(text)),
             (
@@ -62,10 +76,13 @@ impl AuditEvent {
             ("session.id", self.session_id().map(text)),
             ("client.address", address.map(|address| AttributeValue::Owned(address.ip().to_string()))),
             ("client.port", address.map(|address| AttributeValue::Integer(address.port().into()))),
-            (
-                "tls.client.hash.sha256",
-                thumbprint.map(|print| AttributeValue::Owned(hex(print).to_uppercase())),
-            ),
+            ("tls.client.hash.sha256", thumbprint.map(|print| AttributeValue::Owned(HEXUPPER.encode(print)))),
+        ]
+    }
+
+    fn own_attributes(&self) -> Vec<Attribute<'_>> {
+        let earlier: Vec<_> = self.earlier_actors().map(AuditedActor::id).collect();
+        vec![
             ("tower_delegation.decision", Some(code(self.decision().as_str()))),
             ("tower_delegation.issuer", self.issuer().map(text)),
             ("tower_delegation.subject.kind", self.subject_kind().map(SubjectKind::as_str).map(code)),
@@ -98,17 +115,14 @@ impl AuditEvent {
                 "tower_delegation.token.hash",
                 self.token_hash().map(|hash| AttributeValue::Owned(hash.to_string())),
             ),
-        ];
-        let mut attributes: Vec<_> =
-            attributes.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
-        let requirements = self
-            .requirements()
-            .map(|requirement| format!("{}: {}", requirement.name(), requirement.outcome()))
-            .collect::<Vec<_>>();
-        if !requirements.is_empty() {
-            attributes
-                .push(("tower_delegation.requirements", AttributeValue::Owned(requirements.join(", "))));
-        }
-        attributes
+        ]
     }
+}
+
+fn text(text: Text<'_>) -> AttributeValue<'_> {
+    AttributeValue::Text(text)
+}
+
+fn code(code: &str) -> AttributeValue<'_> {
+    AttributeValue::Text(Text::new(code))
 }

@@ -3,6 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use aws_lc_rs::{hmac, rand};
+use data_encoding::HEXLOWER;
 use http::{HeaderMap, header::AUTHORIZATION};
 use serde::{Serialize, Serializer};
 
@@ -73,7 +74,7 @@ pub struct TokenHash(hmac::Tag);
 
 impl fmt::Display for TokenHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.as_ref().iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        HEXLOWER.encode_display(self.0.as_ref()).fmt(f)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use data_encoding::HEXLOWER;
 use http::HeaderMap;
 use serde::{Serialize, Serializer};
 
@@ -30,7 +31,7 @@ impl TraceContext {
     fn parse(field: &[u8]) -> Option<Self> {
         let (head, rest) = field.split_at_checked(55)?;
         let [v1, v2, b'-', ids @ .., b'-', f1, f2] = head else { return None };
-        let (version, flags) = (hex(&[*v1, *v2])?, hex(&[*f1, *f2]));
+        let ([version], flags) = (bytes(&[*v1, *v2])?, bytes::<1>(&[*f1, *f2]));
         let (trace, span) = ids.split_at_checked(32)?;
         let [b'-', span @ ..] = span else { return None };
         // Later versions may go on behind another dash; version 255 is forbidden.
@@ -39,7 +40,7 @@ impl TraceContext {
             255 => false,
             _ => matches!(rest, [] | [b'-', ..]),
         };
-        let (trace, span) = (hex(trace)?, u64::try_from(hex(span)?).ok()?);
+        let (trace, span) = (u128::from_be_bytes(bytes(trace)?), u64::from_be_bytes(bytes(span)?));
         (known_end && flags.is_some() && trace != 0 && span != 0).then_some(Self { trace, span })
     }
 
@@ -62,16 +63,14 @@ impl fmt::Debug for TraceContext {
     }
 }
 
-/// Up to 32 digits of lower-case hex.
-fn hex(digits: &[u8]) -> Option<u128> {
-    digits.iter().try_fold(0_u128, |value, digit| {
-        let digit = match digit {
-            b'0'..=b'9' => digit - b'0',
-            b'a'..=b'f' => digit - b'a' + 10,
-            _ => return None,
-        };
-        Some(value << 4 | u128::from(digit))
-    })
+/// Exactly as many digits of lower-case hex as these bytes have.
+fn bytes<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
+    let mut bytes = [0; N];
+    if HEXLOWER.decode_len(digits.len()) != Ok(N) {
+        return None;
+    }
+    HEXLOWER.decode_mut(digits, &mut bytes).ok()?;
+    Some(bytes)
 }
 
 macro_rules! identifier {

@@ -29,6 +29,7 @@
 //! is in the audit event, never in the answer.
 
 mod challenge;
+mod table;
 
 use std::{fmt, sync::Arc};
 
@@ -40,6 +41,7 @@ use http::{
 
 pub use self::challenge::Challenge;
 pub(crate) use self::challenge::is_quotable;
+use self::table::ErrorInChallenge;
 pub use crate::reason::RejectionKind;
 use crate::{
     context::{Basis, Effect, Evaluation, Needs, Refused, RequestRecord},
@@ -70,135 +72,6 @@ pub struct Rejection {
     dpop_nonce: Option<HeaderValue>,
     /// Whose good token was refused. Boxed: most refused tokens are not good.
     refused: Option<Box<Refused>>,
-}
-
-/// What one kind of rejection looks like outside.
-struct Appearance {
-    status: StatusCode,
-    code: &'static str,
-    title: &'static str,
-    /// The problem's `detail` and the challenge's `error_description`.
-    description: &'static str,
-    challenge: ErrorInChallenge,
-}
-
-enum ErrorInChallenge {
-    NoChallenge,
-    NoError,
-    Error(&'static str),
-}
-
-impl RejectionKind {
-    fn appearance(self) -> Appearance {
-        use ErrorInChallenge::{Error, NoChallenge, NoError};
-        match self {
-            Self::MissingCredentials => Appearance {
-                status: StatusCode::UNAUTHORIZED,
-                code: "missing_credentials",
-                title: "Credentials are missing",
-                description: "Send an access token in the Authorization header",
-                challenge: NoError,
-            },
-            Self::InvalidRequest => Appearance {
-                status: StatusCode::BAD_REQUEST,
-                code: "invalid_request",
-                title: "The request is not valid",
-                description: "Send exactly one access token, in the Authorization header",
-                challenge: Error("invalid_request"),
-            },
-            Self::InvalidToken => Appearance {
-                status: StatusCode::UNAUTHORIZED,
-                code: "invalid_token",
-                title: "The access token is not valid",
-                description: "The access token is expired, revoked, malformed or not valid here",
-                challenge: Error("invalid_token"),
-            },
-            Self::InvalidDpopProof => Appearance {
-                status: StatusCode::UNAUTHORIZED,
-                code: "invalid_dpop_proof",
-                title: "The DPoP proof is not valid",
-                description: "Send exactly one new DPoP proof, for this request and this access token",
-                challenge: Error("invalid_dpop_proof"),
-            },
-            Self::UseDpopNonce => Appearance {
-                status: StatusCode::UNAUTHORIZED,
-                code: "use_dpop_nonce",
-                title: "The DPoP proof needs a nonce",
-                description: "Put the value of the DPoP-Nonce field into the DPoP proof",
-                challenge: Error("use_dpop_nonce"),
-            },
-            Self::InsufficientUserAuthentication => Appearance {
-                status: StatusCode::UNAUTHORIZED,
-                code: "insufficient_user_authentication",
-                title: "The user must authenticate again",
-                description: "The request needs a stronger or a more recent authentication of the user",
-                challenge: Error("insufficient_user_authentication"),
-            },
-            Self::InsufficientScope => Appearance {
-                status: StatusCode::FORBIDDEN,
-                code: "insufficient_scope",
-                title: "The access token lacks scope",
-                description: "The request needs more scope than the access token has",
-                challenge: Error("insufficient_scope"),
-            },
-            Self::Forbidden => Appearance {
-                status: StatusCode::FORBIDDEN,
-                code: "forbidden",
-                title: "The request is not allowed",
-                description: "The access token is valid and does not allow this request",
-                challenge: NoError,
-            },
-            Self::TooManyRequests => Appearance {
-                status: StatusCode::TOO_MANY_REQUESTS,
-                code: "too_many_requests",
-                title: "Too many requests",
-                description: "Too many DPoP proofs by this key are in use; send fewer requests at a time",
-                challenge: NoChallenge,
-            },
-            Self::JwtSvidRefused => Appearance {
-                status: StatusCode::FORBIDDEN,
-                code: "jwt_svid_refused",
-                title: "The JWT-SVID is not acceptable",
-                description: "The JWT-SVID is expired, malformed or not valid here; the access token was not judged",
-                challenge: NoChallenge,
-            },
-            Self::InvalidIdentityHeader => Appearance {
-                status: StatusCode::BAD_REQUEST,
-                code: "invalid_identity_header",
-                title: "The request is not valid",
-                description: "A header field that speaks for the client's identity is not acceptable",
-                challenge: NoChallenge,
-            },
-            Self::CertificateRefused => Appearance {
-                status: StatusCode::FORBIDDEN,
-                code: "client_certificate_refused",
-                title: "The client certificate is not acceptable",
-                description: "The client certificate is not acceptable",
-                challenge: NoChallenge,
-            },
-            Self::HeaderFieldsTooLarge => Appearance {
-                status: StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-                code: "header_fields_too_large",
-                title: "The header fields are too large",
-                description: "The fields for the client certificate are too large",
-                challenge: NoChallenge,
-            },
-            Self::Unavailable => Appearance {
-                status: StatusCode::SERVICE_UNAVAILABLE,
-                code: "temporarily_unavailable",
-                title: "The request cannot be authorized right now",
-                description: "Something that is needed for the decision cannot be reached",
-                challenge: NoChallenge,
-            },
-            Self::Misconfigured => Appearance {
-                status: StatusCode::INTERNAL_SERVER_ERROR,
-                code: "misconfigured",
-                title: "The service is not configured correctly",
-                description: "The service is not configured correctly",
-                challenge: NoChallenge,
-            },
-        }
-    }
 }
 
 impl Rejection {

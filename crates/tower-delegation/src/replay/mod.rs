@@ -30,6 +30,8 @@ mod process;
 
 use std::{error::Error, fmt, time::Duration};
 
+use data_encoding::HEXLOWER;
+
 pub use self::memory::InMemoryReplayStore;
 pub(crate) use self::{
     memory::Bounds,
@@ -144,11 +146,7 @@ impl ReplayKey {
 
 impl fmt::Debug for ReplayKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ReplayKey(")?;
-        for byte in &self.0 {
-            write!(f, "{byte:02x}")?;
-        }
-        f.write_str(")")
+        write!(f, "ReplayKey({})", HEXLOWER.encode_display(&self.0))
     }
 }
 

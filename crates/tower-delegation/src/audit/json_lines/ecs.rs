@@ -5,6 +5,7 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
+use data_encoding::HEXUPPER;
 use serde::{Serialize, Serializer};
 
 use super::{format::Format, native::Details, time::Time};
@@ -234,14 +235,8 @@ impl Serialize for Operation<'_> {
 #[derive(Debug)]
 struct UpperHex<'a>(&'a [u8]);
 
-impl fmt::Display for UpperHex<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02X}"))
-    }
-}
-
 impl Serialize for UpperHex<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        serializer.collect_str(&HEXUPPER.encode_display(self.0))
     }
 }
