@@ -16,7 +16,10 @@
 //! 2. The resource is given once and told as it was given, to the character:
 //!    clients compare it with the URL that they asked for (RFC 9728 section 3.3).
 //! 3. Every challenge names the document's URL, also those without an error
-//!    (RFC 9728 section 5.1).
+//!    (RFC 9728 section 5.1). The 401 to a request without credentials names the scopes
+//!    of its route, and those of the document where the route is not known or names
+//!    none; lists longer than 4 KiB are left to the document, and so is
+//!    `offline_access`.
 //! 4. The document is public: no token, any origin, and any cache may keep it.
 //! 5. A resource that is not configured has none: 404, which repeats nothing of the request.
 //!
@@ -49,6 +52,8 @@
 //! # assert!(app().is_ok());
 //! ```
 
+mod scopes;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
@@ -73,6 +78,8 @@ use crate::{
     routes::RouteInventory,
     scope::Scope,
 };
+
+pub(crate) use self::scopes::ResourceScopes;
 
 /// The path under which the documents of a host's resources lie (RFC 9728 section 3).
 pub const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
@@ -199,6 +206,20 @@ impl ProtectedResource {
     #[must_use]
     pub fn metadata_url(&self) -> &str {
         self.metadata_url.as_str()
+    }
+
+    /// Every scope of the routes, the tables and those named, as far as a token can ever
+    /// have it here: without those that no registered application may ever use.
+    fn usable_scopes(&self, applications: Option<&Applications>) -> BTreeSet<String> {
+        let scopes = self.scopes.iter().cloned();
+        #[cfg(feature = "toml")]
+        let tables: Vec<_> = self.tables.iter().map(crate::routes::RouteTable::inventory).collect();
+        #[cfg(feature = "toml")]
+        let scopes = scopes.chain(tables.iter().flat_map(RouteInventory::scopes).map(str::to_owned));
+        let may_be_used = |scope: &String| {
+            applications.is_none_or(|known| known.iter().any(|application| application.may_ever_use(scope)))
+        };
+        scopes.filter(may_be_used).collect()
     }
 
     /// Whether everything in it can be said, by a service that accepts tokens of the
@@ -342,15 +363,10 @@ impl ResourceMetadata {
     #[must_use]
     pub fn to_json(&self) -> String {
         let resource = &self.resource;
-        let scopes = resource.scopes.iter().cloned();
-        #[cfg(feature = "toml")]
-        let tables: Vec<_> = resource.tables.iter().map(crate::routes::RouteTable::inventory).collect();
-        #[cfg(feature = "toml")]
-        let scopes = scopes.chain(tables.iter().flat_map(RouteInventory::scopes).map(str::to_owned));
         let document = Document {
             resource: &resource.resource,
             authorization_servers: self.authorization_servers(),
-            scopes_supported: scopes.filter(|scope| self.may_be_used(scope)).collect(),
+            scopes_supported: resource.usable_scopes(self.capabilities.applications.as_ref()),
             bearer_methods_supported: ["header"],
             resource_name: resource.name.as_deref().filter(|name| !name.is_empty()),
             resource_documentation: resource.documentation.as_deref(),
@@ -376,12 +392,6 @@ impl ResourceMetadata {
         let own = configured.filter(|issuer| !named.contains_key(*issuer) && has_metadata(issuer));
         let trusted = named.iter().filter(|(issuer, _)| issuers.get(issuer).is_some());
         own.map(str::to_owned).chain(trusted.map(|(_, server)| server.clone())).collect()
-    }
-
-    /// Whether a token with this scope can ever have it here.
-    fn may_be_used(&self, scope: &str) -> bool {
-        let applications = self.capabilities.applications.as_ref();
-        applications.is_none_or(|known| known.iter().any(|application| application.may_ever_use(scope)))
     }
 
     /// The answer to a request, if it asks for this document, by path and query.

@@ -225,6 +225,11 @@ impl Applications {
         self.0.current.load().applications.clone().into_iter()
     }
 
+    /// A number that changes whenever the registry is replaced.
+    pub(crate) fn generation(&self) -> u64 {
+        self.0.current.load().generation
+    }
+
     /// How the registry is doing.
     #[must_use]
     pub fn status(&self) -> RegistryStatus {

@@ -18,7 +18,7 @@ use crate::{
     error::{ConfigError, Mistakes, all, both},
     issuer::{BuildContext, IssuerResolver, Issuers, TrustedIssuer},
     proof::{Dpop, DpopVerifier},
-    protected_resource::ProtectedResource,
+    protected_resource::{ProtectedResource, ResourceScopes},
     revocation::RevocationStore,
     settings::Settings,
     token::Verifier,
@@ -87,7 +87,13 @@ impl Configuration {
         let dpop = self.dpop.map(|dpop| dpop.build(&self.clock)).transpose()?;
         let algorithms = dpop.as_ref().map(DpopVerifier::algorithm_names);
         let metadata_url = self.protected_resource.as_ref().map(ProtectedResource::metadata_url);
-        let space = ProtectionSpace::new(&settings.realm, algorithms).with_resource_metadata(metadata_url);
+        let scopes = self.protected_resource.clone().map(|resource| {
+            let scopes = ResourceScopes::new(resource, self.applications.clone());
+            move || scopes.scope()
+        });
+        let space = ProtectionSpace::new(&settings.realm, algorithms)
+            .with_resource_metadata(metadata_url)
+            .with_scopes(scopes);
         let resolves_issuers = !self.resolvers.is_empty();
         let policies = policies.into_iter().map(|policy| (policy.issuer().clone(), Arc::new(policy)));
         let issuers = Arc::new(Issuers::new(policies.collect(), self.resolvers, context));

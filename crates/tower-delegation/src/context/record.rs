@@ -108,6 +108,18 @@ pub(crate) struct Needs {
     pub(crate) max_age: Option<Duration>,
 }
 
+impl Needs {
+    /// Adds scopes, each once.
+    #[cfg(feature = "axum")]
+    pub(crate) fn add_scopes(&mut self, scopes: &str) {
+        for scope in scopes.split(' ') {
+            if !self.scope.split(' ').any(|known| known == scope) {
+                self.scope.extend([if self.scope.is_empty() { "" } else { " " }, scope]);
+            }
+        }
+    }
+}
+
 impl Evaluation {
     /// The denial that ended the request.
     pub(crate) fn refusal(&self) -> Option<DenialReason> {

@@ -1,6 +1,6 @@
 //! The authentication schemes, and what challenges say of a service.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 /// How a request presents its token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +37,8 @@ pub(crate) struct ProtectionSpace {
     dpop_algorithms: Option<Box<str>>,
     /// Where the service tells clients about itself (RFC 9728 section 5.1).
     resource_metadata: Option<Box<str>>,
+    /// The scopes of the resource as they are now, separated by spaces.
+    scopes: Option<Box<dyn Fn() -> Arc<str> + Send + Sync>>,
 }
 
 impl ProtectionSpace {
@@ -46,12 +48,23 @@ impl ProtectionSpace {
             realm: realm.into(),
             dpop_algorithms: dpop_algorithms.map(Into::into),
             resource_metadata: None,
+            scopes: None,
         }
     }
 
     /// The same with the URL of the service's metadata.
     pub(crate) fn with_resource_metadata(self, url: Option<&str>) -> Self {
         Self { resource_metadata: url.map(Into::into), ..self }
+    }
+
+    /// The same with what says which scopes the resource has now.
+    pub(crate) fn with_scopes(self, scopes: Option<impl Fn() -> Arc<str> + Send + Sync + 'static>) -> Self {
+        Self { scopes: scopes.map(|scopes| Box::new(scopes) as _), ..self }
+    }
+
+    /// The scopes of the resource, where there are some.
+    pub(crate) fn scopes(&self) -> Option<Arc<str>> {
+        self.scopes.as_ref().map(|scopes| scopes()).filter(|scopes| !scopes.is_empty())
     }
 
     /// The `resource_metadata` parameter of each challenge.

@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{AnonymousRequests, DelegationLayer, InnerAuthenticators, undecided::UndecidedResponses};
+use super::{
+    AnonymousRequests, DelegationLayer, InnerAuthenticators, routes::KnownRoutes,
+    undecided::UndecidedResponses,
+};
 use crate::{
     application::Applications,
     audit::{Audit, TokenHashKey, Trail},
@@ -281,6 +284,7 @@ impl DelegationLayerBuilder {
                 true => InnerAuthenticators::Allowed,
                 false => InnerAuthenticators::Reported,
             },
+            routes: KnownRoutes::default(),
             trail,
         })
     }

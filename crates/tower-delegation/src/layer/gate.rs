@@ -5,6 +5,7 @@ use http::{HeaderValue, Request};
 use super::{
     arrival::Judged,
     observer::{Caller, Observer},
+    routes::KnownRoutes,
     undecided::{UndecidedResponses, Watch},
 };
 use crate::{
@@ -25,6 +26,7 @@ pub(super) struct Gate {
     pub(super) anonymous: AnonymousRequests,
     pub(super) undecided: UndecidedResponses,
     pub(super) inner_authenticators: InnerAuthenticators,
+    pub(super) routes: KnownRoutes,
     pub(super) trail: Trail,
 }
 
@@ -74,7 +76,8 @@ impl Gate {
                 return Ok(Admitted { dpop_nonce: None, watch: watch.until_the_end() });
             }
             (Ok(None), AnonymousRequests::Refused) => {
-                self.authenticator.rejection(DenialReason::CredentialsMissing, None)
+                let needs = self.routes.needs(request);
+                self.authenticator.rejection(DenialReason::CredentialsMissing, None).with_needs(needs)
             }
             (Err(rejection), _) => rejection,
         };
@@ -106,7 +109,8 @@ impl Gate {
                 Caller::Known(delegation)
             }
             Judged::Anonymous(anonymous) if self.anonymous == AnonymousRequests::Refused => {
-                return Err(Rejection::missing_credentials(None, anonymous.record()));
+                let needs = self.routes.needs(request);
+                return Err(Rejection::missing_credentials(None, anonymous.record()).with_needs(needs));
             }
             Judged::Anonymous(anonymous) => {
                 request.extensions_mut().insert(anonymous.clone());

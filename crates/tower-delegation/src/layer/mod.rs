@@ -67,6 +67,7 @@ mod gate;
 mod guard;
 mod observer;
 mod require;
+mod routes;
 mod service;
 #[cfg(feature = "toml")]
 mod table;
@@ -86,9 +87,12 @@ pub use self::{
 };
 use self::{
     gate::{AnonymousRequests, Gate, InnerAuthenticators},
+    routes::KnownRoutes,
     undecided::UndecidedResponses,
 };
 pub use crate::authorization::Policy;
+#[cfg(feature = "axum")]
+use crate::routes::{RouteInventory, RouteScopes};
 use crate::{
     audit::{AuditGuard, FlushError, Trail},
     authenticator::{Authenticator, Status},
@@ -105,6 +109,7 @@ pub struct DelegationLayer {
     trail: Trail,
     undecided: UndecidedResponses,
     inner_authenticators: InnerAuthenticators,
+    routes: KnownRoutes,
 }
 
 impl DelegationLayer {
@@ -156,15 +161,20 @@ impl DelegationLayer {
     }
 
     /// The layer around routes that all have a rule: success without a decision is
-    /// then a mistake. Where some of them are public, requests without
-    /// credentials go on to the routes.
+    /// then a mistake, and a refusal names what the route needs.
     #[cfg(feature = "axum")]
-    pub(crate) fn around_rules(mut self, has_public: bool) -> Self {
-        self.undecided = UndecidedResponses::Refused;
-        if has_public {
-            self.anonymous = AnonymousRequests::Allowed;
+    pub(crate) fn around_rules(self, routes: &RouteInventory) -> Self {
+        Self {
+            undecided: UndecidedResponses::Refused,
+            routes: KnownRoutes::of(RouteScopes::of(routes)),
+            ..self
         }
-        self
+    }
+
+    /// The layer around public handlers: requests without credentials go on to them.
+    #[cfg(feature = "axum")]
+    pub(crate) fn around_public(self) -> Self {
+        Self { undecided: UndecidedResponses::Refused, anonymous: AnonymousRequests::Allowed, ..self }
     }
 
     /// The authenticator behind the layer, for tokens that come by other ways than HTTP.
@@ -184,6 +194,7 @@ impl<S> tower_layer::Layer<S> for DelegationLayer {
             anonymous: self.anonymous,
             undecided: self.undecided,
             inner_authenticators: self.inner_authenticators,
+            routes: self.routes.clone(),
             trail: self.trail.clone(),
         };
         Delegation::new(inner, gate)

@@ -4,7 +4,7 @@
 //!
 //! | kind | status | `error` in the challenge | `code` |
 //! |---|---|---|---|
-//! | missing credentials | 401 | none (RFC 6750 section 3.1) | `missing_credentials` |
+//! | missing credentials | 401 | none (RFC 6750 section 3.1), with the scopes of the route or else of the resource | `missing_credentials` |
 //! | invalid request | 400 | `invalid_request` | `invalid_request` |
 //! | invalid token | 401 | `invalid_token` | `invalid_token` |
 //! | invalid DPoP proof | 401 | `invalid_dpop_proof` | `invalid_dpop_proof` |
@@ -206,6 +206,9 @@ impl Rejection {
         }
         if let (Some(needs), true) = (&self.needs, was_used) {
             challenge = with_needs(challenge, needs);
+        } else if self.kind() == RejectionKind::MissingCredentials {
+            // Nothing is known of the route, or it names no scope: then the resource's.
+            challenge = challenge.maybe_parameter("scope", space.scopes().as_deref());
         }
         challenge
             .maybe_parameter("algs", space.algorithms(scheme))

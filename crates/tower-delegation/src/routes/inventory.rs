@@ -97,7 +97,7 @@ impl RouteInventory {
 
     /// The routes that anybody may use.
     pub fn public(&self) -> impl Iterator<Item = &RuledRoute> {
-        self.routes.iter().filter(|route| matches!(route.rule, RouteRule::Public(_)))
+        self.routes.iter().filter(|route| route.rule.is_public())
     }
 
     /// Why what stands [beside](crate::routing::GuardedApp::beside) the routes has no
@@ -217,6 +217,10 @@ impl fmt::Display for RuledRoute {
 }
 
 impl RouteRule {
+    pub(crate) fn is_public(&self) -> bool {
+        matches!(self, Self::Public(_))
+    }
+
     /// Security requirements of OpenAPI; `None` where the rule is elsewhere.
     fn security(&self, scheme: &str) -> Option<Vec<Value>> {
         match self {

@@ -5,9 +5,13 @@
 
 mod inventory;
 mod reach;
+#[cfg(feature = "axum")]
+mod scopes;
 #[cfg(feature = "toml")]
 mod table;
 
+#[cfg(feature = "axum")]
+pub(crate) use self::scopes::RouteScopes;
 #[cfg(all(feature = "toml", feature = "axum"))]
 pub(crate) use self::table::ChosenRoute;
 #[cfg(feature = "toml")]

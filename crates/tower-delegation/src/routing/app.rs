@@ -37,8 +37,8 @@ use crate::{
 /// cannot be added afterwards.
 ///
 /// A request that no route is for goes to the fallback of a guarded router or of a
-/// router beside, and where none has one, through the layer to axum's 404: it is
-/// authenticated and recorded. The order in which routers are added makes no
+/// router beside, and where none has one, to the layer, which answers 401 without a
+/// good token and 404 with one. The order in which routers are added makes no
 /// difference.
 ///
 /// As a part of a larger axum application it is nested as a service:
@@ -210,8 +210,8 @@ impl GuardedRouter {
     /// Puts everything behind `delegation`. The result is served as it is, and takes
     /// no route without a rule.
     ///
-    /// Where there are public routes, the layer lets requests without
-    /// credentials through to the routes, whose rules then decide. In any case it
+    /// Requests without credentials get no further than the layer, which names the
+    /// scopes of the route; those to public handlers go on. The layer
     /// [refuses what nothing has decided](crate::layer::DelegationLayerBuilder::refuse_undecided);
     /// a route whose rules are all in shadow mode, or have an exception, is named
     /// in a warning here.
@@ -230,7 +230,7 @@ fn layered(
     routes: GuardedRouter,
     delegation: &DelegationLayer,
 ) -> Result<(Router, RouteInventory), ConfigError> {
-    let GuardedRouter { router, inventory } = routes;
+    let GuardedRouter { ruled, public, inventory } = routes;
     inventory.check()?;
     for route in inventory.on_trial() {
         tracing::warn!(
@@ -238,10 +238,11 @@ fn layered(
             "every rule of the route is on trial: unless something else decides, success is answered with 500"
         );
     }
-    let has_public = inventory.public().next().is_some();
-    let router = router.layer(delegation.clone().around_rules(has_public));
-    // The handlers become services here, and not anew for each request.
-    Ok((router.with_state(()), inventory))
+    let ruled = ruled.layer(delegation.clone().around_rules(&inventory));
+    let public = public.layer(delegation.clone().around_public());
+    // The handlers become services here, and not anew for each request. What is found
+    // nowhere, and a method without a handler, is the ruled ones' to answer.
+    Ok((public.merge(ruled).with_state(()), inventory))
 }
 
 impl<B> Service<http::Request<B>> for GuardedApp

@@ -68,14 +68,16 @@ use crate::{
 #[derive(Clone)]
 #[must_use]
 pub struct GuardedRouter<S = ()> {
-    pub(super) router: Router<S>,
+    pub(super) ruled: Router<S>,
+    /// The public handlers, which another layer goes around.
+    pub(super) public: Router<S>,
     pub(super) inventory: RouteInventory,
 }
 
 impl<S: Clone + Send + Sync + 'static> GuardedRouter<S> {
     /// A router without routes.
     pub fn new() -> Self {
-        Self { router: Router::new(), inventory: RouteInventory::default() }
+        Self { ruled: Router::new(), public: Router::new(), inventory: RouteInventory::default() }
     }
 
     /// Adds the handlers of one path.
@@ -83,9 +85,15 @@ impl<S: Clone + Send + Sync + 'static> GuardedRouter<S> {
     /// # Panics
     /// As [`Router::route`]: on a path that does not parse or overlaps another.
     pub fn route(mut self, path: &str, methods: GuardedMethods<S>) -> Self {
-        let GuardedMethods { router, rules } = methods;
+        let GuardedMethods { ruled, public, rules } = methods;
+        let has_public = rules.iter().any(|(_, rule)| rule.is_public());
+        if !has_public || rules.iter().any(|(_, rule)| !rule.is_public()) {
+            self.ruled = self.ruled.route(path, ruled);
+        }
+        if has_public {
+            self.public = self.public.route(path, public);
+        }
         self.add_rules(path, rules);
-        self.router = self.router.route(path, router);
         self
     }
 
@@ -135,7 +143,7 @@ impl<S: Clone + Send + Sync + 'static> GuardedRouter<S> {
         T::Response: IntoResponse + 'static,
         T::Future: Send + 'static,
     {
-        let GuardedMethods { router, rules } = guard::<()>(requirement, any_service(service));
+        let GuardedMethods { ruled, rules, .. } = guard::<()>(requirement, any_service(service));
         let below = prefix.trim_end_matches('/');
         let mut paths = vec![prefix.to_owned(), format!("{below}/{{*rest}}")];
         if below == prefix {
@@ -144,7 +152,7 @@ impl<S: Clone + Send + Sync + 'static> GuardedRouter<S> {
         for path in paths {
             self.add_rules(&path, rules.clone());
         }
-        self.router = self.router.nest_service(prefix, router);
+        self.ruled = self.ruled.nest_service(prefix, ruled);
         self
     }
 
@@ -161,8 +169,12 @@ impl<S: Clone + Send + Sync + 'static> GuardedRouter<S> {
         H: Handler<T, S>,
         T: Ruled<H> + 'static,
     {
-        self.inventory.add(RuledRoute::new(None, "/{*fallback}".to_owned(), T::rule(&handler)));
-        self.router = self.router.fallback(handler);
+        let rule = T::rule(&handler);
+        match rule.is_public() {
+            true => self.public = self.public.fallback(handler),
+            false => self.ruled = self.ruled.fallback(handler),
+        }
+        self.inventory.add(RuledRoute::new(None, "/{*fallback}".to_owned(), rule));
         self
     }
 
@@ -172,7 +184,8 @@ impl<S: Clone + Send + Sync + 'static> GuardedRouter<S> {
     /// As [`Router::nest`].
     pub fn nest(mut self, prefix: &str, other: Self) -> Self {
         self.inventory.extend(other.inventory.into_routes(|path| nested(prefix, path)));
-        self.router = self.router.nest(prefix, other.router);
+        self.ruled = self.ruled.nest(prefix, other.ruled);
+        self.public = self.public.nest(prefix, other.public);
         self
     }
 
@@ -182,13 +195,18 @@ impl<S: Clone + Send + Sync + 'static> GuardedRouter<S> {
     /// As [`Router::merge`].
     pub fn merge(mut self, other: Self) -> Self {
         self.inventory.extend(other.inventory.into_routes(str::to_owned));
-        self.router = self.router.merge(other.router);
+        self.ruled = self.ruled.merge(other.ruled);
+        self.public = self.public.merge(other.public);
         self
     }
 
     /// Gives the handlers their state.
     pub fn with_state<S2>(self, state: S) -> GuardedRouter<S2> {
-        GuardedRouter { router: self.router.with_state(state), inventory: self.inventory }
+        GuardedRouter {
+            ruled: self.ruled.with_state(state.clone()),
+            public: self.public.with_state(state),
+            inventory: self.inventory,
+        }
     }
 
     /// Wraps every route so far, as [`Router::layer`].
@@ -200,7 +218,8 @@ impl<S: Clone + Send + Sync + 'static> GuardedRouter<S> {
         <L::Service as Service<Request>>::Error: Into<Infallible> + 'static,
         <L::Service as Service<Request>>::Future: Send + 'static,
     {
-        self.router = self.router.layer(layer);
+        self.ruled = self.ruled.layer(layer.clone());
+        self.public = self.public.layer(layer);
         self
     }
 

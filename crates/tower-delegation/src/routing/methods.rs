@@ -13,11 +13,18 @@ use crate::{layer::RequireLayer, requirement::Requirement, routes::RouteRule};
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct GuardedMethods<S = ()> {
-    pub(super) router: MethodRouter<S, Infallible>,
+    pub(super) ruled: MethodRouter<S, Infallible>,
+    /// The public handlers: nothing is verified before them, so the layer before them
+    /// is another one.
+    pub(super) public: MethodRouter<S, Infallible>,
     pub(super) rules: Vec<(Option<Method>, RouteRule)>,
 }
 
 impl<S: Clone> GuardedMethods<S> {
+    pub(super) fn new(ruled: MethodRouter<S>, rules: Vec<(Option<Method>, RouteRule)>) -> Self {
+        Self { ruled, public: MethodRouter::new(), rules }
+    }
+
     fn add<H, T>(
         mut self,
         method: Option<Method>,
@@ -27,8 +34,15 @@ impl<S: Clone> GuardedMethods<S> {
     where
         T: Ruled<H>,
     {
-        self.rules.push((method, T::rule(&handler)));
-        self.router = on(self.router, handler);
+        let rule = T::rule(&handler);
+        let is_public = rule.is_public();
+        let overlaps = |(known, other): &(_, RouteRule)| *known == method && other.is_public() != is_public;
+        assert!(!self.rules.iter().any(overlaps), "the method has two handlers, one of them public");
+        match is_public {
+            true => self.public = on(self.public, handler),
+            false => self.ruled = on(self.ruled, handler),
+        }
+        self.rules.push((method, rule));
         self
     }
 }
@@ -46,7 +60,7 @@ macro_rules! methods {
                 T: Ruled<H> + 'static,
                 S: Clone + Send + Sync + 'static,
             {
-                GuardedMethods { router: MethodRouter::new(), rules: Vec::new() }.$name(handler)
+                GuardedMethods::new(MethodRouter::new(), Vec::new()).$name(handler)
             }
         )*
 
@@ -99,7 +113,7 @@ where
     T: Ruled<H> + 'static,
     S: Clone + Send + Sync + 'static,
 {
-    GuardedMethods { router: MethodRouter::new(), rules: Vec::new() }.any(handler)
+    GuardedMethods::new(MethodRouter::new(), Vec::new()).any(handler)
 }
 
 /// Puts one requirement before everything that `methods` serves: every method, the
@@ -127,6 +141,6 @@ where
     S: Clone + Send + Sync + 'static,
 {
     // Not `route_layer`, which leaves out what serves the remaining methods.
-    let router = methods.layer(RequireLayer::unchecked(requirement.clone()));
-    GuardedMethods { router, rules: vec![(None, RouteRule::Requirements(vec![requirement]))] }
+    let ruled = methods.layer(RequireLayer::unchecked(requirement.clone()));
+    GuardedMethods::new(ruled, vec![(None, RouteRule::Requirements(vec![requirement]))])
 }

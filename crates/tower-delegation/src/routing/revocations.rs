@@ -110,7 +110,7 @@ where
     let sink: Sink = Arc::new(sink);
     let guarded = |methods: routing::MethodRouter<Sink>, rules| {
         let methods = methods.layer(DefaultBodyLimit::max(MAX_ORDER)).route_layer(guard.clone());
-        GuardedMethods { router: methods.with_state(sink.clone()), rules }
+        GuardedMethods::new(methods.with_state(sink.clone()), rules)
     };
     let root = guarded(routing::post(revoke).get(list), vec![rule(Method::POST), rule(Method::GET)]);
     let lift = guarded(routing::post(lift), vec![rule(Method::POST)]);
