@@ -51,6 +51,7 @@ pub async fn check_revocations<S: RevocationSink + RevocationStore>(store: S) {
     contract.bad_input_is_an_error_and_changes_nothing().await;
     contract.the_list_has_what_is_in_force().await;
     contract.what_is_answered_is_in_force_for_all().await;
+    contract.no_change_is_under_an_old_number().await;
 }
 
 struct Contract<S> {
@@ -140,6 +141,27 @@ impl<S: RevocationSink + RevocationStore> Contract<S> {
             let workload = WorkloadIdentity::of_spiffe_id(id);
             let query = RevocationQuery::new(&[], self.now, self.now).presented_by(Some(&workload));
             assert_eq!(self.store.check(&query), expected, "{name}");
+        }
+    }
+
+    /// What was judged good is looked up again only where the number has moved.
+    async fn no_change_is_under_an_old_number(&self) {
+        let number = || self.store.generation();
+        for revocation in
+            [Revocation::new(self.subject()), Revocation::new(self.subject()).issued_before(self.now)]
+        {
+            let target = revocation.target().clone();
+            let before = number();
+            assert_eq!(self.standing(&target), Standing::Good, "{target}");
+            self.revoke(revocation.clone()).await;
+            let revoked = number();
+            assert!(before.is_none() || before != revoked, "{target} is revoked under the number of before");
+            // A second one of the same target widens the first.
+            self.revoke(Revocation::new(target.clone())).await;
+            assert!(before.is_none() || number() != revoked, "{target} is joined under the number of before");
+            let revoked = number();
+            assert!(matches!(self.store.lift(target.clone()).await, Ok(true)), "{target} is lifted");
+            assert!(before.is_none() || number() != revoked, "{target} is lifted under the number of before");
         }
     }
 

@@ -90,6 +90,19 @@ pub trait RevocationStore: fmt::Debug + Send + Sync + 'static {
     /// Says whether anything about this token is revoked.
     fn check(&self, query: &RevocationQuery<'_>) -> Standing;
 
+    /// Returns a number that is another one whenever the answer about any token may have
+    /// become another one, [`Standing::Unknown`] included. A context that was judged under
+    /// the number of now is not looked up again: by a guard further inside, by
+    /// [`authorize`](crate::DelegationContext::authorize), by
+    /// [`recheck`](crate::DelegationContext::recheck). Read by each of them: an atomic
+    /// read, no lock. Change it after the answers have changed, and never use a number
+    /// again for other answers.
+    ///
+    /// Default: `None`, for a store that cannot tell. It is then asked each time.
+    fn generation(&self) -> Option<u64> {
+        None
+    }
+
     /// Called once by each layer that asks the store, when it is built. The store
     /// calls `listener` after each change, for as long as it lives, so that what
     /// is cached can be dropped early, and may ask it what can match at all. By

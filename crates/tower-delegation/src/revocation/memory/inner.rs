@@ -4,7 +4,7 @@ use std::{
     collections::HashSet,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
-        atomic::{AtomicI64, AtomicUsize, Ordering},
+        atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -38,6 +38,9 @@ pub(super) struct Inner {
     pub(super) workloads: AtomicUsize,
     /// Every token issued up to here is refused, in Unix milliseconds.
     pub(super) everything_before: AtomicI64,
+    /// Counts the changes. Moved on after each, so that what was judged by an earlier
+    /// count is judged again.
+    pub(super) generation: AtomicU64,
     /// Made when the store is full for the first time.
     pub(super) reserve: OnceLock<Reserve>,
     pub(super) max_entries: usize,
@@ -87,6 +90,7 @@ impl Inner {
             held: AtomicUsize::new(0),
             workloads: AtomicUsize::new(0),
             everything_before: AtomicI64::new(NOTHING),
+            generation: AtomicU64::new(0),
             reserve: OnceLock::new(),
             max_entries,
             actor_issuers,
@@ -154,6 +158,7 @@ impl Inner {
         }
         self.filter.load().insert(&key.hash);
         entries.insert(key.hash, entry);
+        self.moved();
         writing.note_end(entry.reach.until);
         Ok(())
     }
@@ -195,6 +200,7 @@ impl Inner {
             self.workloads.fetch_add(usize::from(entry.is_workload), Ordering::AcqRel);
             self.held.fetch_add(1, Ordering::AcqRel);
             reserve.add(hash);
+            self.moved();
         }
     }
 
@@ -206,6 +212,7 @@ impl Inner {
             return Err(Problem::NotListed.into());
         }
         let Some(entry) = self.entries.pin().remove(&hash).copied() else { return Ok(false) };
+        self.moved();
         writing.ledger.remove(entry.number);
         self.held.fetch_sub(1, Ordering::AcqRel);
         self.workloads.fetch_sub(usize::from(entry.is_workload), Ordering::AcqRel);
@@ -253,6 +260,11 @@ impl Inner {
 
     pub(super) fn refuse_everything(&self, issued_before: Timestamp) {
         self.everything_before.fetch_max(issued_before.unix_millis(), Ordering::AcqRel);
+        self.moved();
+    }
+
+    fn moved(&self) {
+        self.generation.fetch_add(1, Ordering::AcqRel);
     }
 
     pub(super) fn everything_issued_before(&self) -> Option<Timestamp> {

@@ -195,6 +195,10 @@ impl RevocationStore for InMemoryRevocations {
         Standing::Good
     }
 
+    fn generation(&self) -> Option<u64> {
+        Some(self.0.generation.load(Ordering::Acquire))
+    }
+
     fn subscribe(&self, listener: Weak<dyn RevocationListener>) -> Result<(), RevocationError> {
         let now = self.0.clock.now();
         let mut writing = self.0.write();
