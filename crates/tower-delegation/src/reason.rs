@@ -214,6 +214,11 @@ reasons! {
     /// The workload that presents the token was revoked.
     WorkloadRevoked = "workload_revoked" => InvalidToken,
 
+    /// A context was kept, and shows more than is so by now: a certificate or a JWT-SVID
+    /// that said who the workload is has ended, or the registry lets the application use
+    /// less. The token is good: a new request is judged as things are.
+    ContextOutdated = "context_outdated" => InvalidToken,
+
     /// The token comes by scheme `DPoP` and is not bound to a key (RFC 9449 section 7.1).
     DpopTokenUnbound = "dpop_token_unbound" => InvalidToken,
     /// The token is bound to a key and comes by scheme `Bearer` (RFC 9449 section 7.2).

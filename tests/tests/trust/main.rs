@@ -13,6 +13,7 @@ mod layers;
 mod nets;
 mod profile;
 mod proxies;
+mod recheck;
 mod resolvers;
 mod revocations;
 mod waits;

@@ -254,6 +254,12 @@ impl Applications {
         slot.0.store(Some(registration.clone()));
         Ok(registration)
     }
+
+    /// Whether `registration` was made by the registry as it is now, and nothing that it
+    /// names has ended.
+    pub(crate) fn is_current(&self, registration: &Registration, now: Timestamp) -> bool {
+        registration.generation == self.0.current.load().generation && registration.check_end(now).is_ok()
+    }
 }
 
 impl fmt::Debug for Applications {

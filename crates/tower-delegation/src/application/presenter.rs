@@ -170,7 +170,7 @@ impl Registration {
         self.check_presenter(sender)
     }
 
-    fn check_end(&self, now: Timestamp) -> Result<(), DenialReason> {
+    pub(super) fn check_end(&self, now: Timestamp) -> Result<(), DenialReason> {
         if !self.has_end {
             return Ok(());
         }

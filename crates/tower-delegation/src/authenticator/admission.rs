@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use http::HeaderValue;
 
-use super::{Authenticator, revocation_query};
+use super::Authenticator;
 use crate::{
-    application::{Registration, SenderFacts},
     clock::{Moment, Timestamp},
-    context::{Circumstances, DelegationContext, Passage, Refused, RequestRecord, SenderConstraint},
+    context::{
+        Circumstances, DelegationContext, Judgement, Passage, Refused, RequestRecord, SenderConstraint,
+    },
     credential::Scheme,
     proof::{self, Presented, ProofEnd, Proved, Transport},
     reason::{DenialReason, RejectionKind},
@@ -26,7 +27,7 @@ struct Admission {
     passage: Option<Passage>,
     constraint: SenderConstraint,
     transport: Transport,
-    registration: Option<Arc<Registration>>,
+    judgement: Judgement,
     dpop_nonce: Option<HeaderValue>,
 }
 
@@ -75,11 +76,10 @@ impl Authenticator {
         let prove = || {
             let confirmation = token.facts().confirmation.as_ref();
             let proved = proof::check(confirmation, presented, &transport, self.0.dpop.as_ref(), now)?;
-            let registration = self.check_presenter(&token, &transport, proved.constraint, now.wall)?;
-            self.check_revocation(&token, &transport, now.wall)?;
-            Ok((proved, registration))
+            let judgement = self.0.judge.judge_presenter(&token, &transport, proved.constraint, now.wall)?;
+            Ok((proved, judgement))
         };
-        let (Proved { constraint, single_use, dpop_nonce }, registration) = match prove() {
+        let (Proved { constraint, single_use, dpop_nonce }, judgement) = match prove() {
             Ok(proved) => proved,
             Err(reason) => {
                 let refused = Refused { token, workload: transport.workload() };
@@ -87,7 +87,7 @@ impl Authenticator {
             }
         };
         let (scheme, passage) = (presented.credential.scheme(), self.passage_of(presented, token.hash()));
-        let admission = Admission { token, scheme, passage, constraint, transport, registration, dpop_nonce };
+        let admission = Admission { token, scheme, passage, constraint, transport, judgement, dpop_nonce };
         // After all else, so that no client can use up the identifier of another's
         // proof (RFC 9449 section 11.1).
         let Some(single_use) = single_use else { return Step::Ready(Ok(self.admit(admission, now.wall))) };
@@ -106,57 +106,10 @@ impl Authenticator {
         }
     }
 
-    fn check_presenter(
-        &self,
-        token: &VerifiedToken,
-        transport: &Transport,
-        constraint: SenderConstraint,
-        now: Timestamp,
-    ) -> Result<Option<Arc<Registration>>, DenialReason> {
-        let Some(applications) = &self.0.applications else { return Ok(None) };
-        let facts = token.facts();
-        let sender = SenderFacts {
-            now,
-            workload: transport.as_workload(),
-            sender_constrained: constraint != SenderConstraint::None,
-        };
-        applications.admit(&facts.registration, &facts.parties(), &sender).map(Some)
-    }
-
-    fn check_revocation(
-        &self,
-        token: &VerifiedToken,
-        transport: &Transport,
-        now: Timestamp,
-    ) -> Result<(), DenialReason> {
-        let Some(revocations) = &self.0.revocations else { return Ok(()) };
-        let query = revocation_query(token, now, self.0.leeway);
-        let query = query.presented_by(transport.as_workload()).passed_on_by(transport.hop());
-        revocations.check(&query).into_result()
-    }
-
-    /// Judges again what was judged before a wait, whatever it was for: the issuer's terms,
-    /// the key, the token's time, the other end of the connection, the registry and
-    /// revocations. What is left to be judged is the proof, which is good for one request.
-    fn judge_again(
-        &self,
-        token: &VerifiedToken,
-        transport: &Transport,
-        constraint: SenderConstraint,
-        now: Moment,
-    ) -> Result<Option<Arc<Registration>>, DenialReason> {
-        self.0.verifier.recheck(token, now)?;
-        proof::check_certificate(token.facts().confirmation.as_ref(), transport)?;
-        let registration = self.check_presenter(token, transport, constraint, now.wall)?;
-        self.check_revocation(token, transport, now.wall)?;
-        Ok(registration)
-    }
-
     /// Has the authority of the context ended since the request was judged? A request may
     /// have waited for long between two layers.
     pub(crate) fn has_ended(&self, delegation: &DelegationContext, now: Moment) -> bool {
-        let transport = delegation.transport().clone().at(now.wall);
-        self.judge_again(delegation.token(), &transport, delegation.sender_constraint(), now).is_err()
+        delegation.current_at(now.wall).is_err()
     }
 
     /// The context of a request that has waited since it was judged, judged again.
@@ -168,15 +121,15 @@ impl Authenticator {
         let (token, constraint) = (delegation.token(), delegation.sender_constraint());
         let transport = delegation.transport().clone().at(now.wall);
         let scheme = delegation.record().scheme();
-        match self.judge_again(token, &transport, constraint, now) {
-            Ok(registration) => Ok(self.admit(
+        match self.0.judge.judge_again(token, &transport, constraint, now) {
+            Ok(judgement) => Ok(self.admit(
                 Admission {
                     token: token.clone(),
                     scheme: scheme.unwrap_or(Scheme::Bearer),
                     passage: delegation.record().passage().cloned(),
                     constraint,
                     transport,
-                    registration,
+                    judgement,
                     dpop_nonce: delegation.dpop_nonce().cloned(),
                 },
                 now.wall,
@@ -208,25 +161,25 @@ impl Authenticator {
                 // The proof is used up, so the client asks again with another one.
                 Step::Wait(_) => return Err(DenialReason::KeysUnavailable),
             };
-            let registration = self.judge_again(&token, &admission.transport, admission.constraint, now)?;
+            let judgement =
+                self.0.judge.judge_again(&token, &admission.transport, admission.constraint, now)?;
             end.check(now)?;
-            Ok((token, registration))
+            Ok((token, judgement))
         };
         match judge() {
-            Ok((token, registration)) => {
-                Ok(self.admit(Admission { token, registration, ..admission }, now.wall))
-            }
+            Ok((token, judgement)) => Ok(self.admit(Admission { token, judgement, ..admission }, now.wall)),
             Err(reason) => Err(self.refusal(reason, presented, now).of(admission.into_refused())),
         }
     }
 
     fn admit(&self, admission: Admission, at: Timestamp) -> DelegationContext {
-        let Admission { token, scheme, passage, constraint, transport, registration, dpop_nonce } = admission;
+        let Admission { token, scheme, passage, constraint, transport, judgement, dpop_nonce } = admission;
+        let Judgement { registration, revocations } = judgement;
         let record = RequestRecord::new(self.0.space.clone(), Some(scheme), passage);
         if let Some(registration) = &registration {
             registration.mark_seen(at);
         }
-        let circumstances = Circumstances { at, leeway: self.0.leeway, risk: self.0.risk.clone() };
+        let circumstances = Circumstances { at, leeway: self.0.judge.leeway, risk: self.0.risk.clone() };
         DelegationContext::assertion(
             token,
             constraint,
@@ -234,6 +187,7 @@ impl Authenticator {
             registration,
             dpop_nonce,
             circumstances,
+            (Arc::clone(&self.0.judge), revocations),
             record,
         )
     }

@@ -13,7 +13,7 @@ use super::{Authenticator, ClientIdentity, Inner, NEVER};
 use crate::{
     application::Applications,
     clock::{Clock, SystemClock},
-    context::{NamedSignal, RiskSignals},
+    context::{Judge, NamedSignal, RiskSignals},
     credential::{IdentityHeaders, ProtectionSpace},
     error::{ConfigError, Mistakes, all, both},
     issuer::{BuildContext, IssuerResolver, Issuers, TrustedIssuer},
@@ -99,22 +99,23 @@ impl Configuration {
         let issuers = Arc::new(Issuers::new(policies.collect(), self.resolvers, context));
         let (leeway, max_actors) = (settings.leeway, settings.max_actors);
         let verifier = Verifier::new(issuers, self.clock, leeway, max_actors, settings.token_cache);
+        let verifier = Arc::new(verifier);
+        let (applications, revocations) = (self.applications, self.revocations);
+        let judge = Judge { verifier: Arc::clone(&verifier), applications, revocations, leeway };
         let inner = Arc::new(Inner {
             number: next_number(),
-            verifier: Arc::new(verifier),
+            verifier,
+            judge: Arc::new(judge),
             client_identity: self.client_identity,
-            revocations: self.revocations,
             resolves_issuers,
             last_eviction: AtomicU64::new(NEVER),
             dpop,
             space: Arc::new(space),
-            applications: self.applications,
             identity_headers,
-            leeway,
             risk: (!self.risk.is_empty()).then(|| Arc::new(RiskSignals::new(self.risk))),
             protected_resource: self.protected_resource,
         });
-        if let Some(revocations) = &inner.revocations {
+        if let Some(revocations) = &inner.judge.revocations {
             let listener: Weak<Inner> = Arc::downgrade(&inner);
             revocations
                 .subscribe(listener)

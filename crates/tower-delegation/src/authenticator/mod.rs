@@ -22,10 +22,9 @@ use self::client_identity::Identity;
 pub(crate) use self::configuration::Configuration;
 pub use self::{client_identity::ClientIdentity, status::Status};
 use crate::{
-    application::Applications,
     arrival::{Arrival, peer_info},
     clock::{Clock, Moment, Timestamp},
-    context::{Anonymous, DelegationContext, Passage, RiskSignals},
+    context::{Anonymous, DelegationContext, Judge, Passage, RiskSignals},
     credential::{
         Credential, IdentityHeaders, PeerInfo, ProtectionSpace, Scheme, TlsPeer, Vouched, WorkloadIdentity,
         WorkloadIdentitySource, WorkloadRequest, credential, dpop_proof, mark_sensitive,
@@ -36,11 +35,9 @@ use crate::{
     protected_resource::{Capabilities, ProtectedResource, ResourceMetadata},
     reason::DenialReason,
     rejection::Rejection,
-    revocation::{
-        RevocationListener, RevocationQuery, RevocationStore, RevocationTarget, Standing, TargetMismatch,
-    },
+    revocation::{RevocationListener, RevocationTarget, Standing, TargetMismatch},
     step::Step,
-    token::{TextHash, VerifiedToken, Verifier},
+    token::{TextHash, Verifier},
 };
 
 /// A context, or no credentials, or a refusal.
@@ -67,17 +64,15 @@ struct Inner {
     /// Which authenticator of the process it is.
     number: u64,
     verifier: Arc<Verifier>,
+    judge: Arc<Judge>,
     client_identity: Option<ClientIdentity>,
-    revocations: Option<Arc<dyn RevocationStore>>,
     /// Are there issuers that are known only at run time?
     resolves_issuers: bool,
     /// When the cache was last searched for revoked tokens, in milliseconds of the monotonic clock.
     last_eviction: AtomicU64,
     dpop: Option<DpopVerifier>,
     space: Arc<ProtectionSpace>,
-    applications: Option<Applications>,
     identity_headers: IdentityHeaders,
-    leeway: Duration,
     risk: Option<Arc<RiskSignals>>,
     protected_resource: Option<ProtectedResource>,
 }
@@ -297,7 +292,7 @@ impl Authenticator {
         let algorithms = self.0.space.algorithms(Scheme::Dpop).filter(|_| serves_proofs);
         let capabilities = Capabilities {
             issuers: Arc::clone(self.0.verifier.issuers()),
-            applications: self.0.applications.clone(),
+            applications: self.0.judge.applications.clone(),
             takes_certificate_bound_tokens: self
                 .0
                 .client_identity
@@ -478,19 +473,13 @@ impl Authenticator {
 /// [`Authenticator::refresh_keys`]: there may be thousands of resolved ones.
 const CONCURRENT_REFRESHES: usize = 16;
 
-/// Asks about a token, without who presents it.
-fn revocation_query(token: &VerifiedToken, now: Timestamp, leeway: Duration) -> RevocationQuery<'_> {
-    let revocable = &token.facts().revocable;
-    RevocationQuery::new(&revocable.keys, revocable.issued_at, now).with_leeway(leeway)
-}
-
 /// How often the cache is searched for revoked tokens at most. It holds facts
 /// that are checked on every request, so this only gives back memory.
 const EVICTION_INTERVAL: Duration = Duration::from_secs(1);
 
 impl RevocationListener for Inner {
     fn revoked(&self) {
-        let Some(revocations) = &self.revocations else { return };
+        let Some(revocations) = &self.judge.revocations else { return };
         let clock = self.verifier.clock();
         let now = u64::try_from(clock.monotonic().as_millis()).unwrap_or(u64::MAX);
         let last = self.last_eviction.load(Ordering::Relaxed);
@@ -501,7 +490,7 @@ impl RevocationListener for Inner {
         self.last_eviction.store(now, Ordering::Relaxed);
         let now = clock.now();
         self.verifier.forget_each(|token| {
-            matches!(revocations.check(&revocation_query(token, now, self.leeway)), Standing::Revoked(_))
+            matches!(revocations.check(&self.judge.revocation_query(token, now)), Standing::Revoked(_))
         });
     }
 

@@ -12,7 +12,8 @@ use crate::{
 };
 
 impl DelegationContext {
-    /// Evaluates `requirement` here and now, as a decision about this request.
+    /// Judges the context again, as [`recheck`](Self::recheck) does, and evaluates
+    /// `requirement`, as a decision about this request, by what is so now.
     /// Goes through the same evaluation as the attribute, the extractor and the
     /// layer, and leaves the same record.
     ///
@@ -20,12 +21,13 @@ impl DelegationContext {
     /// [`DelegationLayer`](crate::layer::DelegationLayer) the client gets the
     /// refusal, also where the handler ignores the error and answers with success.
     /// That holds until the head of the response is there: a task or a streamed body
-    /// that goes on afterwards must stop by itself.
+    /// that goes on afterwards must stop by itself where this returns an error.
     /// Code that only asks calls [`permits`](Self::permits).
     ///
     /// # Errors
-    /// The [`Rejection`] to answer with, if a demand does not hold and the
-    /// requirement is enforced: neither in shadow mode nor under an exception.
+    /// The [`Rejection`] to answer with, if the context is good no longer; or if a demand
+    /// does not hold and the requirement is enforced: neither in shadow mode nor under an
+    /// exception.
     ///
     /// ```
     /// use tower_delegation::{context::{DelegationContext, RequestFacts}, rejection::Rejection, requirement::Requirement};
@@ -74,18 +76,22 @@ impl DelegationContext {
         basis: Basis,
         round: Round,
     ) -> Result<(), Rejection> {
-        let denial = match requirement.evaluate(self, facts) {
+        let current = match self.current() {
+            Ok(current) => current,
+            Err(reason) => return Err(self.over(reason, requirement, basis)),
+        };
+        let denial = match requirement.evaluate(&current, facts) {
             Decision::Allow => None,
             Decision::Deny(denial) => Some(denial.reason()),
         };
         if denial == Some(DenialReason::NotOnBehalfOfUser) && self.subject().kind() == SubjectKind::Unknown {
             log_unknown_kind(self.issuer());
         }
-        let effect = requirement.effect(denial, self.authenticated_at());
+        let effect = requirement.effect(denial, current.judged_at());
         let refusal = denial.filter(|_| effect == Effect::Enforced);
         let needs = refusal
             .filter(|_| basis != Basis::Question)
-            .and_then(|reason| requirement.needs_of(reason, Evidence::new(self, facts)));
+            .and_then(|reason| requirement.needs_of(reason, Evidence::new(&current, facts)));
         if round == Round::Again && refusal.is_none() {
             return Ok(());
         }
@@ -101,7 +107,26 @@ impl DelegationContext {
         if reason.kind() == RejectionKind::Misconfigured {
             tracing::error!(requirement = %Text::new(requirement.name()), %reason, "the requirement cannot be judged");
         }
+        Err(self.rejection(reason).with_needs(needs))
+    }
+
+    /// Refuses because the context is good no longer: also what is on trial, as a request
+    /// without credentials is.
+    fn over(&self, reason: DenialReason, requirement: &Requirement, basis: Basis) -> Rejection {
+        self.record().add(Evaluation {
+            requirement: requirement.shared_name(),
+            denial: Some(reason),
+            effect: Effect::Enforced,
+            basis,
+            scopes: requirement.demanded_scopes().cloned(),
+            needs: None,
+        });
+        self.rejection(reason)
+    }
+
+    /// A refusal of the request that this is the context of.
+    pub(super) fn rejection(&self, reason: DenialReason) -> Rejection {
         let record = self.record();
-        Err(Rejection::new(reason, record.space().clone(), record.scheme()).with_needs(needs))
+        Rejection::new(reason, record.space().clone(), record.scheme())
     }
 }

@@ -7,6 +7,7 @@ mod caller;
 mod decision;
 mod hearing;
 mod policy;
+mod recheck;
 #[cfg(feature = "toml")]
 mod table;
 

@@ -14,7 +14,7 @@ pub(crate) type Verdict = Result<(), Rejection>;
 ///
 /// Sealed: every decision goes through the one evaluation of this crate. The guards
 /// hold a request for as long as its policy takes to answer.
-pub trait Policy: sealed::Judge + Clone + Send + Sync + 'static {}
+pub trait Policy: sealed::Decide + Clone + Send + Sync + 'static {}
 
 pub(crate) mod sealed {
     use http::request::Parts;
@@ -23,7 +23,7 @@ pub(crate) mod sealed {
     use crate::step::Step;
 
     #[expect(unnameable_types, reason = "no other crate implements it")]
-    pub trait Judge {
+    pub trait Decide {
         /// Decides about the request with this head. What has to be waited for is
         /// owned by the answer.
         fn judge(&self, head: &mut Parts) -> Step<Verdict>;
@@ -36,7 +36,7 @@ pub(crate) mod sealed {
 
 /// Decides about the request with this head, for as long as `policy` takes.
 #[cfg(feature = "axum")]
-pub(crate) async fn admit(policy: &(impl sealed::Judge + ?Sized), head: &mut Parts) -> Verdict {
+pub(crate) async fn admit(policy: &(impl sealed::Decide + ?Sized), head: &mut Parts) -> Verdict {
     match policy.judge(head) {
         Step::Ready(verdict) => verdict,
         Step::Wait(verdict) => {
@@ -46,7 +46,7 @@ pub(crate) async fn admit(policy: &(impl sealed::Judge + ?Sized), head: &mut Par
     }
 }
 
-impl sealed::Judge for Requirement {
+impl sealed::Decide for Requirement {
     fn judge(&self, head: &mut Parts) -> Step<Verdict> {
         Step::Ready(Hearing::of_requirement(self).hold(head, Round::First))
     }
@@ -56,7 +56,7 @@ impl sealed::Judge for Requirement {
     }
 }
 
-impl sealed::Judge for Arc<Requirement> {
+impl sealed::Decide for Arc<Requirement> {
     fn judge(&self, head: &mut Parts) -> Step<Verdict> {
         (**self).judge(head)
     }

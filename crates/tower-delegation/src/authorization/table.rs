@@ -6,7 +6,7 @@ use http::request::Parts;
 use super::{
     caller::record,
     hearing::{Hearing, Round},
-    policy::{Policy, Verdict, sealed::Judge},
+    policy::{Policy, Verdict, sealed::Decide},
 };
 #[cfg(feature = "axum")]
 use crate::{
@@ -24,7 +24,7 @@ use crate::{
 
 impl Policy for RouteTable {}
 
-impl Judge for RouteTable {
+impl Decide for RouteTable {
     fn judge(&self, head: &mut Parts) -> Step<Verdict> {
         Step::Ready(judge(self, head, Round::First))
     }

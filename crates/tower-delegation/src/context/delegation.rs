@@ -1,11 +1,22 @@
 //! [`DelegationContext`]: what was verified about one request; and [`RiskSignal`], which
 //! is asked about it.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, AtomicU64},
+    },
+    time::Duration,
+};
 
 use http::HeaderValue;
 
-use super::{facts::RequestFacts, record::RequestRecord};
+use super::{
+    facts::RequestFacts,
+    judge::{Judge, Revision},
+    record::RequestRecord,
+};
 use crate::{
     application::Registration, clock::Timestamp, confirmation::SenderConstraint,
     credential::WorkloadIdentity, proof::Transport, token::VerifiedToken,
@@ -15,7 +26,8 @@ use crate::{
 ///
 /// Handlers take it as an argument (feature `axum`); other tower services find
 /// it in the request's extensions. Cheap to clone; holding one is proof that
-/// the token was verified for this request.
+/// the token was verified for this request. Whether it is still good is asked by
+/// [`recheck`](Self::recheck), and wherever it decides.
 #[derive(Clone)]
 pub struct DelegationContext(pub(super) Arc<Inner>);
 
@@ -28,10 +40,24 @@ pub(super) struct Inner {
     pub(super) registration: Option<Arc<Registration>>,
     pub(super) dpop_nonce: Option<HeaderValue>,
     pub(super) circumstances: Circumstances,
-    pub(super) record: RequestRecord,
+    /// What the context is judged again by.
+    pub(super) judge: Arc<Judge>,
+    /// When it was last found good, in Unix milliseconds.
+    pub(super) judged_at: AtomicI64,
+    /// The state of the store of revocations that was last asked.
+    pub(super) revision: AtomicU64,
+    pub(super) record: Record,
 }
 
-/// What holds for this one request, beside its credentials.
+/// The record of the request.
+pub(super) enum Record {
+    Own(RequestRecord),
+    /// That of the context which this one was made from, when it was judged again.
+    Of(DelegationContext),
+}
+
+/// What holds for this one request in addition to its credentials.
+#[derive(Clone)]
 pub(crate) struct Circumstances {
     /// When it was authenticated.
     pub(crate) at: Timestamp,
@@ -49,6 +75,7 @@ impl DelegationContext {
         registration: Option<Arc<Registration>>,
         dpop_nonce: Option<HeaderValue>,
         circumstances: Circumstances,
+        (judge, revision): (Arc<Judge>, Revision),
         record: RequestRecord,
     ) -> Self {
         Self(Arc::new(Inner {
@@ -57,8 +84,11 @@ impl DelegationContext {
             transport,
             registration,
             dpop_nonce,
+            judged_at: circumstances.at.unix_millis().into(),
             circumstances,
-            record,
+            judge,
+            revision: revision.number().into(),
+            record: Record::Own(record),
         }))
     }
 
@@ -75,7 +105,10 @@ impl DelegationContext {
     }
 
     pub(crate) fn record(&self) -> &RequestRecord {
-        &self.0.record
+        match &self.0.record {
+            Record::Own(record) => record,
+            Record::Of(original) => original.record(),
+        }
     }
 }
 

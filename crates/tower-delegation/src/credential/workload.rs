@@ -110,6 +110,12 @@ impl WorkloadIdentity {
         self.certificate.as_ref().map(|certificate| &certificate.what)
     }
 
+    /// Whether all of it still holds at a later time.
+    pub(crate) fn holds(&self, now: Timestamp) -> bool {
+        self.certificate.as_ref().is_none_or(|it| it.what.is_current(now) && it.holds(now))
+            && self.named.as_ref().is_none_or(|named| named.holds(now))
+    }
+
     /// What is left of it at a later time: without a certificate or a name that does not
     /// hold any more, and `None` where nothing else says who it is.
     pub(crate) fn at(self, now: Timestamp) -> Option<Self> {

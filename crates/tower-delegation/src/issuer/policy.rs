@@ -148,6 +148,11 @@ impl IssuerPolicy {
         status
     }
 
+    /// Whether the terms are those of the configuration, which never change.
+    pub(crate) fn is_configured(&self) -> bool {
+        self.tenure().is_none()
+    }
+
     pub(super) fn tenure(&self) -> Option<&Tenure> {
         self.tenure.as_ref()
     }

@@ -90,6 +90,11 @@ impl Transport {
         }
     }
 
+    /// Whether nothing of it has ended.
+    pub(crate) fn holds(&self, now: Timestamp) -> bool {
+        self.as_workload().is_none_or(|workload| workload.holds(now))
+    }
+
     pub(crate) fn as_workload(&self) -> Option<&WorkloadIdentity> {
         match self {
             Self::NotConsidered => None,

@@ -235,6 +235,21 @@ impl VerifiedToken {
         true
     }
 
+    /// Whether the issuer's keys are known, and the one that vouches for the token is none
+    /// of them.
+    pub(super) fn key_is_withdrawn(&self, now: Moment) -> bool {
+        let keys = self.0.policy.keys();
+        keys.current_epoch(now).is_some() && !keys.is_current(&self.0.key, now)
+    }
+
+    /// Whether the terms of a configured issuer, which never change, and its keys are
+    /// certainly those that the token was last judged by. Where that is not certain,
+    /// [`key_is_published`](Self::key_is_published) tells.
+    pub(super) fn is_unmoved(&self, wall: Timestamp) -> bool {
+        let policy = &self.0.policy;
+        policy.is_configured() && policy.keys().is_unmoved(self.0.epoch.load(Ordering::Relaxed), wall)
+    }
+
     /// Judges the token's times at `now`. `leeway` forgives clocks that differ:
     /// `exp` ends at `exp + leeway`, `nbf` and `iat` begin at `- leeway`
     /// (RFC 7519 section 4.1.4: on or after `exp` is too late).

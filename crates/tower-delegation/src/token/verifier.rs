@@ -13,7 +13,7 @@ use super::{
     verified::{Verified, VerifiedToken},
 };
 use crate::{
-    clock::{Clock, Moment},
+    clock::{Clock, Moment, Timestamp},
     credential::Credential,
     issuer::{IssuerPolicy, Issuers, PolicyRef, TypePolicy},
     json::{find, string},
@@ -100,6 +100,21 @@ impl Verifier {
             });
         }
         token.check_times(now.wall, self.leeway)
+    }
+
+    /// The same for a caller that has read the wall clock only. The other one is read
+    /// where something may have moved.
+    pub(crate) fn recheck_at(&self, token: &VerifiedToken, wall: Timestamp) -> Result<(), DenialReason> {
+        // That its time is over is certain, whatever is known of the keys.
+        token.check_times(wall, self.leeway)?;
+        if token.is_unmoved(wall) {
+            return Ok(());
+        }
+        let now = Moment { wall, monotonic: self.clock.monotonic() };
+        self.recheck(token, now).map_err(|reason| match reason {
+            DenialReason::KeysUnavailable if token.key_is_withdrawn(now) => DenialReason::KeyUnknown,
+            reason => reason,
+        })
     }
 
     /// Whether all that a verification rests on is still in force.

@@ -17,7 +17,7 @@ use super::{
 #[cfg(feature = "metrics")]
 use crate::jwks::metrics;
 use crate::{
-    clock::{Clock, Moment},
+    clock::{Clock, Moment, Timestamp},
     jwks::{
         AlgorithmSet, KeySet, KeySource, KeySourceError, VerifyingKey,
         budget::{Answered, TokenBucket},
@@ -158,6 +158,14 @@ impl KeyCache {
         let usable = snapshot.as_deref().filter(|snapshot| self.is_usable(snapshot, now));
         self.refresh_if_due(now);
         usable.map(|snapshot| snapshot.epoch)
+    }
+
+    /// Whether the set is still that of `epoch`, and may be used, as far as the wall clock
+    /// tells. Fetches nothing.
+    pub(crate) fn is_unmoved(&self, epoch: u64, wall: Timestamp) -> bool {
+        let now = Moment { wall, monotonic: Duration::ZERO };
+        let snapshot = self.snapshot.load();
+        snapshot.as_deref().is_some_and(|snapshot| snapshot.epoch == epoch && self.is_usable(snapshot, now))
     }
 
     /// Whether this very key, from an earlier [`resolve`](Self::resolve), is published still.

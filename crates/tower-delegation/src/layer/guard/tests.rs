@@ -23,7 +23,7 @@ use tower::{Layer as _, ServiceExt as _};
 
 use super::*;
 use crate::{
-    authorization::sealed::Judge,
+    authorization::sealed::Decide,
     clock::{Clock, Sleep, Timestamp},
     context::DelegationContext,
     credential::ProtectionSpace,
@@ -31,6 +31,7 @@ use crate::{
     layer::DelegationLayer,
     reason::DenialReason,
     requirement::Requirement,
+    revocation::{InMemoryRevocations, Revocation},
 };
 
 const ISSUER: &str = "https://idp.example.com";
@@ -72,7 +73,7 @@ impl<P> Slow<P> {
 
 impl<P: Policy> Policy for Slow<P> {}
 
-impl<P: Judge> Judge for Slow<P> {
+impl<P: Decide> Decide for Slow<P> {
     fn judge(&self, head: &mut Parts) -> Step<Verdict> {
         if let Step::Ready(Err(rejection)) = self.policy.judge(head) {
             return Step::Ready(Err(rejection));
@@ -90,13 +91,18 @@ impl<P: Judge> Judge for Slow<P> {
 /// A provider with one key, and the clock that all share.
 struct World {
     clock: Hands,
+    revocations: InMemoryRevocations,
     pair: EcdsaKeyPair,
 }
 
 impl World {
     fn new() -> Self {
         let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
-        Self { clock: Hands::default(), pair }
+        Self { clock: Hands::default(), revocations: InMemoryRevocations::new(), pair }
+    }
+
+    fn advance(&self, seconds: i64) {
+        self.clock.0.fetch_add(seconds, Ordering::SeqCst);
     }
 
     fn layer(&self) -> DelegationLayer {
@@ -104,7 +110,12 @@ impl World {
         let [x, y] = [x, y].map(|coordinate| URL_SAFE_NO_PAD.encode(coordinate));
         let jwks = format!(r#"{{"keys":[{{"kty":"EC","crv":"P-256","kid":"k","x":"{x}","y":"{y}"}}]}}"#);
         let issuer = TrustedIssuer::with_static_keys(ISSUER, &jwks).unwrap().add_audience(AUDIENCE);
-        DelegationLayer::builder().add_issuer(issuer).clock(self.clock.clone()).build().unwrap()
+        DelegationLayer::builder()
+            .add_issuer(issuer)
+            .clock(self.clock.clone())
+            .revocations(self.revocations.clone())
+            .build()
+            .unwrap()
     }
 
     /// A request with a token that is good for an hour.
@@ -253,12 +264,64 @@ async fn a_request_waits_for_its_policy() {
         Row { name: "it allows", meanwhile: |_| {}, answer: Some(|| Ok(())), status: 200 },
         Row { name: "it refuses", meanwhile: |_| {}, answer: Some(too_narrow), status: 403 },
         Row { name: "it is gone", meanwhile: |_| {}, answer: None, status: 500 },
+        Row {
+            name: "time passes",
+            meanwhile: |world| world.advance(60),
+            answer: Some(|| Ok(())),
+            status: 200,
+        },
+        Row {
+            name: "the token expires",
+            meanwhile: |world| world.advance(3600 + 30),
+            answer: Some(|| Ok(())),
+            status: 401,
+        },
+        Row {
+            name: "another subject is revoked",
+            meanwhile: |world| world.revocations.revoke(Revocation::subject(ISSUER, "bob")).unwrap(),
+            answer: Some(|| Ok(())),
+            status: 200,
+        },
+        Row {
+            name: "the subject is revoked",
+            meanwhile: |world| world.revocations.revoke(Revocation::subject(ISSUER, "alice")).unwrap(),
+            answer: Some(|| Ok(())),
+            status: 401,
+        },
+        Row {
+            name: "the subject is revoked, and it refuses",
+            meanwhile: |world| world.revocations.revoke(Revocation::subject(ISSUER, "alice")).unwrap(),
+            answer: Some(too_narrow),
+            status: 403,
+        },
     ];
     for row in &rows {
         for by in EACH {
             let status = send(*by, &World::new(), row).await;
             assert_eq!(status, row.status, "{by:?}: {}", row.name);
         }
+    }
+}
+
+/// The rows of now count, and an exception that has ended meanwhile.
+#[cfg(feature = "toml")]
+#[tokio::test]
+async fn the_rule_of_now_counts_after_the_wait() {
+    let row = |meanwhile| Row { name: "", meanwhile, answer: Some(|| Ok(())), status: 0 };
+    let narrow = |until: &str| {
+        let exception = format!("exception = {{ reason = \"not yet\", until = {until} }}");
+        crate::routes::RouteTable::from_toml(&format!("{}\n{exception}", TABLE.replace("read", "write")))
+            .unwrap()
+    };
+    // The world begins at 08:00.
+    for (until, passed, status) in [("08:05:00", 0, 200), ("08:05:00", 299, 200), ("08:05:00", 300, 403)] {
+        let meanwhile: fn(&World) = match passed {
+            0 => |_| {},
+            299 => |world| world.advance(299),
+            _ => |world| world.advance(300),
+        };
+        let table = narrow(&format!("2027-01-15T{until}Z"));
+        assert_eq!(through(table, &World::new(), &row(meanwhile)).await, status, "{passed}");
     }
 }
 
