@@ -15,28 +15,28 @@ use tower_delegation::{
 use tower_delegation_rustls::{Pem, TlsConfig};
 use tower_delegation_testing::{DpopKey, Endpoint, TestPki};
 
-const ORIGIN: &str = "https://api.example.com";
+pub(crate) const ORIGIN: &str = "https://api.example.com";
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// A store behind a network, which answers when it is let.
 #[derive(Clone, Debug)]
-struct Slow {
+pub(crate) struct Slow {
     store: Arc<InMemoryReplayStore>,
     questions: Arc<Semaphore>,
     answers: Arc<Semaphore>,
 }
 
 impl Slow {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let none = || Arc::new(Semaphore::new(0));
         Self { store: Arc::default(), questions: none(), answers: none() }
     }
 
-    async fn until_asked(&self) {
+    pub(crate) async fn until_asked(&self) {
         self.questions.acquire().await.unwrap().forget();
     }
 
-    fn answer(&self) {
+    pub(crate) fn answer(&self) {
         self.answers.add_permits(1);
     }
 }
@@ -110,7 +110,7 @@ impl Bench {
 async fn what_ends_while_a_proof_is_remembered_is_refused() {
     type Change = fn(&Bench) -> futures_util::future::BoxFuture<'_, ()>;
     let audit = AuditLog::listen();
-    let rows: [(&str, Change, u16, &str); 6] = [
+    let rows: [(&str, Change, u16, &str); 8] = [
         ("nothing", |_| Box::pin(async {}), 200, ""),
         (
             "the subject is revoked",
@@ -139,6 +139,18 @@ async fn what_ends_while_a_proof_is_remembered_is_refused() {
             |bench| Box::pin(async { bench.world.clock.advance(10 * MINUTE) }),
             401,
             "token_expired",
+        ),
+        (
+            "the proof becomes too old to be accepted",
+            |bench| Box::pin(async { bench.world.clock.advance(2 * MINUTE) }),
+            401,
+            "dpop_proof_expired",
+        ),
+        (
+            "the proof becomes older, and not too old",
+            |bench| Box::pin(async { bench.world.clock.advance(MINUTE / 2) }),
+            200,
+            "",
         ),
         (
             "the application is suspended",
