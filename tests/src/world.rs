@@ -6,7 +6,8 @@ use axum::{Router, extract::Request, response::Response, routing::get};
 use reqwest::Client;
 use tokio::task::JoinHandle;
 use tower_delegation::{
-    ClientIdentity, DelegationContext, DelegationLayer, TrustedIssuer, layer::DelegationLayerBuilder,
+    ClientIdentity, DelegationContext, DelegationLayer, TrustedIssuer, issuer::Grants,
+    layer::DelegationLayerBuilder,
 };
 use tower_delegation_rustls::{Pem, TlsConfig, TlsConfigBuilder, TlsListener, into_make_service_with_peer};
 use tower_delegation_testing::{
@@ -37,9 +38,10 @@ impl World {
     }
 
     /// The usual trust: the provider's metadata, this service's audience, and
-    /// the provider's mark of users.
+    /// the provider's mark of users. It may grant anything, also where others are trusted too.
     pub fn issuer(&self) -> TrustedIssuer {
-        TrustedIssuer::discover(self.idp.issuer()).unwrap().add_audience(AUDIENCE).add_user_claim(USER_CLAIM)
+        let issuer = TrustedIssuer::discover(self.idp.issuer()).unwrap().add_audience(AUDIENCE);
+        issuer.add_user_claim(USER_CLAIM).may_grant(Grants::all())
     }
 
     /// A layer that trusts the provider.

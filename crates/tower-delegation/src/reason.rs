@@ -337,6 +337,9 @@ reasons! {
     /// The route demands a scope that the application may never use: no broader
     /// token would help.
     ScopeBeyondApplication = "scope_beyond_application" => Forbidden,
+    /// The route demands a scope that the token's issuer may not grant: no other token
+    /// of that issuer would help.
+    ScopeBeyondIssuer = "scope_beyond_issuer" => Forbidden,
 
     /// The token's tenant is not one that the route admits, or not known.
     TenantMismatch = "tenant_mismatch" => Forbidden,

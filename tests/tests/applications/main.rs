@@ -23,7 +23,7 @@ use tower_delegation::{
     clock::{Clock as _, Timestamp},
     context::SubjectKind,
     credential::{CertificateTrust, PeerInfo},
-    issuer::{ClaimCondition, ClaimMapping},
+    issuer::{ClaimCondition, ClaimMapping, Grants},
     layer::DelegationLayerBuilder,
     requires_scope,
 };
@@ -52,7 +52,8 @@ impl World {
             .unwrap()
             .add_audience(AUDIENCE)
             .add_user_claim(USER_CLAIM);
-        DelegationLayer::builder().add_issuer(issuer.claim_mapping(mapping)).clock(self.clock.clone())
+        let issuer = issuer.claim_mapping(mapping).may_grant(Grants::all());
+        DelegationLayer::builder().add_issuer(issuer).clock(self.clock.clone())
     }
 
     /// An application of which a client and an actor are known by its name, and
@@ -229,7 +230,8 @@ async fn a_client_is_that_of_its_issuer() {
     let other = world.idp.issuer_at("/other");
     let issuer =
         TrustedIssuer::discover(other.issuer()).unwrap().add_audience(AUDIENCE).add_user_claim(USER_CLAIM);
-    let layer = world.layer().add_issuer(issuer).client_identity(ClientIdentity::from_tls());
+    let layer =
+        world.layer().add_issuer(issuer.may_grant(Grants::all())).client_identity(ClientIdentity::from_tls());
     let layer = layer.applications(registry([world.application("web")])).build().unwrap();
     let site = Site::start(world.server(), router().layer(layer)).await;
     let theirs = other.token().user("alice").client("web").audience(AUDIENCE).sign();

@@ -58,7 +58,8 @@ impl World {
             .unwrap()
             .add_audience(AUDIENCE)
             .add_user_claim(USER_CLAIM);
-        DelegationLayer::builder().add_issuer(issuer.claim_mapping(mapping)).clock(self.clock.clone())
+        let issuer = issuer.claim_mapping(mapping).may_speak_for("https://agents.example.com");
+        DelegationLayer::builder().add_issuer(issuer).clock(self.clock.clone())
     }
 
     /// A good token: alice of acme, through shop-web, may read orders.

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use tower_delegation::{
     DelegationLayer, DenialReason as R,
     clock::Timestamp,
+    issuer::Grants,
     jwks::{AlgorithmSet, KeySet, KeySetErrorKind, SelectError, SignatureAlgorithm as A, SkipReason as S},
 };
 use tower_delegation_testing::TestClock;
@@ -226,8 +227,8 @@ async fn r7517_4_5_3_issuers_with_the_same_kid_share_no_key() {
     assert_eq!(a.key_ids()[0], b.key_ids()[0]);
     let layer = DelegationLayer::builder()
         .clock(clock)
-        .add_issuer(trusted(a.issuer(), &a.jwks().to_string()))
-        .add_issuer(trusted(b.issuer(), &b.jwks().to_string()))
+        .add_issuer(trusted(a.issuer(), &a.jwks().to_string()).may_grant(Grants::all()))
+        .add_issuer(trusted(b.issuer(), &b.jwks().to_string()).may_grant(Grants::all()))
         .build()
         .unwrap();
     let refusal = async |token: String| {

@@ -1,7 +1,10 @@
 //! Delegation: `act` and `may_act` (RFC 8693 sections 4.1 to 4.4).
 
 use serde_json::{Value, json};
-use tower_delegation::{DelegationContext, DenialReason as R, Requirement, context::RequestFacts};
+use tower_delegation::{
+    DelegationContext, DenialReason as R, Requirement,
+    context::{Actor, RequestFacts},
+};
 
 use crate::site::Site;
 
@@ -115,13 +118,31 @@ async fn r8693_4_1_5_an_actor_is_issuer_and_id() {
         with_act(&site, json!({ "sub": "bot", "iss": "https://agents.example", "act": { "sub": "bot" } }))
             .await
             .unwrap();
-    let issuers: Vec<_> = delegation.actors().iter().map(|actor| actor.issuer().as_str()).collect();
-    // Where `iss` is absent it is the token's, not that of the level above.
-    assert_eq!(issuers, ["https://agents.example", site.idp.issuer()]);
+    let issuers = |delegation: &DelegationContext| -> Vec<_> {
+        let of =
+            |actor: &Actor| (actor.issuer().to_string(), actor.claimed_issuer().map(ToString::to_string));
+        delegation.actors().iter().map(of).collect()
+    };
+    // Where `iss` is absent it is the token's, not that of the level above. Another one is
+    // a party that the token's issuer may not speak for.
+    let own = (site.idp.issuer().to_owned(), None);
+    let claimed = (own.0.clone(), Some("https://agents.example".to_owned()));
+    assert_eq!(issuers(&delegation), [claimed, own.clone()]);
     assert_ne!(delegation.actors()[0], delegation.actors()[1]);
     assert_eq!(denial(&delegation, &Requirement::new().actor("bot")), Some(R::ActorNotAllowed));
-    let own = with_act(&site, json!({ "sub": "bot", "iss": site.idp.issuer() })).await.unwrap();
-    assert_eq!(denial(&own, &Requirement::new().actor("bot")), None);
+    assert_eq!(
+        denial(&delegation, &Requirement::new().actor_of("https://agents.example", "bot")),
+        Some(R::ActorNotAllowed)
+    );
+    let written = with_act(&site, json!({ "sub": "bot", "iss": site.idp.issuer() })).await.unwrap();
+    assert_eq!(denial(&written, &Requirement::new().actor("bot")), None);
+    let given = Site::with_terms(|issuer| issuer.may_speak_for("https://agents.example")).await;
+    let act = json!({ "sub": "bot", "iss": "https://agents.example", "act": { "sub": "bot" } });
+    let delegation = with_act(&given, act).await.unwrap();
+    let own = (given.idp.issuer().to_owned(), None);
+    assert_eq!(issuers(&delegation), [("https://agents.example".to_owned(), None), own]);
+    assert_eq!(denial(&delegation, &Requirement::new().actor("bot")), Some(R::ActorNotAllowed));
+    assert_eq!(denial(&delegation, &Requirement::new().actor_of("https://agents.example", "bot")), None);
     for issuer in [json!(null), json!(""), json!(1), json!(["https://agents.example"]), json!({})] {
         let act = json!({ "sub": "bot", "iss": issuer });
         assert_eq!(with_act(&site, act.clone()).await.unwrap_err(), R::ActorMalformed, "{act}");

@@ -6,7 +6,7 @@ use tower_delegation::{
     clock::Timestamp,
     context::RequestFacts,
     error::ConfigError,
-    issuer::KindCheck,
+    issuer::{Grants, KindCheck},
     jwks::{AlgorithmSet, KeySet, SignatureAlgorithm as A, SkipReason},
 };
 use tower_delegation_testing::{ALGORITHMS, Algorithm, Endpoint, MockIdp, TestClock, TokenBuilder};
@@ -154,8 +154,8 @@ async fn r8725_3_8_2_a_subject_is_issuer_and_id() {
     let (a, b) = (idp.issuer_at("/a"), idp.issuer_at("/b"));
     let layer = DelegationLayer::builder()
         .clock(clock)
-        .add_issuer(trusted(a.issuer(), &a.jwks().to_string()))
-        .add_issuer(trusted(b.issuer(), &b.jwks().to_string()))
+        .add_issuer(trusted(a.issuer(), &a.jwks().to_string()).may_grant(Grants::all()))
+        .add_issuer(trusted(b.issuer(), &b.jwks().to_string()).may_grant(Grants::all()))
         .build()
         .unwrap();
     let verify = async |token: TokenBuilder| layer.authenticator().verify(&token.sign()).await.unwrap();

@@ -1,7 +1,9 @@
 //! Several issuers, each by itself; the three ways to their keys.
 
 use integration_tests::{AUDIENCE, AuditLog, Served};
-use tower_delegation::{DelegationLayer, DenialReason as R, TrustedIssuer, jwks::SignatureAlgorithm};
+use tower_delegation::{
+    DelegationLayer, DenialReason as R, TrustedIssuer, issuer::Grants, jwks::SignatureAlgorithm,
+};
 use tower_delegation_testing::{Algorithm, Endpoint};
 
 use crate::{World, whoami};
@@ -11,7 +13,7 @@ async fn issuers_share_nothing() {
     let world = World::new().await;
     let audit = AuditLog::listen();
     let (a, b) = (world.idp.issuer_at("/a"), world.idp.issuer_at("/b"));
-    let trust = |issuer: &str| TrustedIssuer::discover(issuer).unwrap();
+    let trust = |issuer: &str| TrustedIssuer::discover(issuer).unwrap().may_grant(Grants::all());
     let layer = DelegationLayer::builder()
         .add_issuer(trust(a.issuer()).add_audience("for-a"))
         .add_issuer(trust(b.issuer()).add_audience("for-b").algorithms([SignatureAlgorithm::EdDsa]))

@@ -5,7 +5,9 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use integration_tests::AUDIENCE;
 use serde_json::json;
-use tower_delegation::{Authenticator, DelegationLayer, TrustedIssuer, jwks::KeySourceErrorKind};
+use tower_delegation::{
+    Authenticator, DelegationLayer, TrustedIssuer, issuer::Grants, jwks::KeySourceErrorKind,
+};
 use tower_delegation_testing::Endpoint;
 
 use crate::{SECOND, World};
@@ -40,12 +42,17 @@ async fn the_status_follows_the_keys() {
 #[tokio::test]
 async fn issuers_are_listed_one_by_one_in_order() {
     let world = World::new().await;
-    let trust = |path: &str| TrustedIssuer::discover(world.idp.issuer_at(path).issuer()).unwrap();
+    let trust = |path: &str| {
+        TrustedIssuer::discover(world.idp.issuer_at(path).issuer()).unwrap().may_grant(Grants::all())
+    };
     let fixed = "urn:example:fixed";
     let layer = DelegationLayer::builder()
         .add_issuer(trust("/b").add_audience(AUDIENCE))
         .add_issuer(
-            TrustedIssuer::with_static_keys(fixed, &world.idp.jwks().to_string()).unwrap().add_audience("a"),
+            TrustedIssuer::with_static_keys(fixed, &world.idp.jwks().to_string())
+                .unwrap()
+                .add_audience("a")
+                .may_grant(Grants::all()),
         )
         .add_issuer(trust("/a").add_audience(AUDIENCE))
         .clock(world.clock.clone())

@@ -17,7 +17,7 @@ use tower_delegation::{
     Applications, ClientIdentity, ConfigError, DelegationLayer, RouteTable, TrustedIssuer,
     application::{Application, ApplicationKind},
     credential::{ClientCertHeader, TrustedHop},
-    issuer::{IssuerResolver, TenantIssuers},
+    issuer::{Grants, IssuerResolver, TenantIssuers},
     jwks::SignatureAlgorithm,
     jwt_svid::{JwtBundles, JwtSvidSource},
     layer::DelegationLayerBuilder,
@@ -41,7 +41,7 @@ impl World {
 
     fn layer(&self) -> DelegationLayerBuilder {
         let issuer = TrustedIssuer::discover(self.idp.issuer()).unwrap().add_audience(AUDIENCE);
-        DelegationLayer::builder().add_issuer(issuer)
+        DelegationLayer::builder().add_issuer(issuer.may_grant(Grants::all()))
     }
 }
 
@@ -109,9 +109,15 @@ async fn the_document_says_what_is_configured_and_no_more() {
     let world = World::new().await;
     let issuer = world.idp.issuer();
     let plain = || ProtectedResource::new(RESOURCE).unwrap();
-    let other = TrustedIssuer::discover("https://a.example.com").unwrap().add_audience(AUDIENCE);
+    let other = TrustedIssuer::discover("https://a.example.com")
+        .unwrap()
+        .add_audience(AUDIENCE)
+        .may_grant(Grants::all());
     let tenants = || {
-        let terms = TrustedIssuer::discover("https://{tenant}.example.com").unwrap().add_audience(AUDIENCE);
+        let terms = TrustedIssuer::discover("https://{tenant}.example.com")
+            .unwrap()
+            .add_audience(AUDIENCE)
+            .may_grant(Grants::all());
         TenantIssuers::new(terms, ["tenant"]).unwrap()
     };
     let table = RouteTable::from_toml(
@@ -248,7 +254,12 @@ async fn promises_that_cannot_be_kept_are_left_out() {
     let issuer = world.idp.issuer();
     let plain = || ProtectedResource::new(RESOURCE).unwrap();
     let jwks = world.idp.jwks().to_string();
-    let of = |issuer: &str| TrustedIssuer::with_static_keys(issuer, &jwks).unwrap().add_audience(AUDIENCE);
+    let of = |issuer: &str| {
+        TrustedIssuer::with_static_keys(issuer, &jwks)
+            .unwrap()
+            .add_audience(AUDIENCE)
+            .may_grant(Grants::all())
+    };
     let svids = || {
         let source = JwtSvidSource::builder("x-jwt-svid", JwtBundles::new()).add_audience(AUDIENCE);
         ClientIdentity::from_source(source.build().unwrap())
@@ -349,7 +360,9 @@ async fn a_resolved_issuer_is_named_while_it_is_known() {
     impl IssuerResolver for Customers {
         fn resolve(&self, issuer: &str) -> Option<TrustedIssuer> {
             let is_known = self.0.load(Ordering::Relaxed) && issuer.ends_with(".customer.test");
-            is_known.then(|| TrustedIssuer::discover(issuer).unwrap().add_audience(AUDIENCE))
+            is_known.then(|| {
+                TrustedIssuer::discover(issuer).unwrap().add_audience(AUDIENCE).may_grant(Grants::all())
+            })
         }
 
         fn generation(&self) -> Option<u64> {

@@ -7,7 +7,7 @@ use serde_json::json;
 use tower_delegation::{
     ClientIdentity, ConfigError, DelegationLayer, TrustedIssuer,
     clock::{Clock, Timestamp},
-    issuer::{ClaimMapping, IssuerResolver},
+    issuer::{ClaimMapping, Grants, IssuerResolver},
     revocation::{
         InMemoryRevocations, Revocation, RevocationErrorKind as Kind, RevocationKey, RevocationPage,
         RevocationQuery, RevocationSnapshot, RevocationStore, RevocationTarget as Target, Standing,
@@ -195,7 +195,7 @@ impl IssuerResolver for Anyone {
 fn what_no_layer_can_ever_see_is_refused() {
     let trusted = |issuer: &str, mapping| {
         let issuer = TrustedIssuer::discover(issuer).unwrap().add_audience(AUDIENCE);
-        DelegationLayer::builder().add_issuer(issuer.claim_mapping(mapping))
+        DelegationLayer::builder().add_issuer(issuer.claim_mapping(mapping).may_grant(Grants::all()))
     };
     let plain = || trusted(ISSUER, ClaimMapping::rfc9068());
     let workloads = || trusted(ISSUER, ClaimMapping::kubernetes_service_account());

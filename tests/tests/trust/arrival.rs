@@ -8,7 +8,7 @@ use http::{Method, Request, header::AUTHORIZATION};
 use integration_tests::{AUDIENCE, Answer, AuditLog, PlainLog, Served, World, whoami};
 use tower_delegation::{
     ConfigError, DelegationLayer, Dpop, TrustedIssuer,
-    issuer::{ClaimMapping, TenantIssuers},
+    issuer::{ClaimMapping, Grants, TenantIssuers},
     layer::DelegationLayerBuilder,
 };
 use tower_delegation_testing::DpopKey;
@@ -204,7 +204,8 @@ async fn one_limit_of_lifetimes_holds_for_every_issuer() {
             Some(limit) => issuer.max_token_lifetime(limit),
             None => issuer,
         };
-        let template = limited(TrustedIssuer::discover(&template).unwrap().add_audience(AUDIENCE));
+        let template = TrustedIssuer::discover(&template).unwrap().add_audience(AUDIENCE);
+        let template = limited(template).may_grant(Grants::all());
         let layer = DelegationLayer::builder().clock(world.clock.clone());
         let layer = layer
             .add_issuer(limited(world.issuer()))
@@ -233,12 +234,12 @@ async fn one_limit_of_lifetimes_holds_for_every_issuer() {
 async fn the_first_token_that_lives_longer_than_a_day_is_reported() {
     let world = World::new().await;
     let template = format!("{}/{{tenant}}", world.idp.issuer());
-    let terms = TrustedIssuer::discover(&template).unwrap().add_audience(AUDIENCE);
+    let terms = TrustedIssuer::discover(&template).unwrap().add_audience(AUDIENCE).may_grant(Grants::all());
     let layer = world.layer().add_issuer_resolver(TenantIssuers::new(terms, ["t1", "t2"]).unwrap());
     let dateless = world.idp.issuer_at("/dateless");
     let mapping = ClaimMapping::rfc9068().allow_absent_issued_at();
     let issuer = TrustedIssuer::discover(dateless.issuer()).unwrap().add_audience(AUDIENCE);
-    let layer = layer.add_issuer(issuer.claim_mapping(mapping));
+    let layer = layer.add_issuer(issuer.claim_mapping(mapping).may_grant(Grants::all()));
     let service = Served::start(whoami().layer(layer.build().unwrap())).await;
     let log = PlainLog::listen();
     let tenant = world.idp.issuer_at("/t1");

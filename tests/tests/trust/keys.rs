@@ -8,6 +8,7 @@ use tokio::sync::{Mutex, Semaphore};
 use tower_delegation::{
     ConfigError, DelegationLayer, TrustedIssuer,
     clock::Clock as _,
+    issuer::Grants,
     jwks::{FetchReason, FetchedKeys, KeyFetch, KeyRequest, KeySource, KeySourceErrorKind},
 };
 use tower_delegation_testing::{Endpoint, TestClock};
@@ -63,8 +64,13 @@ async fn refresh_keys_reports_each_issuer_and_spends_nothing_of_the_budget() {
     let fixed = TrustedIssuer::with_static_keys("urn:example:fixed", &world.idp.jwks().to_string()).unwrap();
     let layer = world
         .layer()
-        .add_issuer(TrustedIssuer::discover(failing.issuer()).unwrap().add_audience(AUDIENCE))
-        .add_issuer(fixed.add_audience(AUDIENCE))
+        .add_issuer(
+            TrustedIssuer::discover(failing.issuer())
+                .unwrap()
+                .add_audience(AUDIENCE)
+                .may_grant(Grants::all()),
+        )
+        .add_issuer(fixed.add_audience(AUDIENCE).may_grant(Grants::all()))
         .build()
         .unwrap();
     failing.fail_with(Endpoint::Jwks, StatusCode::BAD_GATEWAY);

@@ -14,7 +14,7 @@ use integration_tests::{AUDIENCE, AuditLog, Served, World, whoami};
 use tower_delegation::{
     ConfigError, DelegationLayer, TrustedIssuer,
     clock::Clock as _,
-    issuer::{ClaimMapping, IssuerResolver},
+    issuer::{ClaimMapping, Grants, IssuerResolver},
     jwks::SignatureAlgorithm,
     layer::DelegationLayerBuilder,
 };
@@ -102,7 +102,7 @@ impl Shop {
 
     /// The keys as they are now, in the configuration of the customer.
     fn with_static_keys(&self) -> TrustedIssuer {
-        static_terms(&self.world.idp).unwrap().add_audience(AUDIENCE)
+        static_terms(&self.world.idp).unwrap().add_audience(AUDIENCE).may_grant(Grants::all())
     }
 
     fn token(&self) -> TokenBuilder {
@@ -324,15 +324,18 @@ async fn junk_takes_no_room() {
 #[tokio::test]
 async fn an_issuer_that_verifies_nothing_is_not_refreshed() {
     let shop = Shop::with(Customers::default()).await;
-    let layer = shop
-        .layer()
-        .add_issuer(TrustedIssuer::discover(&configured(&shop.world.idp)).unwrap().add_audience("x"));
+    let layer = shop.layer().add_issuer(
+        TrustedIssuer::discover(&configured(&shop.world.idp))
+            .unwrap()
+            .add_audience("x")
+            .may_grant(Grants::all()),
+    );
     let layer = layer.build().unwrap();
     let service = Served::start(whoami().layer(layer.clone())).await;
     let (idle, busy) = (shop.world.idp.issuer_at("/idle"), shop.world.idp.issuer_at("/busy"));
     for issuer in [&idle, &busy] {
         let terms = TrustedIssuer::discover(issuer.issuer()).unwrap().add_audience(AUDIENCE);
-        shop.customers.put(issuer.issuer(), terms);
+        shop.customers.put(issuer.issuer(), terms.may_grant(Grants::all()));
     }
     let life = Duration::from_secs(20 * 3600);
     let (of_idle, of_busy) = (idle.token().expires_in(life).sign(), busy.token().expires_in(life).sign());
@@ -510,7 +513,7 @@ async fn an_issuer_that_was_dropped_to_make_room_vouches_for_nothing() {
     let (one, two) = (shop.world.idp.issuer_at("/one"), shop.world.idp.issuer_at("/two"));
     for issuer in [&one, &two] {
         let terms = TrustedIssuer::discover(issuer.issuer()).unwrap().add_audience(AUDIENCE);
-        shop.customers.put(issuer.issuer(), terms);
+        shop.customers.put(issuer.issuer(), terms.may_grant(Grants::all()));
     }
     let life = Duration::from_secs(20 * 3600);
     let token = one.token().expires_in(life).sign();

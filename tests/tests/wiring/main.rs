@@ -1,5 +1,7 @@
-//! How a service is put together: what its routes demand, and who serves them.
+//! How a service is put together: what its routes demand, what its configuration can
+//! supply, and who serves them.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod challenges;
+mod names;
 mod served;

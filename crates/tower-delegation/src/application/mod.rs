@@ -100,7 +100,7 @@ pub mod registry_file {}
 
 pub(crate) use self::{
     applications::RegistrationSlot,
-    presenter::{Actors, Granted, Registration, SenderFacts, TokenParties},
+    presenter::{Actors, ChainedActor, Granted, Registration, SenderFacts, TokenParties},
 };
 pub use self::{
     applications::{Applications, ApplicationsBuilder, LoadFailure, RegistryStatus},

@@ -2,7 +2,7 @@
 //! against the registry. The order of the checks is in the [module's
 //! documentation](super).
 
-use std::{sync::Arc, time::Duration};
+use std::{iter, sync::Arc, time::Duration};
 
 use super::{
     ceiling::Ceiling,
@@ -38,7 +38,30 @@ pub(crate) struct TokenParties<'a> {
 /// A chain of actors, each with its issuer.
 pub(crate) trait Actors {
     /// The actor at this place; the current one is at 0.
-    fn actor(&self, at: usize) -> Option<(&IssuerUrl, &SubjectId)>;
+    fn actor(&self, at: usize) -> Option<ChainedActor<'_>>;
+}
+
+/// One actor of a chain.
+#[derive(Clone, Copy)]
+pub(crate) struct ChainedActor<'a> {
+    /// Who vouches for it.
+    pub(crate) issuer: &'a IssuerUrl,
+    /// Another issuer that it is said to be of, by one that may not say so. It is then
+    /// no registered actor, and what was taken back from a namesake counts.
+    pub(crate) claimed_issuer: Option<&'a IssuerUrl>,
+    pub(crate) id: &'a SubjectId,
+}
+
+impl<'a> ChainedActor<'a> {
+    /// Its application, if somebody who may say so vouches for it.
+    fn registered<'r>(&self, registry: &'r Registry) -> Option<&'r Arc<Application>> {
+        if self.claimed_issuer.is_some() { None } else { registry.actor(self.issuer, self.id) }
+    }
+
+    /// The issuers that it may be of.
+    fn issuers(&self) -> impl Iterator<Item = &'a IssuerUrl> + use<'a> {
+        iter::once(self.issuer).chain(self.claimed_issuer)
+    }
 }
 
 /// What a token grants in addition to scopes.
@@ -94,7 +117,7 @@ impl Registration {
         let actor = token
             .actors
             .actor(0)
-            .map(|(issuer, id)| registry.actor(issuer, id).cloned().ok_or(DenialReason::ActorUnregistered));
+            .map(|actor| actor.registered(registry).cloned().ok_or(DenialReason::ActorUnregistered));
         let actor = actor.transpose()?;
         let others = other_applications(registry, token)?;
         let is_suspended = |application: &Application| application.status == ApplicationStatus::Suspended;
@@ -265,12 +288,16 @@ fn other_applications(
     let as_client = |issuer, id: &str| registry.client(issuer, &ClientId::from(id)).cloned();
     let as_actor = |issuer, id: &str| registry.actor(issuer, &SubjectId::from(id)).cloned();
     let mut others = Vec::new();
-    for (at, (issuer, id)) in (0..).map_while(|at| Some((at, token.actors.actor(at)?))) {
-        let earlier = if at == 0 { None } else { as_actor(issuer, id.as_str()) };
-        if at > 0 && earlier.is_none() && registry.refuses_unknown_earlier_actors() {
+    for (at, actor) in (0..).map_while(|at| Some((at, token.actors.actor(at)?))) {
+        let is_unknown = actor.registered(registry).is_none();
+        if at > 0 && is_unknown && registry.refuses_unknown_earlier_actors() {
             return Err(DenialReason::ActorUnregistered);
         }
-        others.extend(earlier.into_iter().chain(as_client(issuer, id.as_str())));
+        let id = actor.id.as_str();
+        for issuer in actor.issuers() {
+            let earlier = if at == 0 { None } else { as_actor(issuer, id) };
+            others.extend(earlier.into_iter().chain(as_client(issuer, id)));
+        }
     }
     let issuer = token.issuer;
     if let Some(client) = token.client {

@@ -52,8 +52,8 @@ struct Case {
 struct Chain(Vec<(IssuerUrl, SubjectId)>);
 
 impl Actors for Chain {
-    fn actor(&self, at: usize) -> Option<(&IssuerUrl, &SubjectId)> {
-        self.0.get(at).map(|(issuer, id)| (issuer, id))
+    fn actor(&self, at: usize) -> Option<ChainedActor<'_>> {
+        self.0.get(at).map(|(issuer, id)| ChainedActor { issuer, claimed_issuer: None, id })
     }
 }
 

@@ -18,6 +18,7 @@ use crate::{
         Actor, Application, ApplicationKind, Basis, DelegationContext, Effect, Evaluation, Refused,
         SenderConstraint, SubjectKind, WorkloadIdentity,
     },
+    issuer::GrantKind,
     reason::DenialReason,
     text::Text,
     token::{Facts, VerifiedToken},
@@ -233,17 +234,24 @@ impl AuditEvent {
     #[must_use]
     pub fn scopes(&self) -> Option<Text<'_>> {
         let seen = self.delegation.as_ref().map(DelegationContext::scopes);
-        let scopes = seen.or_else(|| self.facts().map(|facts| &facts.scopes))?;
+        let scopes = seen.or_else(|| self.facts().map(Facts::granted_scopes))?;
         Some(Text::new(scopes.as_str()))
     }
 
-    /// The scopes that the token grants, where the registry of applications
-    /// has left some out of [`scopes`](Self::scopes).
+    /// The scopes that the token names, where the bound of its issuer or the registry of
+    /// applications has left some out of [`scopes`](Self::scopes).
     #[must_use]
     pub fn token_scopes(&self) -> Option<Text<'_>> {
         let delegation = self.delegation.as_ref()?;
         let granted = delegation.token_scopes();
         (granted != delegation.scopes()).then(|| Text::new(granted.as_str()))
+    }
+
+    /// What the token says beyond what its issuer [may
+    /// grant](crate::TrustedIssuer::may_grant): the first 32. None of it was granted.
+    pub fn beyond_issuer(&self) -> impl Iterator<Item = (GrantKind, Text<'_>)> {
+        let excess = self.facts().into_iter().flat_map(|facts| facts.bounded.excess());
+        excess.map(|(kind, name)| (kind, Text::new(name)))
     }
 
     /// The customer of the issuer that the token belongs to. `None` also where
@@ -432,6 +440,13 @@ impl<'a> AuditedActor<'a> {
         Text::new(self.0.issuer().as_str())
     }
 
+    /// The issuer that the token says the actor is of, where the token's issuer may not
+    /// speak for that one.
+    #[must_use]
+    pub fn claimed_issuer(self) -> Option<Text<'a>> {
+        self.0.claimed_issuer().map(|issuer| Text::new(issuer.as_str()))
+    }
+
     /// The actor's identifier.
     #[must_use]
     pub fn id(self) -> Text<'a> {
@@ -450,9 +465,12 @@ impl Serialize for AuditedActor<'_> {
         #[derive(Serialize)]
         struct Record<'a> {
             issuer: Text<'a>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            claimed_issuer: Option<Text<'a>>,
             id: Text<'a>,
         }
-        Record { issuer: self.issuer(), id: self.id() }.serialize(serializer)
+        Record { issuer: self.issuer(), claimed_issuer: self.claimed_issuer(), id: self.id() }
+            .serialize(serializer)
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use http::StatusCode;
 use tracing::{Level, field::display as shown};
 
-use super::{AuditEvent, AuditSink, SinkError, event::workload_name};
+use super::{AuditEvent, AuditSink, AuditedActor, SinkError, event::workload_name};
 use crate::{
     context::{ApplicationKind, SenderConstraint, SubjectKind},
     reason::{DenialReason, RejectionKind},
@@ -59,8 +59,10 @@ fn emit(event: &AuditEvent) {
                 tenant = event.tenant().map(shown),
                 malformed_claims = event.malformed_claims().next().map(|_| shown(MalformedClaims(event))),
                 actor = event.actor().map(|actor| shown(actor.id())),
+                actor_claimed_issuer = event.actor().and_then(AuditedActor::claimed_issuer).map(shown),
                 earlier_actors = (event.earlier_actors().len() > 0).then(|| shown(EarlierActors(event))),
                 scopes = event.scopes().map(shown),
+                beyond_issuer = event.beyond_issuer().next().map(|_| shown(BeyondIssuer(event))),
                 application = event.application().map(shown),
                 application_kind = event.application_kind().map(ApplicationKind::as_str),
                 presenter = event.presenter().map(shown),
@@ -92,6 +94,21 @@ impl fmt::Display for MalformedClaims<'_> {
                 f.write_str(", ")?;
             }
             f.write_str(name)?;
+        }
+        Ok(())
+    }
+}
+
+/// Each with its kind.
+struct BeyondIssuer<'a>(&'a AuditEvent);
+
+impl fmt::Display for BeyondIssuer<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, (kind, name)) in self.0.beyond_issuer().enumerate() {
+            if number > 0 {
+                f.write_str(", ")?;
+            }
+            write!(f, "{} {name}", kind.as_str())?;
         }
         Ok(())
     }

@@ -16,7 +16,7 @@ use crate::{
     context::{Judge, NamedSignal, RiskSignals},
     credential::{IdentityHeaders, ProtectionSpace},
     error::{ConfigError, Mistakes, all, both},
-    issuer::{BuildContext, IssuerResolver, Issuers, TrustedIssuer},
+    issuer::{BuildContext, IssuerResolver, Issuers, TrustedIssuer, check_bounds},
     proof::{Dpop, DpopVerifier},
     protected_resource::{ProtectedResource, ResourceScopes},
     revocation::RevocationStore,
@@ -76,7 +76,8 @@ impl Configuration {
         if let Some(http_client) = self.http_client.take() {
             context = context.with_http_client(http_client);
         }
-        let policies = all(mem::take(&mut self.issuers).into_iter().map(|issuer| issuer.build(&mut context)));
+        let policies = all(mem::take(&mut self.issuers).into_iter().map(|issuer| issuer.build(&mut context)))
+            .and_then(|policies| check_bounds(&policies, &self.resolvers).map(|()| policies));
         let (policies, ()) = both(policies, mistakes.into_result())?;
         // From here on, what fails is not the configuration by itself.
         let mut identity_headers =

@@ -13,6 +13,7 @@ use crate::{
     clock::Timestamp,
     confirmation::SenderConstraint,
     credential::WorkloadIdentity,
+    issuer::GrantKind,
     names::{Audience, ClientId, IssuerUrl, SessionId, SubjectKind, TenantId, TokenId},
     privileges::{GroupSet, PermissionSet, RoleSet},
     revocation::Revocation,
@@ -110,17 +111,18 @@ impl DelegationContext {
         self.registration().map(Registration::presenter)
     }
 
-    /// The effective scopes: those that the token grants, as far as the
-    /// client's application and the presenter's may ever use them. Requirements
-    /// go by these. Where no [registry](crate::application) is configured, all
-    /// that the token grants.
+    /// The effective scopes: those that the token names, as far as its issuer
+    /// [may grant](crate::TrustedIssuer::may_grant) them, and the client's application and
+    /// the presenter's [may ever use](crate::application) them. Requirements go by these.
     #[must_use]
     pub fn scopes(&self) -> &ScopeSet {
-        self.registration().and_then(Registration::cut_scopes).unwrap_or(self.token_scopes())
+        let granted = self.0.token.facts().granted_scopes();
+        self.registration().and_then(Registration::cut_scopes).unwrap_or(granted)
     }
 
-    /// The scopes that the token grants, whoever presents it. For the record:
-    /// what counts are the effective [`scopes`](Self::scopes).
+    /// The scopes that the token names, whatever its issuer may grant and its
+    /// applications may use. For the record: what counts are the effective
+    /// [`scopes`](Self::scopes).
     #[must_use]
     pub fn token_scopes(&self) -> &ScopeSet {
         &self.0.token.facts().scopes
@@ -128,25 +130,35 @@ impl DelegationContext {
 
     /// Could a broader token have this scope here?
     pub(crate) fn may_ever_use(&self, scope: &str) -> bool {
-        self.registration().is_none_or(|registration| registration.may_ever_use(scope))
+        self.issuer_may_grant(GrantKind::Scope, scope)
+            && self.registration().is_none_or(|registration| registration.may_ever_use(scope))
     }
 
     /// Do authorization details of this type count, whatever the token says?
     pub(crate) fn may_ever_use_detail(&self, kind: &str) -> bool {
-        self.registration().is_none_or(|registration| registration.may_ever_use_detail(kind))
+        self.issuer_may_grant(GrantKind::AuthorizationDetail, kind)
+            && self.registration().is_none_or(|registration| registration.may_ever_use_detail(kind))
     }
 
-    /// Does the token name roles that no ceiling lets count?
+    /// Could any token of the issuer grant this here?
+    pub(crate) fn issuer_may_grant(&self, kind: GrantKind, name: &str) -> bool {
+        self.0.token.facts().bounded.allows(kind, name)
+    }
+
+    /// Does the token name roles that its issuer may not grant, or that no ceiling lets count?
     pub(crate) fn has_cut_roles(&self) -> bool {
-        self.registration().is_some_and(|registration| registration.cut_roles().is_some())
+        let by_issuer = self.0.token.facts().bounded.has_cut_roles;
+        by_issuer || self.registration().is_some_and(|registration| registration.cut_roles().is_some())
     }
 
     pub(crate) fn has_cut_permissions(&self) -> bool {
-        self.registration().is_some_and(|registration| registration.cut_permissions().is_some())
+        let by_issuer = self.0.token.facts().bounded.has_cut_permissions;
+        by_issuer || self.registration().is_some_and(|registration| registration.cut_permissions().is_some())
     }
 
     pub(crate) fn has_cut_groups(&self) -> bool {
-        self.registration().is_some_and(|registration| registration.cut_groups().is_some())
+        let by_issuer = self.0.token.facts().bounded.has_cut_groups;
+        by_issuer || self.registration().is_some_and(|registration| registration.cut_groups().is_some())
     }
 
     fn registration(&self) -> Option<&Registration> {
@@ -154,8 +166,9 @@ impl DelegationContext {
     }
 
     /// The effective roles: those that the token names, where the issuer's
-    /// [`ClaimMapping`](crate::issuer::ClaimMapping) says where they stand, as far as
-    /// the client's application and the presenter's may ever use them. Never scopes.
+    /// [`ClaimMapping`](crate::issuer::ClaimMapping) says where they stand, as far as its
+    /// issuer [may grant](crate::TrustedIssuer::may_grant) them, and the client's
+    /// application and the presenter's may ever use them. Never scopes.
     ///
     /// # Errors
     /// [`ClaimError`] if a claim that the mapping reads them from is malformed. What

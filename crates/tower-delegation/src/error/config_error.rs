@@ -54,6 +54,32 @@ pub enum ConfigError {
         /// What is wrong with it.
         problem: &'static str,
     },
+    /// Issuers of several namespaces are trusted, and some of them may grant anything.
+    #[error(
+        "issuers of several namespaces are trusted, and what {issuers:?} may grant is not bounded: give each \
+         `.may_grant(Grants::none().add_scopes([..]))`, your own issuer `.may_grant(Grants::all())`, and issuers \
+         of one house one `.namespace(..)`"
+    )]
+    UnboundedIssuers {
+        /// The identifiers, in alphabetical order.
+        issuers: Vec<String>,
+    },
+    /// An issuer may grant a role, permission, group or authorization detail without a name.
+    #[error(
+        "issuer {issuer:?} may grant a {kind} without a name: give `.may_grant(..)` the names as tokens spell them"
+    )]
+    InvalidGrant {
+        /// The identifier.
+        issuer: String,
+        /// What has no name.
+        kind: &'static str,
+    },
+    /// An issuer is in a namespace without a name.
+    #[error("issuer {issuer:?} is in a namespace without a name: give `.namespace(..)` one, or leave it out")]
+    UnnamedNamespace {
+        /// The identifier.
+        issuer: String,
+    },
     /// A template of issuers, or one of its tenants, does not make issuers.
     #[error("{value:?} is not usable for issuers by tenant: {problem}")]
     InvalidTenants {

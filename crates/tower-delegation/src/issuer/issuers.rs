@@ -2,7 +2,7 @@
 //! asking the resolvers, whose answers count for a while.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     fmt,
     ops::Deref,
     sync::{
@@ -21,11 +21,11 @@ use moka::{
 };
 
 use super::{
-    BuildContext, IssuerPolicy, IssuerResolver, TrustedIssuer,
+    BuildContext, IssuerPolicy, IssuerResolver, Namespace, TrustedIssuer,
     policy::TermsSource,
     tenure::{Asked, Tenure},
 };
-use crate::{clock::Clock, names::IssuerUrl, text::Text};
+use crate::{clock::Clock, error::ConfigError, names::IssuerUrl, text::Text};
 
 /// How often a resolver's bad answers are logged as a warning: clients cause them.
 const WARNING_INTERVAL: Duration = Duration::from_secs(60);
@@ -47,8 +47,13 @@ impl Issuers {
         context: BuildContext,
     ) -> Self {
         let resolvers = (1..).zip(resolvers).map(|(number, resolver)| Resolved::new(number, resolver));
+        let mut resolvers: Box<[Resolved]> = resolvers.collect();
+        let configured_namespaces = configured.values().map(|policy| policy.namespace());
+        if are_several(configured_namespaces.chain(resolvers.iter().map(|resolver| &resolver.namespace))) {
+            resolvers.iter_mut().for_each(|resolver| resolver.is_bounded = true);
+        }
         let clock = Arc::clone(context.clock());
-        Self { configured, resolvers: resolvers.collect(), clock, context: Mutex::new(context) }
+        Self { configured, resolvers, clock, context: Mutex::new(context) }
     }
 
     /// The policy of this very issuer. For a configured one this takes no lock
@@ -135,6 +140,10 @@ impl Deref for PolicyRef<'_> {
 struct Resolved {
     resolver: Arc<dyn IssuerResolver>,
     held: Cache<IssuerUrl, Arc<Held>>,
+    /// That of the answers which name no other.
+    namespace: Namespace,
+    /// Must every answer say what its issuer may grant? Those in another namespace must anyway.
+    is_bounded: bool,
     /// What metrics call its issuers.
     label: Arc<str>,
     /// When the last warning was logged, in monotonic milliseconds.
@@ -171,7 +180,9 @@ impl Resolved {
             .eviction_listener(|_, former: Arc<Held>, cause| former.is_dropped(cause))
             .build();
         let label = format!("resolver:{number}").into();
-        Self { resolver, held, label, warned_at: AtomicU64::new(NEVER) }
+        let namespace = namespace_of(number, &*resolver);
+        let (is_bounded, warned_at) = (false, AtomicU64::new(NEVER));
+        Self { resolver, held, namespace, is_bounded, label, warned_at }
     }
 
     fn held_for(&self, issuer: &str, clock: &dyn Clock) -> Option<Arc<IssuerPolicy>> {
@@ -229,14 +240,26 @@ impl Resolved {
             self.warn(&*issuers.clock, &format!("it is about another issuer, {:?}", terms.issuer));
             return None;
         }
+        if self.resolver.common_terms().is_some_and(|common| !terms.says_the_same_as(common)) {
+            self.warn(&*issuers.clock, &format!("{:?} differs from the common terms", terms.issuer));
+            return None;
+        }
         let source = TermsSource::Resolver {
             tenure: Tenure::new(asked),
+            namespace: self.namespace.clone(),
             label: Arc::clone(&self.label),
             former: former.map(|former| (&*former.policy, terms.has_keys_of(&former.terms))),
         };
         // Nothing under this lock waits, and building leaves no half-made state.
         let mut context = issuers.context.lock().unwrap_or_else(PoisonError::into_inner);
-        match terms.clone().build_from(source, &mut context) {
+        let built = terms.clone().build_from(source, &mut context).and_then(|policy| {
+            let must_be_bounded = self.is_bounded || *policy.namespace() != self.namespace;
+            if must_be_bounded && policy.grants().is_none() {
+                return Err(ConfigError::UnboundedIssuers { issuers: vec![policy.issuer().to_string()] });
+            }
+            Ok(policy)
+        });
+        match built {
             Ok(policy) => Some(Held { terms, policy: Arc::new(policy) }),
             Err(error) => {
                 self.warn(&*issuers.clock, &error.to_string());
@@ -262,6 +285,37 @@ impl Resolved {
             held.policy.keys().retire();
         }
     }
+}
+
+/// Where there are several namespaces, what each issuer may grant must be bounded.
+pub(crate) fn check_bounds(
+    configured: &[IssuerPolicy],
+    resolvers: &[Arc<dyn IssuerResolver>],
+) -> Result<(), ConfigError> {
+    let resolved: Vec<_> =
+        (1..).zip(resolvers).map(|(number, resolver)| namespace_of(number, &**resolver)).collect();
+    if !are_several(configured.iter().map(IssuerPolicy::namespace).chain(&resolved)) {
+        return Ok(());
+    }
+    let unbounded = configured.iter().filter(|policy| policy.grants().is_none()).map(IssuerPolicy::issuer);
+    let terms = resolvers.iter().filter_map(|resolver| resolver.common_terms());
+    let of_resolvers = terms.filter(|terms| terms.grants.is_none()).map(|terms| &terms.issuer);
+    let issuers: BTreeSet<String> = unbounded.chain(of_resolvers).map(ToString::to_string).collect();
+    if issuers.is_empty() {
+        return Ok(());
+    }
+    Err(ConfigError::UnboundedIssuers { issuers: issuers.into_iter().collect() })
+}
+
+/// That of the resolver's answers which name no other.
+fn namespace_of(number: usize, resolver: &dyn IssuerResolver) -> Namespace {
+    let named = resolver.common_terms().and_then(|terms| terms.namespace.clone());
+    named.map_or(Namespace::Resolver(number), Namespace::Named)
+}
+
+fn are_several<'n>(mut namespaces: impl Iterator<Item = &'n Namespace>) -> bool {
+    let first = namespaces.next();
+    namespaces.any(|other| Some(other) != first)
 }
 
 /// No warning yet.

@@ -11,6 +11,11 @@
 //!    says how. The [providers] have one each.
 //! 6. Issuers that are known only at run time, such as one for each tenant of a
 //!    provider, come from an [`IssuerResolver`].
+//! 7. A name means something only together with who vouches for it. Each issuer
+//!    has a [namespace](TrustedIssuer::namespace); where there are several, what
+//!    each issuer [may grant](TrustedIssuer::may_grant) is bounded.
+//! 8. An issuer speaks for its own actors, and for those of others only where
+//!    [the configuration says so](TrustedIssuer::may_speak_for).
 //!
 //! *Deployment caveat*: whoever controls the key set can mint any token of that
 //! issuer. Give `https` URLs, and only of hosts that the issuer runs.
@@ -29,6 +34,7 @@
 //! # Ok::<(), tower_delegation::error::ConfigError>(())
 //! ```
 
+mod bound;
 mod claim_condition;
 #[cfg(feature = "http-client")]
 mod discovery;
@@ -37,6 +43,7 @@ mod grants;
 mod issuers;
 mod kind_check;
 mod mapping;
+mod namespace;
 mod policy;
 mod presets;
 mod resolver;
@@ -53,6 +60,7 @@ use url::Url;
 #[cfg(feature = "http-client")]
 pub use self::discovery::metadata_urls;
 pub use self::{
+    bound::{GrantKind, Grants},
     claim_condition::ClaimCondition,
     forms::{ClaimPath, NameForm, ScopeForm},
     kind_check::KindCheck,
@@ -63,8 +71,9 @@ pub use self::{
 pub(crate) use self::{
     claim_condition::{Condition, log_unknown_kind},
     forms::{ActorForm, ActorText},
-    issuers::{Issuers, PolicyRef},
+    issuers::{Issuers, PolicyRef, check_bounds},
     mapping::{AbsentSubject, AudienceRule, DifferingClients, Presence, TenantRule},
+    namespace::Namespace,
     policy::{BuildContext, IssuerPolicy, TypePolicy},
 };
 use crate::{
@@ -95,6 +104,12 @@ pub struct TrustedIssuer {
     mapping: ClaimMapping,
     /// Judged after the conditions of the mapping.
     subject_kinds: Vec<(ClaimCondition, SubjectKind)>,
+    /// `None`: the issuer's own, or that of its resolver.
+    namespace: Option<Arc<str>>,
+    /// `None`: no bound.
+    grants: Option<Arc<Grants>>,
+    /// Whose actors it may name.
+    speaks_for: Vec<IssuerUrl>,
 }
 
 #[derive(Clone, Debug)]
@@ -203,6 +218,9 @@ impl TrustedIssuer {
             kind_check: None,
             mapping: ClaimMapping::rfc9068(),
             subject_kinds: Vec::new(),
+            namespace: None,
+            grants: None,
+            speaks_for: Vec::new(),
         }
     }
 
@@ -296,6 +314,51 @@ impl TrustedIssuer {
     pub fn assume_user_unless_client(mut self) -> Self {
         self.subject_kinds.push((ClaimCondition::subject_is_not_client(), SubjectKind::User));
         self
+    }
+
+    /// The namespace of the issuer's names. Issuers that name the same one are of one
+    /// house: a subject, client, actor, role, group or permission of one of them is
+    /// that of the others. Default: a namespace of the issuer's own, and one for all
+    /// issuers of a [resolver](IssuerResolver).
+    ///
+    /// A rule may name such a party or privilege without its issuer while every issuer
+    /// that could say it is in one namespace.
+    pub fn namespace(mut self, name: &str) -> Self {
+        self.namespace = Some(name.into());
+        self
+    }
+
+    /// The most that the issuer's tokens may grant; what exceeds it is cut. The last
+    /// call counts. Default: no bound, which is an error as soon as issuers of a second
+    /// namespace are trusted ([`ConfigError::UnboundedIssuers`]).
+    pub fn may_grant(mut self, grants: Grants) -> Self {
+        self.grants = Some(Arc::new(grants));
+        self
+    }
+
+    /// Lets the issuer's tokens name actors of `issuer` too, by `act.iss` (RFC 8693
+    /// section 4.1): its word counts as that of `issuer` for rules on actors, the
+    /// registry of applications and the audit trail. Given several times, all count.
+    ///
+    /// Without it, an `act.iss` that is not the token's own issuer names a party that
+    /// no rule on actors admits and no registry knows. It is
+    /// [recorded](crate::token::Actor::claimed_issuer), and can only ever deny.
+    ///
+    /// Give it to an issuer that verifies the tokens of the other before it exchanges
+    /// them: it can name any actor of that issuer.
+    pub fn may_speak_for(mut self, issuer: impl Into<IssuerUrl>) -> Self {
+        self.speaks_for.push(issuer.into());
+        self
+    }
+
+    /// Whether these are the terms of `other`, but for the identifier, the keys, the
+    /// audiences and the limits.
+    fn says_the_same_as(&self, other: &Self) -> bool {
+        self.mapping == other.mapping
+            && self.subject_kinds == other.subject_kinds
+            && self.namespace == other.namespace
+            && self.grants == other.grants
+            && self.speaks_for == other.speaks_for
     }
 
     /// Also accepts tokens with `typ: JWT` or without `typ`, which any token of

@@ -8,7 +8,10 @@ use std::{
     time::Duration,
 };
 
-use super::{AudienceRule, ClaimMapping, KeyOrigin, KindCheck, TrustedIssuer, static_keys, tenure::Tenure};
+use super::{
+    AudienceRule, ClaimMapping, Grants, KeyOrigin, KindCheck, Namespace, TrustedIssuer, check_identifier,
+    static_keys, tenure::Tenure,
+};
 use crate::{
     clock::Clock,
     error::{ConfigError, Mistakes, both},
@@ -36,6 +39,8 @@ pub(super) enum TermsSource<'a> {
     Configuration,
     Resolver {
         tenure: Tenure,
+        /// That of issuers which name no other.
+        namespace: Namespace,
         /// What metrics call the issuers of the resolver.
         label: Arc<str>,
         /// What was made of the former terms, and whether its keys are those of the new ones.
@@ -99,6 +104,10 @@ pub(crate) struct IssuerPolicy {
     max_token_age: Option<Duration>,
     type_policy: TypePolicy,
     mapping: ClaimMapping,
+    namespace: Namespace,
+    /// `None`: no bound.
+    grants: Option<Arc<Grants>>,
+    speaks_for: Box<[IssuerUrl]>,
     keys: Arc<KeyCache>,
     /// `None` for a configured issuer, whose terms never change.
     tenure: Option<Tenure>,
@@ -135,6 +144,20 @@ impl IssuerPolicy {
 
     pub(crate) fn mapping(&self) -> &ClaimMapping {
         &self.mapping
+    }
+
+    pub(crate) fn namespace(&self) -> &Namespace {
+        &self.namespace
+    }
+
+    /// The most that the issuer's tokens may grant. `None`: no bound.
+    pub(crate) fn grants(&self) -> Option<&Arc<Grants>> {
+        self.grants.as_ref()
+    }
+
+    /// The other issuers whose actors this one may name.
+    pub(crate) fn speaks_for(&self) -> &[IssuerUrl] {
+        &self.speaks_for
     }
 
     pub(crate) fn keys(&self) -> &Arc<KeyCache> {
@@ -185,9 +208,12 @@ impl TrustedIssuer {
     ) -> Result<IssuerPolicy, ConfigError> {
         self.mapping.subject_kinds.append(&mut self.subject_kinds);
         let checked = self.check();
-        let (tenure, label, former) = match source {
-            TermsSource::Configuration => (None, None, None),
-            TermsSource::Resolver { tenure, label, former } => (Some(tenure), Some(label), former),
+        let own = || Namespace::Issuer(self.issuer.clone());
+        let (tenure, namespace, label, former) = match source {
+            TermsSource::Configuration => (None, own(), None, None),
+            TermsSource::Resolver { tenure, namespace, label, former } => {
+                (Some(tenure), namespace, Some(label), former)
+            }
         };
         let keys = match former {
             Some((former, true)) => Ok(Arc::clone(&former.keys)),
@@ -215,6 +241,9 @@ impl TrustedIssuer {
             max_token_age: self.max_token_age,
             type_policy: kind_check.map_or(TypePolicy::AccessTokenOnly, TypePolicy::Generic),
             mapping: self.mapping,
+            namespace: self.namespace.map_or(namespace, Namespace::Named),
+            grants: self.grants,
+            speaks_for: self.speaks_for.into(),
             keys,
             tenure,
             has_long_lived: former.map(|(former, _)| Arc::clone(&former.has_long_lived)).unwrap_or_default(),
@@ -252,6 +281,11 @@ impl TrustedIssuer {
                 mistakes.add(ConfigError::OutOfRange { setting, value: 0, expected: "more than zero" });
             }
         }
+        if self.namespace.as_deref().is_some_and(|name| name.trim().is_empty()) {
+            mistakes.add(ConfigError::UnnamedNamespace { issuer: issuer() });
+        }
+        mistakes.take(self.grants.iter().try_for_each(|grants| grants.check(&issuer())));
+        mistakes.take(self.speaks_for.iter().try_for_each(|other| check_identifier(other.as_str())));
         mistakes.take(self.key_limits.check());
         mistakes.into_result()
     }

@@ -36,6 +36,15 @@ const DEFAULT_MAX_ISSUERS: u64 = 1_000;
 ///    a new source for each answer is fetched from for each answer.
 /// 5. Of an issuer that is not known nothing is held.
 ///
+/// # What the names of its issuers mean
+///
+/// All issuers of one resolver are in one namespace: what one of them calls `alice`,
+/// another calls `alice`. Where they are not of one house, each answer has a
+/// [`namespace`](TrustedIssuer::namespace) of its own. An answer in another namespace
+/// than the resolver's, and every answer of a layer that trusts issuers of several
+/// namespaces, must say what its issuer [may grant](TrustedIssuer::may_grant); it is
+/// not used otherwise.
+///
 /// Each issuer is isolated from the others like a configured one. The keys of one
 /// of which no token was verified for an hour are not refreshed any more; its next
 /// token fetches them first.
@@ -140,6 +149,16 @@ pub trait IssuerResolver: fmt::Debug + Send + Sync + 'static {
     fn max_issuers(&self) -> u64 {
         DEFAULT_MAX_ISSUERS
     }
+
+    /// What all answers have in common: their mapping, namespace, what they may grant
+    /// and whose actors they may name. Read once, when the layer is built: rules that
+    /// this decides about are then refused there. An answer that differs in one of
+    /// these is not used.
+    ///
+    /// Default: `None`, not known. Such a resolver could know issuers that say anything.
+    fn common_terms(&self) -> Option<&TrustedIssuer> {
+        None
+    }
 }
 
 impl<R: IssuerResolver + ?Sized> IssuerResolver for Arc<R> {
@@ -153,5 +172,9 @@ impl<R: IssuerResolver + ?Sized> IssuerResolver for Arc<R> {
 
     fn max_issuers(&self) -> u64 {
         (**self).max_issuers()
+    }
+
+    fn common_terms(&self) -> Option<&TrustedIssuer> {
+        (**self).common_terms()
     }
 }

@@ -88,6 +88,10 @@ impl IssuerResolver for TenantIssuers {
     fn max_issuers(&self) -> u64 {
         u64::try_from(self.tenants.len()).unwrap_or(u64::MAX)
     }
+
+    fn common_terms(&self) -> Option<&TrustedIssuer> {
+        Some(&self.template)
+    }
 }
 
 impl TrustedIssuer {

@@ -25,8 +25,9 @@ use crate::{
 ///    grants nothing.
 /// 4. An object with a member of the wrong JSON type grants nothing
 ///    (RFC 9396 section 2.2). Members beyond these are the handler's to judge.
-/// 5. A type that is beyond the [ceiling](crate::application) of the client's
-///    application or the presenter's grants nothing.
+/// 5. A type that is beyond what the token's issuer [may grant](crate::TrustedIssuer::may_grant),
+///    or beyond the [ceiling](crate::application) of the client's application or the
+///    presenter's, grants nothing.
 /// 6. A claim that is no array of objects with a `type` each is a denial,
 ///    whatever else stands in it.
 ///

@@ -204,7 +204,7 @@ impl Parties {
             let actor = actors.first().ok_or(Failure::certain(DenialReason::DelegationRequired))?;
             let admitted = self.actors.iter().any(|demanded| {
                 let issuer = demanded.issuer.as_ref().unwrap_or(delegation.issuer());
-                actor.issuer() == issuer && *actor.id() == demanded.id
+                actor.is(issuer, &demanded.id)
             });
             ensure(admitted, DenialReason::ActorNotAllowed)?;
         }

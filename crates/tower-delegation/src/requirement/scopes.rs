@@ -6,6 +6,7 @@ use super::{
     evaluate::{Evidence, Failure, Outcome},
 };
 use crate::{
+    issuer::GrantKind,
     reason::DenialReason,
     scope::{Scope, ScopeSet},
 };
@@ -54,18 +55,26 @@ impl Scopes {
         if self.are_granted_by(delegation.scopes()) {
             return Ok(());
         }
-        // More scope helps only where the registered application may use it.
+        // More scope helps only where the issuer may grant it and the registered application use it.
         let within_reach = |scope: &Scope| delegation.may_ever_use(scope.as_str());
-        let curable =
-            self.all.iter().all(within_reach) && self.any.iter().all(|group| group.iter().any(within_reach));
-        let reason = if curable { DenialReason::ScopeMissing } else { DenialReason::ScopeBeyondApplication };
+        let may_grant = |scope: &Scope| delegation.issuer_may_grant(GrantKind::Scope, scope.as_str());
+        let reason = if self.are_met(within_reach) {
+            DenialReason::ScopeMissing
+        } else if self.are_met(may_grant) {
+            DenialReason::ScopeBeyondApplication
+        } else {
+            DenialReason::ScopeBeyondIssuer
+        };
         // Granted, and cut: nothing is certain, for those that exclude it.
         Err(Failure { reason, is_certain: !self.are_granted_by(delegation.token_scopes()) })
     }
 
     fn are_granted_by(&self, scopes: &ScopeSet) -> bool {
-        let is_granted = |scope: &Scope| scopes.contains(scope.as_str());
-        self.all.iter().all(is_granted) && self.any.iter().all(|group| group.iter().any(is_granted))
+        self.are_met(|scope| scopes.contains(scope.as_str()))
+    }
+
+    fn are_met(&self, is_met: impl Fn(&Scope) -> bool) -> bool {
+        self.all.iter().all(&is_met) && self.any.iter().all(|group| group.iter().any(&is_met))
     }
 
     /// What a challenge names: all, and the first of each choice.

@@ -6,7 +6,7 @@ use std::iter;
 use serde_json::value::RawValue;
 
 use crate::{
-    application::Actors,
+    application::{Actors, ChainedActor},
     json::{Nested, read_object, string},
     names::{IssuerUrl, SubjectId, SubjectKind},
     reason::DenialReason,
@@ -47,20 +47,44 @@ impl Subject {
     }
 }
 
-/// A party that acts for the subject. Its identity is issuer and id together.
+/// A party that acts for the subject. Its identity is issuer and id together, as far
+/// as the token's issuer [may speak for](crate::TrustedIssuer::may_speak_for) that issuer.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Actor {
     issuer: IssuerUrl,
+    /// Another issuer that the token names, and that its own may not speak for.
+    claimed_issuer: Option<IssuerUrl>,
     id: SubjectId,
     /// What else names it: only a revocation looks at these.
     other_ids: Box<[SubjectId]>,
 }
 
 impl Actor {
-    /// Who vouches for the actor: `act.iss`, or the token's issuer where that is absent.
+    /// Who vouches for the actor: the token's issuer, or `act.iss` where the token's
+    /// issuer [may speak for](crate::TrustedIssuer::may_speak_for) that one.
     #[must_use]
     pub fn issuer(&self) -> &IssuerUrl {
         &self.issuer
+    }
+
+    /// `act.iss`, where the token's issuer may not speak for that issuer. The actor is
+    /// then neither that issuer's nor the token issuer's own: no rule on actors admits it
+    /// and no registry knows it. Revocations, suspensions and denied actors of either
+    /// issuer still match it.
+    #[must_use]
+    pub fn claimed_issuer(&self) -> Option<&IssuerUrl> {
+        self.claimed_issuer.as_ref()
+    }
+
+    /// Whether this is that actor of that issuer, and somebody who may say so vouches for it.
+    #[must_use]
+    pub fn is(&self, issuer: &IssuerUrl, id: &SubjectId) -> bool {
+        self.claimed_issuer.is_none() && self.issuer == *issuer && self.id == *id
+    }
+
+    /// Both issuers that it may be an actor of: for what can only deny.
+    pub(super) fn every_issuer(&self) -> impl Iterator<Item = &IssuerUrl> {
+        iter::once(&self.issuer).chain(&self.claimed_issuer)
     }
 
     /// The actor's identifier: `act.sub`, unless the issuer's
@@ -78,8 +102,9 @@ impl Actor {
 }
 
 impl Actors for Box<[Actor]> {
-    fn actor(&self, at: usize) -> Option<(&IssuerUrl, &SubjectId)> {
-        self.get(at).map(|actor| (actor.issuer(), actor.id()))
+    fn actor(&self, at: usize) -> Option<ChainedActor<'_>> {
+        let Actor { issuer, claimed_issuer, id, .. } = self.get(at)?;
+        Some(ChainedActor { issuer, claimed_issuer: claimed_issuer.as_ref(), id })
     }
 }
 
@@ -87,6 +112,8 @@ impl Actors for Box<[Actor]> {
 pub(super) struct ActorNames<'n> {
     /// Vouches for actors that name no issuer.
     pub(super) token_issuer: &'n IssuerUrl,
+    /// The other issuers whose actors it may name.
+    pub(super) speaks_for: &'n [IssuerUrl],
     /// The members that identify an actor; the first that is there counts.
     pub(super) ids: &'n [Box<str>],
 }
@@ -168,8 +195,13 @@ fn read_actor<'a>(
     let mut ids = ids.into_iter();
     let (_, id) = ids.next().filter(|(rank, _)| *rank < names.ids.len()).ok_or(MALFORMED)?;
     let other_ids = ids.map(|(_, other)| other).filter(|other| *other != id).collect();
-    let issuer = issuer.unwrap_or_else(|| names.token_issuer.clone());
-    Ok((Actor { issuer, id, other_ids }, nested))
+    let own = names.token_issuer;
+    let (issuer, claimed_issuer) = match issuer {
+        Some(named) if names.speaks_for.contains(&named) => (named, None),
+        Some(named) if named != *own => (own.clone(), Some(named)),
+        Some(_) | None => (own.clone(), None),
+    };
+    Ok((Actor { issuer, claimed_issuer, id, other_ids }, nested))
 }
 
 #[cfg(test)]
@@ -183,9 +215,17 @@ mod tests {
     fn read_by(ids: &[&str], act: &str) -> Result<Vec<(String, String)>, DenialReason> {
         let act = serde_json::from_str(act).unwrap();
         let ids: Vec<Box<str>> = ids.iter().map(|id| Box::from(*id)).collect();
-        let names = ActorNames { token_issuer: &IssuerUrl::from("https://idp"), ids: &ids };
+        let names = ActorNames {
+            token_issuer: &IssuerUrl::from("https://idp"),
+            speaks_for: &["https://other".into()],
+            ids: &ids,
+        };
         let chain = read_chain(act, &names, 8)?;
-        Ok(chain.iter().map(|actor| (actor.issuer.to_string(), actor.id.to_string())).collect())
+        let issuer = |actor: &Actor| match &actor.claimed_issuer {
+            Some(claimed) => format!("{} claims {claimed}", actor.issuer),
+            None => actor.issuer.to_string(),
+        };
+        Ok(chain.iter().map(|actor| (issuer(actor), actor.id.to_string())).collect())
     }
 
     fn nested(depth: usize) -> String {
@@ -199,6 +239,26 @@ mod tests {
     fn the_outermost_is_current() {
         let chain = read(r#"{"sub":"now","iss":"https://other","act":{"sub":"before"}}"#).unwrap();
         assert_eq!(chain, [("https://other".into(), "now".into()), ("https://idp".into(), "before".into())]);
+    }
+
+    #[test]
+    fn an_issuer_speaks_for_its_own_actors_and_for_those_it_is_given() {
+        for (name, iss, issuer) in [
+            ("its own", "https://idp", "https://idp"),
+            ("given", "https://other", "https://other"),
+            ("not given", "https://third", "https://idp claims https://third"),
+            ("nearly given", "https://other/", "https://idp claims https://other/"),
+        ] {
+            let act = format!(r#"{{"sub":"now","act":{{"sub":"before","iss":"{iss}"}}}}"#);
+            let chain = read(&act).unwrap();
+            assert_eq!(
+                chain,
+                [("https://idp".into(), "now".into()), (issuer.into(), "before".into())],
+                "{name}"
+            );
+            let chain = read(&format!(r#"{{"sub":"now","iss":"{iss}"}}"#)).unwrap();
+            assert_eq!(chain, [(issuer.into(), "now".into())], "{name}");
+        }
     }
 
     #[test]
@@ -230,7 +290,11 @@ mod tests {
 
     fn list(act: &str, earlier: &str) -> Result<Vec<String>, DenialReason> {
         let (act, earlier) = (serde_json::from_str(act).unwrap(), serde_json::from_str(earlier).unwrap());
-        let names = ActorNames { token_issuer: &IssuerUrl::from("https://idp"), ids: &["sub".into()] };
+        let names = ActorNames {
+            token_issuer: &IssuerUrl::from("https://idp"),
+            speaks_for: &[],
+            ids: &["sub".into()],
+        };
         let chain = read_list(act, earlier, &names, 3)?;
         Ok(chain.iter().map(|actor| actor.id.to_string()).collect())
     }

@@ -175,7 +175,13 @@ impl<'a> Mapped<'_, '_, 'a> {
         Ok(self.first_text(&self.mapping.session)?.map(|session| SessionId::from(&*session)))
     }
 
-    pub(super) fn actors(&self, issuer: &IssuerUrl, max_actors: usize) -> Result<Box<[Actor]>, DenialReason> {
+    /// `speaks_for`: the other issuers whose actors this one may name.
+    pub(super) fn actors(
+        &self,
+        issuer: &IssuerUrl,
+        speaks_for: &[IssuerUrl],
+        max_actors: usize,
+    ) -> Result<Box<[Actor]>, DenialReason> {
         const MALFORMED: DenialReason = DenialReason::ActorMalformed;
         let text = self.claims.actor.and_then(string);
         let (act, unquoted): (_, Box<RawValue>);
@@ -187,7 +193,7 @@ impl<'a> Mapped<'_, '_, 'a> {
             }
             (act, _) => act,
         };
-        let names = ActorNames { token_issuer: issuer, ids: &self.mapping.actor_ids };
+        let names = ActorNames { token_issuer: issuer, speaks_for, ids: &self.mapping.actor_ids };
         match (&self.mapping.actor, act) {
             (ActorForm::Refused, Some(_)) => Err(MALFORMED),
             (ActorForm::Refused | ActorForm::Nested, None) => Ok(Box::default()),

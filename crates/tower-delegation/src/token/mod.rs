@@ -21,6 +21,7 @@
 //! nothing about who carries it: a stolen bearer token verifies like the original.
 
 mod actor;
+mod bounded;
 mod cache;
 mod claims;
 mod header;

@@ -1,19 +1,22 @@
 //! From claims to facts, on the terms of the issuer.
 
+use std::sync::Arc;
+
 use serde_json::value::RawValue;
 
 use super::{
     actor::Subject,
+    bounded::{Bounded, Claimed},
     claims::{RawClaims, date, numeric_date, read_audience},
     mapping::Mapped,
     revocable::Revocable,
     typed::Typed,
-    verified::Facts,
+    verified::{AUTHORIZATION_DETAILS, Facts},
 };
 use crate::{
     application::RegistrationSlot,
     confirmation::Confirmation,
-    issuer::{AudienceRule, ClaimMapping, Presence},
+    issuer::{AudienceRule, ClaimMapping, Grants, Presence},
     json::{string, strings},
     names::{Audience, IssuerUrl},
     reason::{DenialReason, Malformed},
@@ -24,6 +27,10 @@ pub(super) struct Terms<'t> {
     pub(super) issuer: &'t IssuerUrl,
     pub(super) audiences: &'t [Audience],
     pub(super) mapping: &'t ClaimMapping,
+    /// The most that the issuer may grant. `None`: no bound.
+    pub(super) grants: Option<&'t Arc<Grants>>,
+    /// The other issuers whose actors this one may name.
+    pub(super) speaks_for: &'t [IssuerUrl],
     pub(super) max_actors: usize,
 }
 
@@ -58,7 +65,8 @@ impl RawClaims<'_> {
             subject: Subject::new(terms.issuer.clone(), subject, kind),
             client,
             scopes: mapped.scopes()?,
-            actors: mapped.actors(terms.issuer, terms.max_actors)?,
+            actors: mapped.actors(terms.issuer, terms.speaks_for, terms.max_actors)?,
+            bounded: Bounded::default(),
             roles: mapped.roles(),
             permissions: mapped.permissions(),
             groups: mapped.groups(),
@@ -79,6 +87,14 @@ impl RawClaims<'_> {
             payload: self.payload.into(),
             typed: Typed::default(),
         };
+        let claimed = Claimed {
+            scopes: &facts.scopes,
+            roles: &mut facts.roles,
+            permissions: &mut facts.permissions,
+            groups: &mut facts.groups,
+            details: self.get(AUTHORIZATION_DETAILS),
+        };
+        facts.bounded = Bounded::cut(terms.grants, claimed);
         let issued_at = date(self.issued_at, f64::floor)?;
         facts.revocable = facts.revocable(&mapped.identifiers(), issued_at);
         Ok(facts)
@@ -144,6 +160,8 @@ mod tests {
             issuer: &"https://idp".into(),
             audiences: &["api".into()],
             mapping: &ClaimMapping::rfc9068(),
+            grants: None,
+            speaks_for: &[],
             max_actors: 8,
         };
         claims.into_verified(&terms, "header.payload")

@@ -14,6 +14,7 @@ use serde_json::value::RawValue;
 
 use super::{
     actor::{Actor, Subject},
+    bounded::Bounded,
     cache::{Footprint, TextHash},
     revocable::{Identifier, Revocable},
     typed::{ClaimError, Typed},
@@ -63,7 +64,10 @@ pub(crate) struct Facts {
     /// The current actor first.
     pub(crate) actors: Box<[Actor]>,
     pub(crate) audience: Box<[Audience]>,
+    /// As the token says; see [`Facts::granted_scopes`].
     pub(crate) scopes: ScopeSet,
+    /// The most that the issuer may grant. Roles, permissions and groups are cut to it.
+    pub(crate) bounded: Bounded,
     /// What the token is bound to; checked on every request by [`proof`](crate::proof).
     pub(crate) confirmation: Option<Confirmation>,
     pub(crate) roles: Result<RoleSet, Malformed>,
@@ -104,7 +108,7 @@ impl Facts {
             actors: &self.actors,
             subject_kind: self.subject.kind(),
             tenant: self.tenant.as_ref().map(Option::as_ref).map_err(|malformed| *malformed),
-            scopes: &self.scopes,
+            scopes: self.granted_scopes(),
             granted: self,
             lifetime: self.lifetime(),
         }
@@ -117,7 +121,7 @@ impl Facts {
 
     /// The token, its subject, session and client, by every one of their
     /// `identifiers`: other systems name a party by another claim than the mapping
-    /// reads. Each actor, in that role and as a subject.
+    /// reads. Each actor, in that role and as a subject, of every issuer that it may be of.
     pub(super) fn revocable(
         &self,
         identifiers: &[Identifier<'_>],
@@ -134,11 +138,11 @@ impl Facts {
         let mapped = mapped.into_iter().flatten();
         let named = identifiers.iter().map(|(kind, id)| (*kind, &**id));
         let of_token = mapped.chain(named).map(|(kind, id)| RevocationKey::of_party(kind, issuer, id));
-        let of_actors = self.actors.iter().flat_map(|actor| {
-            actor.every_id().flat_map(|id| {
-                [Kind::Actor, Kind::Subject]
-                    .map(|kind| RevocationKey::of_party(kind, actor.issuer(), id.as_str()))
-            })
+        let names = self.actors.iter().flat_map(|actor| {
+            actor.every_issuer().flat_map(move |issuer| actor.every_id().map(move |id| (issuer, id)))
+        });
+        let of_actors = names.flat_map(|(issuer, id)| {
+            [Kind::Actor, Kind::Subject].map(|kind| RevocationKey::of_party(kind, issuer, id.as_str()))
         });
         let mut keys: Vec<RevocationKey> = Vec::new();
         for key in of_token.chain(of_actors) {
@@ -147,6 +151,11 @@ impl Facts {
             }
         }
         Revocable { keys: keys.into(), issued_at }
+    }
+
+    /// The scopes, as far as the issuer may grant them.
+    pub(crate) fn granted_scopes(&self) -> &ScopeSet {
+        self.bounded.cut_scopes().unwrap_or(&self.scopes)
     }
 
     /// From `iat` to `exp`. `None` for a token without `iat`.

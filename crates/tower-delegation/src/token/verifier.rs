@@ -253,6 +253,8 @@ impl Verifier {
             issuer: policy.issuer(),
             audiences: policy.audiences(),
             mapping: policy.mapping(),
+            grants: policy.grants(),
+            speaks_for: policy.speaks_for(),
             max_actors: self.max_actors,
         };
         let facts = claims.into_verified(&terms, token.signing_input())?;

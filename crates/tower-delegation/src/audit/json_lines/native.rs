@@ -11,6 +11,7 @@ use crate::{
         trace_context::{SpanId, TraceId},
     },
     context::{ApplicationKind, SenderConstraint, SubjectKind, WorkloadIdentity},
+    issuer::GrantKind,
     reason::DenialReason,
     text::Text,
 };
@@ -71,6 +72,8 @@ pub(super) struct Details<'a> {
     scopes: Option<Text<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     token_scopes: Option<Text<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    beyond_issuer: Vec<Grant<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     sender_constraint: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -125,6 +128,7 @@ impl<'a> Details<'a> {
             earlier_actors: event.earlier_actors().collect(),
             scopes: event.scopes(),
             token_scopes: event.token_scopes(),
+            beyond_issuer: event.beyond_issuer().map(Grant::of).collect(),
             sender_constraint: event.sender_constraint().map(SenderConstraint::as_str),
             workload: event.workload().map(Workload),
             revocation: event.revocation(),
@@ -135,6 +139,19 @@ impl<'a> Details<'a> {
             client_address: event.client_address(),
             duration_us: u64::try_from(event.latency().as_micros()).unwrap_or(u64::MAX),
         }
+    }
+}
+
+/// What a token says that its issuer may not grant.
+#[derive(Debug, Serialize)]
+struct Grant<'a> {
+    kind: &'static str,
+    name: Text<'a>,
+}
+
+impl<'a> Grant<'a> {
+    fn of((kind, name): (GrantKind, Text<'a>)) -> Self {
+        Self { kind: kind.as_str(), name }
     }
 }
 

@@ -1,5 +1,6 @@
 use super::*;
 use crate::clock::{Sleep, Timestamp};
+use crate::issuer::Grants;
 use std::sync::atomic::AtomicUsize;
 
 /// Moved by hand, in milliseconds.
@@ -34,13 +35,13 @@ impl IssuerResolver for Customers {
     fn resolve(&self, issuer: &str) -> Option<TrustedIssuer> {
         self.calls.fetch_add(1, Ordering::Relaxed);
         match issuer {
-            "https://other" => {
-                TrustedIssuer::with_static_keys("https://a", JWKS).ok().map(|one| one.add_audience("x"))
-            }
+            "https://other" => TrustedIssuer::with_static_keys("https://a", JWKS)
+                .ok()
+                .map(|one| one.add_audience("x").may_grant(Grants::all())),
             "https://no-audience" => TrustedIssuer::with_static_keys(issuer, JWKS).ok(),
-            _ if issuer.starts_with("https://") => {
-                TrustedIssuer::with_static_keys(issuer, JWKS).ok().map(|one| one.add_audience("x"))
-            }
+            _ if issuer.starts_with("https://") => TrustedIssuer::with_static_keys(issuer, JWKS)
+                .ok()
+                .map(|one| one.add_audience("x").may_grant(Grants::all())),
             _ => None,
         }
     }
@@ -53,7 +54,10 @@ impl IssuerResolver for Customers {
 fn issuers() -> (Issuers, Arc<Customers>) {
     let customers = Arc::new(Customers::default());
     let mut context = BuildContext::new(Arc::new(customers.hands.clone()));
-    let configured = TrustedIssuer::with_static_keys("https://configured", JWKS).unwrap().add_audience("x");
+    let configured = TrustedIssuer::with_static_keys("https://configured", JWKS)
+        .unwrap()
+        .add_audience("x")
+        .may_grant(Grants::all());
     let configured = configured.build(&mut context).unwrap();
     let configured = HashMap::from([(configured.issuer().clone(), Arc::new(configured))]);
     let resolver: Arc<dyn IssuerResolver> = customers.clone();
@@ -139,7 +143,9 @@ fn a_generation_takes_the_place_of_the_clock() {
     impl IssuerResolver for Counted {
         fn resolve(&self, issuer: &str) -> Option<TrustedIssuer> {
             self.1.fetch_add(1, Ordering::Relaxed);
-            TrustedIssuer::with_static_keys(issuer, JWKS).ok().map(|one| one.add_audience("x"))
+            TrustedIssuer::with_static_keys(issuer, JWKS)
+                .ok()
+                .map(|one| one.add_audience("x").may_grant(Grants::all()))
         }
 
         fn generation(&self) -> Option<u64> {
