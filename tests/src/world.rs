@@ -6,12 +6,12 @@ use axum::{Router, extract::Request, response::Response, routing::get};
 use reqwest::Client;
 use tokio::task::JoinHandle;
 use tower_delegation::{
-    ClientIdentity, DelegationContext, DelegationLayer, TrustedIssuer, issuer::Grants,
+    ClientIdentity, DelegationContext, DelegationLayer, TrustedIssuer, issuer::ClaimMapping,
     layer::DelegationLayerBuilder,
 };
 use tower_delegation_rustls::{Pem, TlsConfig, TlsConfigBuilder, TlsListener, into_make_service_with_peer};
 use tower_delegation_testing::{
-    MockIdp, MtlsClient, TestClock, TestIdentity, TestPki, TokenBuilder, USER_CLAIM,
+    MockIdp, MockIdpBuilder, MtlsClient, TestClock, TestIdentity, TestPki, TokenBuilder, USER_CLAIM,
 };
 use tower_service::Service;
 
@@ -32,16 +32,30 @@ pub struct World {
 impl World {
     /// A provider whose tokens name [`AUDIENCE`].
     pub async fn new() -> Self {
-        let clock = TestClock::new();
-        let idp = MockIdp::builder().clock(clock.clone()).audience(AUDIENCE).start().await;
-        Self { clock, idp, pki: TestPki::new() }
+        Self::with(|idp| idp).await
     }
 
-    /// The usual trust: the provider's metadata, this service's audience, and
-    /// the provider's mark of users. It may grant anything, also where others are trusted too.
+    /// The same with a provider that is different.
+    pub async fn with(configure: impl FnOnce(MockIdpBuilder) -> MockIdpBuilder) -> Self {
+        let clock = TestClock::new();
+        let idp = MockIdp::builder().clock(clock.clone()).audience(AUDIENCE);
+        Self { clock, idp: configure(idp).start().await, pki: TestPki::new() }
+    }
+
+    /// The usual trust: the provider's metadata, this service's audience, the
+    /// provider's mark of users, and every kind of grant.
     pub fn issuer(&self) -> TrustedIssuer {
-        let issuer = TrustedIssuer::discover(self.idp.issuer()).unwrap().add_audience(AUDIENCE);
-        issuer.add_user_claim(USER_CLAIM).may_grant(Grants::all())
+        self.issuer_at(self.idp.issuer())
+    }
+
+    /// The same for another issuer of the provider.
+    pub fn issuer_at(&self, issuer: &str) -> TrustedIssuer {
+        let mapping = ClaimMapping::rfc9068()
+            .tenant("tenant")
+            .add_permissions("permissions")
+            .groups_elsewhere("has_groups")
+            .add_user_claim(USER_CLAIM);
+        TrustedIssuer::discover(issuer).unwrap().add_audience(AUDIENCE).claim_mapping(mapping)
     }
 
     /// A layer that trusts the provider.
@@ -54,6 +68,13 @@ impl World {
         Served::start(whoami().layer(layer.build().unwrap())).await
     }
 
+    /// TLS with a certificate of this PKI, and no word yet on clients'.
+    pub fn server(&self) -> TlsConfigBuilder {
+        let identity = self.pki.server().issue();
+        TlsConfig::builder()
+            .server_certificate(Pem::text(identity.chain_pem()), Pem::text(identity.key_pem()))
+    }
+
     /// Serves `app` over TLS; client certificates of this PKI are optional.
     pub async fn serve_tls<S>(&self, app: S) -> Site
     where
@@ -61,10 +82,7 @@ impl World {
         S::Future: Send,
     {
         let bundle = Pem::text(self.pki.bundle_pem());
-        let identity = self.pki.server().issue();
-        let certificate = Pem::text(identity.chain_pem());
-        let config = TlsConfig::builder().server_certificate(certificate, Pem::text(identity.key_pem()));
-        Site::start(config.accept_client_certificates(bundle), app).await
+        Site::start(self.server().accept_client_certificates(bundle), app).await
     }
 
     /// [`whoami`] behind a layer that takes the client identity from TLS.
@@ -76,6 +94,17 @@ impl World {
     /// read orders.
     pub fn token(&self) -> TokenBuilder {
         self.idp.token().user("alice").client("shop-web").scopes(["orders:read"])
+    }
+
+    /// The same, bound to the certificate of `identity` (RFC 8705 section 3).
+    pub fn bound_to(&self, identity: &TestIdentity) -> TokenBuilder {
+        self.token().bound_to_certificate(identity.certificate_der())
+    }
+
+    /// A workload of `example.org`, by the path of its SPIFFE ID.
+    #[must_use]
+    pub fn workload(&self, path: &str) -> TestIdentity {
+        self.pki.workload(path).issue()
     }
 
     /// A client for [`Site`] that presents `identity`, if there is one.
@@ -106,7 +135,8 @@ pub struct Site {
 }
 
 impl Site {
-    async fn start<S>(config: TlsConfigBuilder, app: S) -> Self
+    /// Serves `app` by `config`.
+    pub async fn start<S>(config: TlsConfigBuilder, app: S) -> Self
     where
         S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + Sync + 'static,
         S::Future: Send,

@@ -29,7 +29,7 @@ async fn site(world: &World, applications: Applications) -> Site {
     .fold(Router::new(), |router, (path, requirement)| {
         router.route(path, get(|| async {}).layer(RequireLayer::new(requirement).unwrap()))
     });
-    Site::start(world.server(), router.layer(layer.build().unwrap())).await
+    world.serve_tls(router.layer(layer.build().unwrap())).await
 }
 
 /// The token of a user who was granted a bit of everything.
@@ -100,9 +100,9 @@ async fn what_an_application_may_never_use_grants_nothing() {
         ("an agent, and a client that bounds it", "clerks", "elsewhere", Some("clerks"), none),
         ("an agent that lists nothing, for a client that does", "bot", "bounded", Some("bot"), none),
     ] {
-        let token = world.token(client);
+        let token = world.token_of(client);
         let token = granted(actor.into_iter().fold(token, TokenBuilder::actor));
-        let client = world.client(caller);
+        let client = world.client_of(caller);
         for ((path, reason), is_allowed) in paths.into_iter().zip(missing).zip(expected) {
             // Once as a stranger, once from memory.
             for round in ["first", "second"] {
@@ -156,15 +156,15 @@ async fn a_token_that_grants_too_much_of_any_kind_is_refused_where_that_is_said(
         ("malformed, not bounded, not demanded", "unbounded", "permissions", json!(7), "role_missing"),
     ] {
         let token = match caller {
-            "bot" => world.token("web").actor("bot"),
-            client => world.token(client),
+            "bot" => world.token_of("web").actor("bot"),
+            client => world.token_of(client),
         };
         // What the rule demands is missing everywhere, unless something is said before.
         let token = match (claim, &value) {
             ("roles", Value::Array(roles)) if *roles == ["clerk"] => token.claim("roles", [""; 0]),
             _ => token.claim(claim, value),
         };
-        let answer = site.get(&world.client(caller), "/role", &token.sign()).await;
+        let answer = site.get(&world.client_of(caller), "/role", &token.sign()).await;
         let event = audit.one();
         assert_eq!((answer.status, event.field("reason")), (403, reason), "{name}");
     }
@@ -182,7 +182,7 @@ async fn what_was_cut_is_still_excluded() {
         .add_authorization_detail_types(["payment"]);
     let site = site(&world, registry([bounded])).await;
     let audit = AuditLog::listen();
-    let client = world.client("web");
+    let client = world.client_of("web");
     for (path, claim, good, barred) in [
         ("/not/role", "roles", json!(["clerk"]), json!(["clerk", "barred"])),
         ("/not/permission", "permissions", json!(["file"]), json!(["barred", "file"])),
@@ -196,7 +196,7 @@ async fn what_was_cut_is_still_excluded() {
         ),
     ] {
         for (value, expected) in [(good, None), (barred, Some((403, "excluded")))] {
-            let answer = site.get(&client, path, &world.token("web").claim(claim, value).sign()).await;
+            let answer = site.get(&client, path, &world.token_of("web").claim(claim, value).sign()).await;
             let event = audit.one();
             match expected {
                 None => assert_eq!(answer.status, 200, "{path}: {}", event.field("reason")),

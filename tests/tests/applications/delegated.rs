@@ -14,11 +14,12 @@ fn agent(world: &World, name: &str) -> ApplicationBuilder {
 #[tokio::test]
 async fn the_current_actors_workload_presents_the_token() {
     let world = World::new().await;
-    let site =
-        world.serve(registry([world.application("web"), agent(&world, "bot"), agent(&world, "old")])).await;
-    let (web, bot, old) = (world.client("web"), world.client("bot"), world.client("old"));
+    let site = world
+        .serve_registry(registry([world.application("web"), agent(&world, "bot"), agent(&world, "old")]))
+        .await;
+    let (web, bot, old) = (world.client_of("web"), world.client_of("bot"), world.client_of("old"));
     let issuer = world.idp.issuer();
-    let token = || world.token("web");
+    let token = || world.token_of("web");
     let act = |act| token().claim("act", act).sign();
     let wrong = Err(R::WorkloadNotRegistered);
     for (name, client, token, expected) in [
@@ -29,7 +30,7 @@ async fn the_current_actors_workload_presents_the_token() {
         ("the client's workload", &web, token().actor("bot").sign(), wrong),
         ("an earlier actor's workload", &old, token().actor("bot").earlier_actor("old").sign(), wrong),
         ("the actor's workload without an actor", &bot, token().sign(), wrong),
-        ("no workload", &world.nobody(), token().actor("bot").sign(), Err(R::WorkloadUnknown)),
+        ("no workload", &world.client(None), token().actor("bot").sign(), Err(R::WorkloadUnknown)),
         ("an actor of nobody's", &bot, token().actor("stranger").sign(), Err(R::ActorUnregistered)),
         (
             "registered, but earlier",
@@ -43,8 +44,8 @@ async fn the_current_actors_workload_presents_the_token() {
             act(json!({ "sub": "bot", "iss": "https://other.example" })),
             Err(R::ActorUnregistered),
         ),
-        ("a client of nobody's", &bot, world.token("x").actor("bot").sign(), Err(R::ClientUnregistered)),
-        ("the actor in the client's place", &bot, world.token("bot").sign(), Err(R::ClientUnregistered)),
+        ("a client of nobody's", &bot, world.token_of("x").actor("bot").sign(), Err(R::ClientUnregistered)),
+        ("the actor in the client's place", &bot, world.token_of("bot").sign(), Err(R::ClientUnregistered)),
     ] {
         site.expect(name, client, &token, expected).await;
     }
@@ -61,8 +62,8 @@ async fn both_must_be_in_order() {
     let client = || world.application("web");
     let actor = || agent(&world, "bot");
     let brief = Duration::from_secs(60);
-    let bot = world.client("bot");
-    let token = world.token("web").actor("bot").expires_in(Duration::from_secs(300)).sign();
+    let bot = world.client_of("bot");
+    let token = world.token_of("web").actor("bot").expires_in(Duration::from_secs(300)).sign();
     for (name, client, actor, expected) in [
         ("both are", client(), actor(), Ok(())),
         ("the client need not act for users: the actor does", not_for_users(&world), actor(), Ok(())),
@@ -111,7 +112,7 @@ async fn both_must_be_in_order() {
             Err(R::WorkloadNotRegistered),
         ),
     ] {
-        let site = world.serve(registry([client, actor])).await;
+        let site = world.serve_registry(registry([client, actor])).await;
         site.expect(name, &bot, &token, expected).await;
     }
 }

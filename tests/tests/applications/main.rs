@@ -12,11 +12,10 @@ use std::time::Duration;
 use aws_lc_rs::digest::{SHA256, digest};
 use axum::{Router, routing::get};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use integration_tests::{AUDIENCE, Answer, AuditEvent, AuditLog, Served};
+use integration_tests::{AUDIENCE, AuditEvent, AuditLog, Served, Site, World};
 use reqwest::Client;
 use serde_json::json;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
-use tokio::task::JoinHandle;
 use tower_delegation::{
     Applications, ClientIdentity, DelegationContext, DelegationLayer, DenialReason as R, TrustedIssuer,
     application::{Application, ApplicationBuilder, ApplicationKind, ApplicationsBuilder},
@@ -27,37 +26,25 @@ use tower_delegation::{
     layer::DelegationLayerBuilder,
     requires_scope,
 };
-use tower_delegation_rustls::{Pem, TlsConfig, TlsConfigBuilder, TlsListener, into_make_service_with_peer};
-use tower_delegation_testing::{
-    MockIdp, MtlsClient, TestClock, TestIdentity, TestPki, TokenBuilder, USER_CLAIM,
-};
+use tower_delegation_rustls::{Pem, TlsConfig};
+use tower_delegation_testing::{TestIdentity, TokenBuilder, USER_CLAIM};
 
-/// A provider, a PKI, and the clock that all share.
-struct World {
-    clock: TestClock,
-    idp: MockIdp,
-    pki: TestPki,
-}
-
-impl World {
-    async fn new() -> Self {
-        let clock = TestClock::new();
-        let idp = MockIdp::builder().clock(clock.clone()).audience(AUDIENCE).start().await;
-        Self { clock, idp, pki: TestPki::new() }
-    }
-
-    fn layer(&self) -> DelegationLayerBuilder {
-        let mapping = ClaimMapping::rfc9068().tenant("tenant");
-        let issuer = TrustedIssuer::discover(self.idp.issuer())
-            .unwrap()
-            .add_audience(AUDIENCE)
-            .add_user_claim(USER_CLAIM);
-        let issuer = issuer.claim_mapping(mapping).may_grant(Grants::all());
-        DelegationLayer::builder().add_issuer(issuer).clock(self.clock.clone())
-    }
-
+/// What this binary asks of a [`World`].
+trait Registering {
     /// An application of which a client and an actor are known by its name, and
     /// a workload too. It may read orders, for users.
+    fn application(&self, name: &str) -> ApplicationBuilder;
+    /// Serves with a registry, and with client certificates of this PKI.
+    async fn serve_registry(&self, applications: Applications) -> Site;
+    async fn serve_layer(&self, layer: DelegationLayerBuilder) -> Site;
+    /// A token of this client, for a user who reads orders.
+    fn token_of(&self, client: &str) -> TokenBuilder;
+    /// A client with the certificate of this application's workload.
+    fn client_of(&self, name: &str) -> Client;
+    fn workload_of(&self, name: &str) -> TestIdentity;
+}
+
+impl Registering for World {
     fn application(&self, name: &str) -> ApplicationBuilder {
         Application::builder(name, ApplicationKind::Application)
             .issuer(self.idp.issuer())
@@ -68,67 +55,35 @@ impl World {
             .acts_for_users()
     }
 
-    /// Serves with a registry, and with client certificates of this PKI.
-    async fn serve(&self, applications: Applications) -> Site {
+    async fn serve_registry(&self, applications: Applications) -> Site {
         self.serve_layer(self.layer().applications(applications)).await
     }
 
     async fn serve_layer(&self, layer: DelegationLayerBuilder) -> Site {
         let layer = layer.client_identity(ClientIdentity::from_tls()).build().unwrap();
-        Site::start(self.server(), router().layer(layer)).await
+        self.serve_tls(router().layer(layer)).await
     }
 
-    fn server(&self) -> TlsConfigBuilder {
-        let identity = self.pki.server().issue();
-        TlsConfig::builder()
-            .server_certificate(Pem::text(identity.chain_pem()), Pem::text(identity.key_pem()))
-            .accept_client_certificates(Pem::text(self.pki.bundle_pem()))
+    fn token_of(&self, client: &str) -> TokenBuilder {
+        self.token().client(client)
     }
 
-    /// A token of this client, for a user who reads orders.
-    fn token(&self, client: &str) -> TokenBuilder {
-        self.idp.token().user("alice").client(client).scopes(["orders:read"])
+    fn client_of(&self, name: &str) -> Client {
+        self.client(Some(&self.workload_of(name)))
     }
 
-    /// A client with the certificate of this application's workload.
-    fn client(&self, name: &str) -> Client {
-        self.client_of(&self.workload(name))
-    }
-
-    fn workload(&self, name: &str) -> TestIdentity {
-        self.pki.workload(&format!("/shop/{name}")).issue()
-    }
-
-    fn client_of(&self, identity: &TestIdentity) -> Client {
-        MtlsClient::new(&self.pki).identity(identity).build()
-    }
-
-    fn nobody(&self) -> Client {
-        MtlsClient::new(&self.pki).build()
+    fn workload_of(&self, name: &str) -> TestIdentity {
+        self.workload(&format!("/shop/{name}"))
     }
 }
 
-/// A service on a TLS socket until it is dropped.
-struct Site {
-    base: String,
-    task: JoinHandle<()>,
-}
-
-impl Site {
-    async fn start(config: TlsConfigBuilder, router: Router) -> Self {
-        let listener = TlsListener::bind("127.0.0.1:0", config.build().unwrap()).await.unwrap();
-        let base = format!("https://{}", listener.local_addr().unwrap());
-        let task = tokio::spawn(async move {
-            axum::serve(listener, into_make_service_with_peer(router)).await.unwrap();
-        });
-        Self { base, task }
-    }
-
-    async fn get(&self, client: &Client, path: &str, token: &str) -> Answer {
-        Answer::of(client.get(format!("{}{path}", self.base)).bearer_auth(token)).await
-    }
-
+/// What this binary asks of a [`Site`].
+trait Expecting {
     /// Asks twice, so that the token is a stranger once and known once.
+    async fn expect(&self, name: &str, client: &Client, token: &str, expected: Result<(), R>) -> AuditEvent;
+}
+
+impl Expecting for Site {
     async fn expect(&self, name: &str, client: &Client, token: &str, expected: Result<(), R>) -> AuditEvent {
         let audit = AuditLog::listen();
         let mut last = None;
@@ -149,12 +104,6 @@ impl Site {
             last = Some(event);
         }
         last.unwrap()
-    }
-}
-
-impl Drop for Site {
-    fn drop(&mut self) {
-        self.task.abort();
     }
 }
 
@@ -202,16 +151,17 @@ async fn either() -> &'static str {
 #[tokio::test]
 async fn the_right_application_from_its_own_workload_and_nothing_else() {
     let world = World::new().await;
-    let site = world.serve(registry([world.application("web"), world.application("office")])).await;
-    let (web, office, stranger) = (world.client("web"), world.client("office"), world.client("stranger"));
-    let token = |client| world.token(client).sign();
+    let site = world.serve_registry(registry([world.application("web"), world.application("office")])).await;
+    let (web, office, stranger) =
+        (world.client_of("web"), world.client_of("office"), world.client_of("stranger"));
+    let token = |client| world.token_of(client).sign();
     for (name, client, token, expected) in [
         ("a user through the shop", &web, token("web"), Ok(())),
         ("a user through the back office", &office, token("office"), Ok(())),
         ("the right user, the wrong application", &web, token("office"), Err(R::WorkloadNotRegistered)),
         ("the right application, the wrong workload", &office, token("web"), Err(R::WorkloadNotRegistered)),
         ("a workload of nobody's", &stranger, token("web"), Err(R::WorkloadNotRegistered)),
-        ("no workload", &world.nobody(), token("web"), Err(R::WorkloadUnknown)),
+        ("no workload", &world.client(None), token("web"), Err(R::WorkloadUnknown)),
         ("an application of nobody's", &stranger, token("stranger"), Err(R::ClientUnregistered)),
         ("another one's name in other letters", &web, token("Web"), Err(R::ClientUnregistered)),
     ] {
@@ -233,18 +183,18 @@ async fn a_client_is_that_of_its_issuer() {
     let layer =
         world.layer().add_issuer(issuer.may_grant(Grants::all())).client_identity(ClientIdentity::from_tls());
     let layer = layer.applications(registry([world.application("web")])).build().unwrap();
-    let site = Site::start(world.server(), router().layer(layer)).await;
+    let site = world.serve_tls(router().layer(layer)).await;
     let theirs = other.token().user("alice").client("web").audience(AUDIENCE).sign();
-    site.expect("theirs", &world.client("web"), &theirs, Err(R::ClientUnregistered)).await;
-    site.expect("ours", &world.client("web"), &world.token("web").sign(), Ok(())).await;
+    site.expect("theirs", &world.client_of("web"), &theirs, Err(R::ClientUnregistered)).await;
+    site.expect("ours", &world.client_of("web"), &world.token_of("web").sign(), Ok(())).await;
 }
 
 #[tokio::test]
 async fn without_a_registry_clients_are_taken_as_they_come() {
     let world = World::new().await;
     let layer = world.layer().client_identity(ClientIdentity::from_tls()).build().unwrap();
-    let site = Site::start(world.server(), router().layer(layer)).await;
-    let answer = site.get(&world.nobody(), "/", &world.token("anyone").sign()).await;
+    let site = world.serve_tls(router().layer(layer)).await;
+    let answer = site.get(&world.client(None), "/", &world.token_of("anyone").sign()).await;
     assert_eq!(answer.body, "alice - - [orders:read] [orders:read]");
 }
 
@@ -276,8 +226,8 @@ async fn workloads_by_certificate() {
         .server_certificate(Pem::text(identity.chain_pem()), Pem::text(identity.key_pem()))
         .accept_any_client_certificate();
     let anybody = Site::start(config, router().layer(layer.clone())).await;
-    let vouched = Site::start(world.server(), router().layer(layer)).await;
-    let token = |client| world.token(client).sign();
+    let vouched = world.serve_tls(router().layer(layer)).await;
+    let token = |client| world.token_of(client).sign();
     let wrong = Err(R::WorkloadNotRegistered);
     for (name, site, client, token, expected) in [
         ("its certificate", &anybody, Some(&pinned), token("pinned"), Ok(())),
@@ -290,7 +240,7 @@ async fn workloads_by_certificate() {
         ("no workload registered", &vouched, Some(&named), token("nowhere"), wrong),
         ("no workload registered, none known", &vouched, None, token("nowhere"), Err(R::WorkloadUnknown)),
     ] {
-        let client = client.map_or_else(|| world.nobody(), |identity| world.client_of(identity));
+        let client = client.map_or_else(|| world.client(None), |identity| world.client(Some(identity)));
         site.expect(name, &client, &token, expected).await;
     }
 }
@@ -305,8 +255,8 @@ async fn suspended_and_expired() {
         world.application("ending").expires(&rfc3339(soon)),
         world.application("lasting").expires("9999-12-30").review_by("2020-01-01"),
     ]);
-    let site = world.serve(applications).await;
-    let token = |client| world.token(client).sign();
+    let site = world.serve_registry(applications).await;
+    let token = |client| world.token_of(client).sign();
     let ending = token("ending");
     for (client, token, expected) in [
         ("suspended", token("suspended"), Err(R::ClientSuspended)),
@@ -314,9 +264,9 @@ async fn suspended_and_expired() {
         ("ending", ending.clone(), Ok(())),
         ("lasting", token("lasting"), Ok(())),
     ] {
-        site.expect(client, &world.client(client), &token, expected).await;
+        site.expect(client, &world.client_of(client), &token, expected).await;
     }
-    let client = world.client("ending");
+    let client = world.client_of("ending");
     world.clock.advance(Duration::from_secs(59));
     site.expect("a second before the end", &client, &ending, Ok(())).await;
     world.clock.advance(Duration::from_secs(1));
@@ -332,15 +282,15 @@ fn rfc3339(time: Timestamp) -> String {
 async fn a_token_lives_no_longer_than_its_application_may_hold_one() {
     let world = World::new().await;
     let brief = world.application("web").max_token_lifetime(Duration::from_secs(600));
-    let site = world.serve(registry([brief])).await;
-    let client = world.client("web");
+    let site = world.serve_registry(registry([brief])).await;
+    let client = world.client_of("web");
     let denied = Err(R::ApplicationTokenLifetimeTooLong);
     for (seconds, expected) in [(599, Ok(())), (600, Ok(())), (601, denied), (86_400, denied)] {
-        let token = world.token("web").expires_in(Duration::from_secs(seconds)).sign();
+        let token = world.token_of("web").expires_in(Duration::from_secs(seconds)).sign();
         site.expect(&seconds.to_string(), &client, &token, expected).await;
     }
     // The whole lifetime counts, not what is left of it.
-    let old = world.token("web").expires_in(Duration::from_secs(3600)).sign();
+    let old = world.token_of("web").expires_in(Duration::from_secs(3600)).sign();
     world.clock.advance(Duration::from_secs(3500));
     site.expect("nearly over", &client, &old, denied).await;
 }
@@ -349,10 +299,10 @@ async fn a_token_lives_no_longer_than_its_application_may_hold_one() {
 async fn tenants() {
     let world = World::new().await;
     let applications = registry([world.application("web").add_tenant("ours"), world.application("office")]);
-    let site = world.serve(applications).await;
+    let site = world.serve_registry(applications).await;
     let token = |client: &str, tenant: Option<&str>| match tenant {
-        Some(tenant) => world.token(client).claim("tenant", tenant).sign(),
-        None => world.token(client).sign(),
+        Some(tenant) => world.token_of(client).claim("tenant", tenant).sign(),
+        None => world.token_of(client).sign(),
     };
     let denied = Err(R::TenantNotAllowed);
     for (client, tenant, expected) in [
@@ -363,7 +313,7 @@ async fn tenants() {
         ("office", Some("theirs"), Ok(())),
     ] {
         let name = format!("{client} for {tenant:?}");
-        site.expect(&name, &world.client(client), &token(client, tenant), expected).await;
+        site.expect(&name, &world.client_of(client), &token(client, tenant), expected).await;
     }
 }
 
@@ -380,8 +330,8 @@ async fn environments() {
     };
     let builder =
         || entries().into_iter().fold(Applications::builder(), ApplicationsBuilder::add_application);
-    let live = world.serve(builder().environment("live").build().unwrap()).await;
-    let unsaid = world.serve(builder().build().unwrap()).await;
+    let live = world.serve_registry(builder().environment("live").build().unwrap()).await;
+    let unsaid = world.serve_registry(builder().build().unwrap()).await;
     let denied = Err(R::EnvironmentNotAllowed);
     for (client, in_live, in_unsaid) in [
         ("live", Ok(()), denied),
@@ -389,9 +339,9 @@ async fn environments() {
         ("both", Ok(()), denied),
         ("none", denied, Ok(())),
     ] {
-        let token = world.token(client).sign();
-        live.expect(client, &world.client(client), &token, in_live).await;
-        unsaid.expect(client, &world.client(client), &token, in_unsaid).await;
+        let token = world.token_of(client).sign();
+        live.expect(client, &world.client_of(client), &token, in_live).await;
+        unsaid.expect(client, &world.client_of(client), &token, in_unsaid).await;
     }
 }
 
@@ -411,7 +361,7 @@ async fn whom_it_may_act_for() {
             new("nobody"),
         ])
     };
-    let site = world.serve(applications()).await;
+    let site = world.serve_registry(applications()).await;
     let denied = Err(R::ActingNotAllowed);
     for (client, for_user, for_itself) in [
         ("users", Ok(()), denied),
@@ -419,9 +369,9 @@ async fn whom_it_may_act_for() {
         ("both", Ok(()), Ok(())),
         ("nobody", denied, denied),
     ] {
-        let caller = world.client(client);
-        site.expect(client, &caller, &world.token(client).sign(), for_user).await;
-        site.expect(client, &caller, &world.token(client).subject(client).sign(), for_itself).await;
+        let caller = world.client_of(client);
+        site.expect(client, &caller, &world.token_of(client).sign(), for_user).await;
+        site.expect(client, &caller, &world.token_of(client).subject(client).sign(), for_itself).await;
     }
 
     // What the subject is, is not known: that is no user, and no service either.
@@ -430,22 +380,22 @@ async fn whom_it_may_act_for() {
     let issuer = TrustedIssuer::discover(world.idp.issuer()).unwrap().add_audience(AUDIENCE);
     let layer = DelegationLayer::builder().add_issuer(issuer.claim_mapping(kinds)).clock(world.clock.clone());
     let site = world.serve_layer(layer.applications(applications())).await;
-    let caller = world.client("both");
-    site.expect("of unknown kind", &caller, &world.token("both").sign(), denied).await;
-    let employee = world.token("both").claim("employee", 1).sign();
+    let caller = world.client_of("both");
+    site.expect("of unknown kind", &caller, &world.token_of("both").sign(), denied).await;
+    let employee = world.token_of("both").claim("employee", 1).sign();
     site.expect("of known kind", &caller, &employee, Ok(())).await;
 }
 
 #[tokio::test]
 async fn a_sender_constraint_where_the_application_must_have_one() {
     let world = World::new().await;
-    let site = world.serve(registry([world.application("web").require_sender_constraint()])).await;
-    let web = world.workload("web");
-    let client = world.client_of(&web);
+    let site = world.serve_registry(registry([world.application("web").require_sender_constraint()])).await;
+    let web = world.workload_of("web");
+    let client = world.client(Some(&web));
     let denied = Err(R::ApplicationSenderConstraintMissing);
-    site.expect("a plain token", &client, &world.token("web").sign(), denied).await;
+    site.expect("a plain token", &client, &world.token_of("web").sign(), denied).await;
     let thumbprint = URL_SAFE_NO_PAD.encode(digest(&SHA256, web.chain_der().first().unwrap()));
-    let bound = world.token("web").claim("cnf", json!({ "x5t#S256": thumbprint })).sign();
+    let bound = world.token_of("web").claim("cnf", json!({ "x5t#S256": thumbprint })).sign();
     site.expect("a bound one", &client, &bound, Ok(())).await;
 }
 
@@ -461,10 +411,10 @@ async fn a_token_of_no_client_is_of_no_application() {
         DelegationLayer::builder().add_issuer(issuer.claim_mapping(mapping)).clock(world.clock.clone());
     let site = world.serve_layer(layer.applications(registry([world.application("web")]))).await;
     for (name, token) in [
-        ("alone", world.token("web").without("client_id").sign()),
-        ("with an actor", world.token("web").without("client_id").actor("web").sign()),
+        ("alone", world.token_of("web").without("client_id").sign()),
+        ("with an actor", world.token_of("web").without("client_id").actor("web").sign()),
     ] {
-        site.expect(name, &world.client("web"), &token, Err(R::ClientMissing)).await;
+        site.expect(name, &world.client_of("web"), &token, Err(R::ClientMissing)).await;
     }
 }
 
@@ -478,9 +428,9 @@ async fn a_service_that_knows_no_workloads_serves_only_what_may_come_from_anywhe
     let applications = registry([world.application("web"), anywhere]);
     let site = Served::start(router().layer(world.layer().applications(applications).build().unwrap())).await;
     let audit = AuditLog::listen();
-    assert_eq!(site.get("/", &world.token("phone").sign()).await.status, 200);
+    assert_eq!(site.get("/", &world.token_of("phone").sign()).await.status, 200);
     let _ = audit.take();
-    assert_eq!(site.get("/", &world.token("web").sign()).await.status, 403);
+    assert_eq!(site.get("/", &world.token_of("web").sign()).await.status, 403);
     assert_eq!(audit.one().field("reason"), "workload_unknown");
 }
 
@@ -493,17 +443,17 @@ async fn a_token_without_a_request_is_judged_too() {
     let authenticator = layer.authenticator();
     let peer = |name: &str| {
         let trust = CertificateTrust::ChainedToTrustAnchor;
-        PeerInfo::with_certificate(([127, 0, 0, 1], 1).into(), &world.workload(name).chain_der(), trust)
+        PeerInfo::with_certificate(([127, 0, 0, 1], 1).into(), &world.workload_of(name).chain_der(), trust)
             .unwrap()
     };
-    let (web, office) = (world.token("web").sign(), world.token("office").sign());
+    let (web, office) = (world.token_of("web").sign(), world.token_of("office").sign());
     let delegation = authenticator.verify_from(&web, &peer("web")).await.unwrap();
     assert_eq!(delegation.presenter().map(Application::name), Some("web"));
     for (name, outcome, reason) in [
         ("another's peer", authenticator.verify_from(&web, &peer("office")).await, R::WorkloadNotRegistered),
         ("no peer", authenticator.verify(&web).await, R::WorkloadUnknown),
         ("suspended", authenticator.verify_from(&office, &peer("office")).await, R::ClientSuspended),
-        ("unregistered", authenticator.verify(&world.token("x").sign()).await, R::ClientUnregistered),
+        ("unregistered", authenticator.verify(&world.token_of("x").sign()).await, R::ClientUnregistered),
     ] {
         assert_eq!(outcome.err().map(|rejection| rejection.reason()), Some(reason), "{name}");
     }

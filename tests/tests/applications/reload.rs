@@ -85,8 +85,8 @@ async fn a_cached_token_is_refused_on_the_very_next_request() {
     folder.replace(&toml(&world, "active"));
     let applications =
         Applications::builder().clock(world.clock.clone()).add_toml_file(folder.file()).build().unwrap();
-    let site = world.serve(applications.clone()).await;
-    let (client, token) = (world.client("web"), world.token("web").sign());
+    let site = world.serve_registry(applications.clone()).await;
+    let (client, token) = (world.client_of("web"), world.token_of("web").sign());
     site.expect("active", &client, &token, Ok(())).await;
 
     world.clock.advance(Duration::from_secs(1));
@@ -109,8 +109,8 @@ async fn a_bad_file_changes_nothing_and_is_told() {
     folder.replace(&toml(&world, "active"));
     let applications =
         Applications::builder().clock(world.clock.clone()).add_toml_file(folder.file()).build().unwrap();
-    let site = world.serve(applications.clone()).await;
-    let (client, token) = (world.client("web"), world.token("web").sign());
+    let site = world.serve_registry(applications.clone()).await;
+    let (client, token) = (world.client_of("web"), world.token_of("web").sign());
     let loaded_at = world.clock.now();
     for (name, bad) in [
         ("empty", String::new()),
@@ -149,8 +149,8 @@ async fn the_file_is_watched() {
     folder.replace(&toml(&world, "active"));
     let applications = Applications::from_toml_file(folder.file()).unwrap();
     let watcher = applications.watch().unwrap();
-    let site = world.serve(applications.clone()).await;
-    let (client, token) = (world.client("web"), world.token("web").sign());
+    let site = world.serve_registry(applications.clone()).await;
+    let (client, token) = (world.client_of("web"), world.token_of("web").sign());
     site.expect("active", &client, &token, Ok(())).await;
 
     // Renamed into place.
@@ -224,16 +224,16 @@ async fn it_is_known_when_an_application_was_last_let_in() {
     let world = World::new().await;
     let entries = |world: &World| [world.application("web"), world.application("quiet").suspended()];
     let applications = registry(entries(&world));
-    let site = world.serve(applications.clone()).await;
+    let site = world.serve_registry(applications.clone()).await;
     let seen = |name: &str| applications.iter().find(|one| one.name() == name).unwrap().last_seen();
     assert_eq!(seen("web"), None);
-    let token = |client| world.token(client).sign();
+    let token = |client| world.token_of(client).sign();
     let first = world.clock.now().unix_seconds();
-    site.expect("let in", &world.client("web"), &token("web"), Ok(())).await;
+    site.expect("let in", &world.client_of("web"), &token("web"), Ok(())).await;
     assert_eq!(seen("web").map(Timestamp::unix_seconds), Some(first));
     world.clock.advance(Duration::from_secs(5));
-    site.expect("refused", &world.client("quiet"), &token("web"), Err(R::WorkloadNotRegistered)).await;
-    site.expect("suspended", &world.client("quiet"), &token("quiet"), Err(R::ClientSuspended)).await;
+    site.expect("refused", &world.client_of("quiet"), &token("web"), Err(R::WorkloadNotRegistered)).await;
+    site.expect("suspended", &world.client_of("quiet"), &token("quiet"), Err(R::ClientSuspended)).await;
     assert_eq!(seen("web").map(Timestamp::unix_seconds), Some(first), "a refusal is no sight");
     assert_eq!(seen("quiet"), None);
     // Another registry does not forget.
@@ -241,6 +241,6 @@ async fn it_is_known_when_an_application_was_last_let_in() {
         entries(&world).into_iter().fold(Applications::builder(), ApplicationsBuilder::add_application);
     applications.replace(again).unwrap();
     assert_eq!(seen("web").map(Timestamp::unix_seconds), Some(first));
-    site.expect("let in again", &world.client("web"), &token("web"), Ok(())).await;
+    site.expect("let in again", &world.client_of("web"), &token("web"), Ok(())).await;
     assert_eq!(seen("web").map(Timestamp::unix_seconds), Some(first + 5));
 }

@@ -11,30 +11,30 @@ async fn scopes_beyond_the_application_are_cut() {
         .add_scopes(["orders:draft", "orders:read", "admin"])
         .acts_for_users();
     let applications = registry([world.application("web").add_scope("orders:refund"), agent]);
-    let site = world.serve(applications).await;
+    let site = world.serve_registry(applications).await;
     let audit = AuditLog::listen();
-    let (web, bot) = (world.client("web"), world.client("bot"));
+    let (web, bot) = (world.client_of("web"), world.client_of("bot"));
     for (name, client, token, scopes, body) in [
         (
             "within",
             &web,
-            world.token("web"),
+            world.token_of("web"),
             "orders:refund",
             "alice web web [orders:refund] [orders:refund]",
         ),
         (
             "the token's order stays",
             &web,
-            world.token("web"),
+            world.token_of("web"),
             "orders:refund x orders:read",
             "alice web web [orders:refund orders:read] [orders:refund x orders:read]",
         ),
-        ("none is left", &web, world.token("web"), "openid admin", "alice web web [] [openid admin]"),
-        ("none was there", &web, world.token("web"), "", "alice web web [] []"),
+        ("none is left", &web, world.token_of("web"), "openid admin", "alice web web [] [openid admin]"),
+        ("none was there", &web, world.token_of("web"), "", "alice web web [] []"),
         (
             "what both may",
             &bot,
-            world.token("web").actor("bot"),
+            world.token_of("web").actor("bot"),
             "admin orders:refund orders:read orders:draft",
             "alice web bot [orders:read] [admin orders:refund orders:read orders:draft]",
         ),
@@ -49,9 +49,9 @@ async fn scopes_beyond_the_application_are_cut() {
 #[tokio::test]
 async fn requirements_go_by_what_is_left() {
     let world = World::new().await;
-    let site = world.serve(registry([world.application("web").add_scope("orders:refund")])).await;
+    let site = world.serve_registry(registry([world.application("web").add_scope("orders:refund")])).await;
     let audit = AuditLog::listen();
-    let client = world.client("web");
+    let client = world.client_of("web");
     let (curable, not) = (("insufficient_scope", "scope_missing"), ("forbidden", "scope_beyond_application"));
     for (name, scopes, path, denial) in [
         ("a scope within", "orders:read admin", "/orders", None),
@@ -61,7 +61,7 @@ async fn requirements_go_by_what_is_left() {
         ("granted, and cut", "orders:read admin", "/admin", Some(not)),
         ("not granted, and never could be", "orders:read", "/admin", Some(not)),
     ] {
-        let token = world.token("web").claim("scope", scopes).sign();
+        let token = world.token_of("web").claim("scope", scopes).sign();
         let answer = site.get(&client, path, &token).await;
         let event = audit.one();
         let Some((code, reason)) = denial else {
@@ -94,31 +94,31 @@ async fn a_token_that_is_too_broad_is_refused_where_that_is_said() {
         .acts_for_users();
     let web = world.application("web").add_scope("orders:refund");
     let strict = world.application("strict").refuse_excess();
-    let site = world.serve(registry([web, strict, strict_agent, broad_agent])).await;
+    let site = world.serve_registry(registry([web, strict, strict_agent, broad_agent])).await;
     let denied = Err(R::TokenTooBroad);
     for (name, caller, token, scopes, expected) in [
-        ("within", "strict", world.token("strict"), "orders:read", Ok(())),
-        ("nothing at all", "strict", world.token("strict"), "", Ok(())),
-        ("one too many", "strict", world.token("strict"), "orders:read openid", denied),
-        ("only others", "strict", world.token("strict"), "admin", denied),
-        ("part of the word", "strict", world.token("strict"), "orders:rea", denied),
+        ("within", "strict", world.token_of("strict"), "orders:read", Ok(())),
+        ("nothing at all", "strict", world.token_of("strict"), "", Ok(())),
+        ("one too many", "strict", world.token_of("strict"), "orders:read openid", denied),
+        ("only others", "strict", world.token_of("strict"), "admin", denied),
+        ("part of the word", "strict", world.token_of("strict"), "orders:rea", denied),
         (
             "too much for the actor",
             "bot",
-            world.token("web").actor("bot"),
+            world.token_of("web").actor("bot"),
             "orders:read orders:refund",
             denied,
         ),
-        ("too much for the client, which cuts", "web", world.token("web"), "orders:read admin", Ok(())),
+        ("too much for the client, which cuts", "web", world.token_of("web"), "orders:read admin", Ok(())),
         (
             "too much for the client behind an actor",
             "broad",
-            world.token("strict").actor("broad"),
+            world.token_of("strict").actor("broad"),
             "admin",
             denied,
         ),
-        ("within both", "bot", world.token("web").actor("bot"), "orders:read", Ok(())),
+        ("within both", "bot", world.token_of("web").actor("bot"), "orders:read", Ok(())),
     ] {
-        site.expect(name, &world.client(caller), &token.claim("scope", scopes).sign(), expected).await;
+        site.expect(name, &world.client_of(caller), &token.claim("scope", scopes).sign(), expected).await;
     }
 }

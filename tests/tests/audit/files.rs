@@ -14,7 +14,7 @@ use std::{
 
 use tower_delegation::audit::{Audit, AuditFile, JsonLines, Overflow};
 
-use crate::{Memory, World, call, request, router};
+use crate::{Memory, World, call, request, router, warm};
 
 /// A folder of this test alone, removed with it.
 struct Folder(PathBuf);
@@ -56,7 +56,7 @@ async fn a_full_file_is_put_aside_and_no_line_is_split_or_lost() {
     let world = World::new().await;
     let folder = Folder::new();
     let file = AuditFile::at(folder.file()).max_bytes(64 * 1024).open().unwrap();
-    let layer = world.warm([Audit::new(JsonLines::to(file))]).await;
+    let layer = warm(&world, [Audit::new(JsonLines::to(file))]).await;
     let service = router(&layer);
     for number in 0..1000 {
         let token = world.token().token_id(format!("t-{number}")).sign();
@@ -164,7 +164,7 @@ async fn a_full_disk_loses_no_event_where_requests_wait() {
     let world = World::new().await;
     let disk = Disk::default();
     let audit = Audit::new(JsonLines::to(disk.clone())).overflow(Overflow::Block);
-    let layer = world.warm([audit]).await;
+    let layer = warm(&world, [audit]).await;
     let router = router(&layer);
     let token = world.token().sign();
     for full in [false, true] {

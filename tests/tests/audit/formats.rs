@@ -7,12 +7,12 @@ use tower_delegation::{
     credential::PeerInfo,
 };
 
-use crate::{Memory, World, call, request, router};
+use crate::{Memory, World, call, request, router, warm};
 
 /// An allowed, a denied and an unauthenticated request.
 async fn three_requests(audit: Audit) -> String {
     let world = World::new().await;
-    let layer = world.warm([audit]).await;
+    let layer = warm(&world, [audit]).await;
     let router = router(&layer);
     let token = || world.token().actor("copilot").session("s-1").claim("tenant", "acme");
     let mut allowed = request("/orders/7", &token().sign());

@@ -5,7 +5,7 @@ use http::Method;
 use integration_tests::AuditLog;
 use tower_delegation::audit::{Audit, EcsFormat, JsonLines, NativeFormat, OcsfFormat, TracingSink};
 
-use crate::{Memory, World, call, request};
+use crate::{Memory, World, call, request, warm};
 
 /// Ends lines, forges members, turns the direction, rings the bell.
 const HOSTILE: &str =
@@ -31,7 +31,7 @@ async fn hostile_values_stay_in_their_fields() {
         Audit::inline(ocsf.sink_of(OcsfFormat)),
         Audit::inline(TracingSink),
     ];
-    let layer = world.warm(audits).await;
+    let layer = warm(&world, audits).await;
     let router = Router::new().route("/{*path}", any(async || "ok")).layer(layer);
     let scopes: Vec<_> = (0..200).map(|number| format!("scope-{number}")).collect();
     let token = world
@@ -112,7 +112,7 @@ async fn a_format_of_ones_own_is_written_on_one_line() {
 
     let world = World::new().await;
     let memory = Memory::default();
-    let layer = world.warm([Audit::inline(JsonLines::to(memory.clone()).format(Raw))]).await;
+    let layer = warm(&world, [Audit::inline(JsonLines::to(memory.clone()).format(Raw))]).await;
     let router = Router::new().route("/", any(async || "ok")).layer(layer);
     assert_eq!(call(&router, request("/", &world.token().subject(HOSTILE).sign())).await, 200);
     let text = memory.text();

@@ -24,50 +24,22 @@ use std::{
 
 use axum::{Router, body::Body, routing::get};
 use http::{Request, StatusCode, header::AUTHORIZATION};
-use integration_tests::AUDIENCE;
+use integration_tests::World;
 use serde_json::Value;
 use tower::ServiceExt as _;
 use tower_delegation::{
-    DelegationContext, DelegationLayer, TrustedIssuer,
+    DelegationContext, DelegationLayer,
     audit::{Audit, Format, JsonLines, NativeFormat},
-    issuer::ClaimMapping,
     layer::DelegationLayerBuilder,
     requires, requires_scope,
 };
-use tower_delegation_testing::{MockIdp, TestClock, TokenBuilder, USER_CLAIM};
 
-/// A provider, and a clock that it shares with the service.
-struct World {
-    clock: TestClock,
-    idp: MockIdp,
-}
-
-impl World {
-    async fn new() -> Self {
-        let clock = TestClock::new();
-        let idp = MockIdp::builder().clock(clock.clone()).audience(AUDIENCE).start().await;
-        Self { clock, idp }
-    }
-
-    fn layer(&self) -> DelegationLayerBuilder {
-        let mapping = ClaimMapping::rfc9068().tenant("tenant");
-        let issuer = TrustedIssuer::discover(self.idp.issuer()).unwrap();
-        let issuer = issuer.add_audience(AUDIENCE).claim_mapping(mapping).add_user_claim(USER_CLAIM);
-        DelegationLayer::builder().add_issuer(issuer).clock(self.clock.clone())
-    }
-
-    /// A layer with these sinks, its keys fetched.
-    async fn warm<const N: usize>(&self, audits: [Audit; N]) -> DelegationLayer {
-        let layer = audits.into_iter().fold(self.layer(), DelegationLayerBuilder::add_audit);
-        let layer = layer.build().unwrap();
-        layer.warm_up().await.unwrap();
-        layer
-    }
-
-    /// A good token: alice, through shop-web, may read orders.
-    fn token(&self) -> TokenBuilder {
-        self.idp.token().user("alice").client("shop-web").scopes(["orders:read"])
-    }
+/// A layer with these sinks, its keys fetched.
+async fn warm<const N: usize>(world: &World, audits: [Audit; N]) -> DelegationLayer {
+    let layer = audits.into_iter().fold(world.layer(), DelegationLayerBuilder::add_audit);
+    let layer = layer.build().unwrap();
+    layer.warm_up().await.unwrap();
+    layer
 }
 
 #[requires_scope("orders:read")]

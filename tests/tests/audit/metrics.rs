@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use tower_delegation::audit::{Audit, AuditEvent, AuditSink, SinkError};
 
-use crate::{World, call, request, router};
+use crate::{World, call, request, router, warm};
 
 #[derive(Debug)]
 struct Broken;
@@ -39,7 +39,7 @@ async fn requests_are_counted_by_decision_and_reason_and_by_nothing_that_strange
     // Of this thread alone: the other tests are not heard.
     let _here = metrics::set_default_local_recorder(&recorder);
     let world = World::new().await;
-    let layer = world.warm([Audit::inline(Broken).patience(Duration::ZERO)]).await;
+    let layer = warm(&world, [Audit::inline(Broken).patience(Duration::ZERO)]).await;
     let router = router(&layer);
     let good = world.token().sign();
     for _ in 0..3 {
@@ -71,7 +71,7 @@ async fn counting_needs_no_sink() {
     let snapshotter = recorder.snapshotter();
     let _here = metrics::set_default_local_recorder(&recorder);
     let world = World::new().await;
-    let router = router(&world.warm([]).await);
+    let router = router(&warm(&world, []).await);
     assert_eq!(call(&router, request("/orders/7", &world.token().sign())).await, 200);
     assert_eq!(heard(&snapshotter)["tower_delegation_requests_total{allow,none}"], 1);
 }

@@ -21,7 +21,7 @@ use tower_delegation::{
     audit::{Audit, AuditEvent, AuditSink, AuditStatus, Overflow, SinkError},
 };
 
-use crate::{Memory, World, call, request, router, wait_until};
+use crate::{Memory, World, call, request, router, wait_until, warm};
 
 const REQUESTS: u64 = 100_000;
 
@@ -113,7 +113,7 @@ async fn of_100_000_events_none_is_lost_where_requests_wait_and_each_is_counted_
         Audit::new(waited_for.clone()).max_entries(16).overflow(Overflow::Block),
         Audit::new(overrun.clone()).max_entries(16).overflow(Overflow::DropAndCount),
     ];
-    let layer = world.warm(audits).await;
+    let layer = warm(&world, audits).await;
     assert_eq!(flood(&layer, &world.token().sign()).await, REQUESTS);
     layer.flush_audit(Duration::from_secs(5)).await.unwrap();
 
@@ -131,7 +131,7 @@ async fn of_100_000_events_none_is_lost_where_requests_wait_and_each_is_counted_
 async fn a_dead_sink_ends_in_503_and_nothing_is_served_unrecorded() {
     let world = World::new().await;
     let sink = Failing::dead();
-    let layer = world.warm([Audit::new(sink.clone()).max_entries(2).named("siem")]).await;
+    let layer = warm(&world, [Audit::new(sink.clone()).max_entries(2).named("siem")]).await;
     let router = router(&layer);
     let token = world.token().sign();
     let get = || call(&router, request("/orders/7", &token));
@@ -171,7 +171,7 @@ async fn a_refusal_for_want_of_a_place_is_heard_of_by_the_other_sinks() {
     let world = World::new().await;
     let (sink, memory) = (Failing::dead(), Memory::default());
     let audits = [Audit::new(sink.clone()).max_entries(1).patience(Duration::ZERO), crate::inline(&memory)];
-    let layer = world.warm(audits).await;
+    let layer = warm(&world, audits).await;
     let router = router(&layer);
     let token = world.token().sign();
     assert_eq!(call(&router, request("/orders/7", &token)).await, 200);
@@ -191,7 +191,7 @@ async fn a_refusal_for_want_of_a_place_is_heard_of_by_the_other_sinks() {
 async fn the_place_is_taken_before_the_handler_runs() {
     let world = World::new().await;
     let memory = Memory::default();
-    let layer = world.warm([Audit::new(memory.sink()).max_entries(1)]).await;
+    let layer = warm(&world, [Audit::new(memory.sink()).max_entries(1)]).await;
     let router = router(&layer);
     let token = world.token().sign();
     let mut hanging = Box::pin(call(&router, request("/hang", &token)));
@@ -271,7 +271,7 @@ async fn a_sink_that_fails_loses_what_it_is_allowed_to_lose() {
         let sink = Failing::default();
         let wrong = if panics { &sink.panics } else { &sink.fails };
         wrong.store(true, Ordering::Relaxed);
-        let layer = world.warm([Audit::new(sink.clone()).overflow(overflow)]).await;
+        let layer = warm(&world, [Audit::new(sink.clone()).overflow(overflow)]).await;
         let router = router(&layer);
         let token = world.token().sign();
         for _ in 0..3 {
@@ -294,7 +294,7 @@ async fn an_inline_sink_that_fails_or_panics_disturbs_no_request() {
     let world = World::new().await;
     let sink = Failing::default();
     sink.panics.store(true, Ordering::Relaxed);
-    let layer = world.warm([Audit::inline(sink.clone())]).await;
+    let layer = warm(&world, [Audit::inline(sink.clone())]).await;
     let router = router(&layer);
     assert_eq!(call(&router, request("/open", &world.token().sign())).await, 200);
     sink.revive();

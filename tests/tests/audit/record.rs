@@ -15,14 +15,14 @@ use tower_delegation::{
     revocation::{InMemoryRevocations, Revocation},
 };
 
-use crate::{Memory, World, call, inline, request, router};
+use crate::{Memory, World, call, inline, request, router, warm};
 
 // AUD-1
 #[tokio::test]
 async fn every_request_leaves_one_event() {
     let world = World::new().await;
     let memory = Memory::default();
-    let layer = world.warm([inline(&memory)]).await;
+    let layer = warm(&world, [inline(&memory)]).await;
     let router = router(&layer);
     let ago = |seconds| world.clock.now().saturating_sub(Duration::from_secs(seconds));
     let good = world.token().sign();
@@ -66,7 +66,7 @@ async fn every_request_leaves_one_event() {
 async fn a_client_that_hangs_up_and_a_handler_that_panics_leave_one_event() {
     let world = World::new().await;
     let memory = Memory::default();
-    let layer = world.warm([inline(&memory)]).await;
+    let layer = warm(&world, [inline(&memory)]).await;
     let router = router(&layer);
     let token = world.token().sign();
 
@@ -91,7 +91,7 @@ async fn a_client_that_hangs_up_and_a_handler_that_panics_leave_one_event() {
 async fn an_event_tells_everything_that_is_known() {
     let world = World::new().await;
     let memory = Memory::default();
-    let layer = world.warm([inline(&memory)]).await;
+    let layer = warm(&world, [inline(&memory)]).await;
     let token = world.token().actor("copilot").earlier_actor("planner").earlier_actor("portal");
     let token = token.token_id("t-1").session("s-1").claim("tenant", "acme").sign();
     let mut request = request("/orders/7?secret=1", &token);
@@ -154,7 +154,7 @@ async fn an_event_tells_everything_that_is_known() {
 async fn what_is_malformed_is_left_out() {
     let world = World::new().await;
     let memory = Memory::default();
-    let layer = world.warm([inline(&memory)]).await;
+    let layer = warm(&world, [inline(&memory)]).await;
     let mut request = request("/orders/7", &world.token().sign());
     request.headers_mut().insert("traceparent", "00-zz".parse().unwrap());
     assert_eq!(call(&router(&layer), request).await, 200);
@@ -168,7 +168,7 @@ async fn what_is_malformed_is_left_out() {
 async fn a_denial_that_the_handler_answers_otherwise_is_on_record_as_it_was_sent() {
     let world = World::new().await;
     let memory = Memory::default();
-    let layer = world.warm([inline(&memory)]).await;
+    let layer = warm(&world, [inline(&memory)]).await;
     let handler = async |delegation: DelegationContext| {
         let refund = Requirement::named("refund").scope("orders:refund");
         delegation.authorize(&refund, &RequestFacts::none()).map_or("not refunded", |()| "refunded")
@@ -187,7 +187,7 @@ async fn a_denial_that_the_handler_answers_otherwise_is_on_record_as_it_was_sent
 async fn questions_are_on_record_within_a_bound() {
     let world = World::new().await;
     let memory = Memory::default();
-    let layer = world.warm([inline(&memory)]).await;
+    let layer = warm(&world, [inline(&memory)]).await;
     let handler = async |delegation: DelegationContext| {
         let item = |name: String| Requirement::named(name).scope("orders:refund");
         for number in 0..300 {
@@ -209,7 +209,7 @@ async fn questions_are_on_record_within_a_bound() {
 async fn no_sink_shows_a_token_and_equal_tokens_have_equal_hashes() {
     let world = World::new().await;
     let memory = Memory::default();
-    let layer = world.warm([inline(&memory)]).await;
+    let layer = warm(&world, [inline(&memory)]).await;
     let router = router(&layer);
     let good = world.token().sign();
     let forged = world.token().tamper_signature().sign();
@@ -232,7 +232,7 @@ async fn several_sinks_each_hear_of_each_request() {
     let world = World::new().await;
     let (one, other) = (Memory::default(), Memory::default());
     let audits = [inline(&one), Audit::new(other.sink_of(NativeFormat)), Audit::inline(TracingSink)];
-    let layer = world.warm(audits).await;
+    let layer = warm(&world, audits).await;
     let router = router(&layer);
     let token = world.token().sign();
     for _ in 0..10 {

@@ -11,7 +11,7 @@ use std::{
 
 use tower_delegation::audit::{Audit, AuditEvent, AuditSink, SinkError};
 
-use crate::{Memory, World, call, request, router, wait_until};
+use crate::{Memory, World, call, request, router, wait_until, warm};
 
 /// Records an event only when it gets a pass.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ fn gated() -> (mpsc::Sender<()>, Arc<AtomicU64>, Gated) {
 async fn a_flush_waits_for_the_last_event_and_says_when_it_cannot() {
     let world = World::new().await;
     let (pass, recorded, sink) = gated();
-    let layer = world.warm([Audit::new(sink)]).await;
+    let layer = warm(&world, [Audit::new(sink)]).await;
     let router = router(&layer);
     let token = world.token().sign();
     for _ in 0..3 {
@@ -61,7 +61,7 @@ async fn a_flush_waits_for_the_last_event_and_says_when_it_cannot() {
 async fn a_guard_waits_when_it_is_dropped_but_not_for_ever() {
     let world = World::new().await;
     let (pass, recorded, sink) = gated();
-    let layer = world.warm([Audit::new(sink)]).await;
+    let layer = warm(&world, [Audit::new(sink)]).await;
     let router = router(&layer);
     let token = world.token().sign();
     assert_eq!(call(&router, request("/open", &token)).await, 200);
@@ -91,7 +91,7 @@ async fn the_thread_empties_the_queue_when_the_layer_is_gone_and_ends() {
     let world = World::new().await;
     let (memory, alive) = (Memory::default(), Arc::new(()));
     let ended: Weak<()> = Arc::downgrade(&alive);
-    let layer = world.warm([Audit::new(Ending(memory.clone(), alive))]).await;
+    let layer = warm(&world, [Audit::new(Ending(memory.clone(), alive))]).await;
     let router = router(&layer);
     let token = world.token().sign();
     for _ in 0..100 {

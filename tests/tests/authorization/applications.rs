@@ -8,7 +8,7 @@ use tower_delegation::{
     context::ApplicationKind::{Agent, Application as App, Service},
 };
 
-use crate::{Change, Row, World, judge};
+use crate::{Change, Judging, Row, World, judge};
 
 /// The shop for people, its copilot, and a nightly job; each with the scopes it may ever use.
 fn registry(issuer: &str) -> Applications {
@@ -97,8 +97,8 @@ async fn the_applications_are_those_that_are_demanded() {
     ];
     let registry = registry(world.idp.issuer());
     for (name, requirement, change, expected) in rows {
-        let service = world.serve(world.layer().applications(registry.clone()), requirement).await;
-        let request = service.request(Method::GET, crate::PATH).bearer_auth(change(world.token()).sign());
+        let service = world.guard_behind(world.layer().applications(registry.clone()), requirement).await;
+        let request = service.request(Method::GET, crate::PATH).bearer_auth(change(world.member()).sign());
         judge(name, request, expected, &audit).await;
     }
 }
@@ -157,7 +157,7 @@ async fn an_agent_reads_within_clearance_and_its_own_scopes() {
         );
     let service = Served::start(router.layer(world.layer().applications(registry).build().unwrap())).await;
     let operator = || {
-        let token = world.token().client("desk").scopes(["logs:read", "logs:delete"]);
+        let token = world.member().client("desk").scopes(["logs:read", "logs:delete"]);
         token.claim("permissions", serde_json::json!(["clearance:restricted"]))
     };
     for (name, path, token, expected) in [

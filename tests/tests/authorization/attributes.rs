@@ -11,7 +11,7 @@ use tower_delegation::{
 };
 use tower_delegation_testing::TokenBuilder;
 
-use crate::World;
+use crate::{Judging, World};
 
 #[derive(Debug)]
 struct Calm;
@@ -78,7 +78,7 @@ async fn each_key_refuses_and_all_together_let_in() {
     let service = Served::start(router.layer(layer)).await;
     let good = || {
         world
-            .token()
+            .member()
             .expires_in(std::time::Duration::from_secs(900))
             .actor("copilot")
             .claim("plan", "gold")
@@ -127,13 +127,13 @@ async fn each_key_refuses_and_all_together_let_in() {
 
     let foreign = json!({ "sub": "copilot", "iss": "https://agents.example.com" });
     for (path, token, status) in [
-        ("/machines", world.token(), 403),
-        ("/machines", world.token().actor("copilot"), 403),
-        ("/machines", world.token().subject("shop-web"), 200),
-        ("/agents", world.token(), 403),
-        ("/agents", world.token().actor("copilot"), 403),
-        ("/agents", world.token().claim("act", foreign), 200),
-        ("/bound", world.token(), 401),
+        ("/machines", world.member(), 403),
+        ("/machines", world.member().actor("copilot"), 403),
+        ("/machines", world.member().subject("shop-web"), 200),
+        ("/agents", world.member(), 403),
+        ("/agents", world.member().actor("copilot"), 403),
+        ("/agents", world.member().claim("act", foreign), 200),
+        ("/bound", world.member(), 401),
     ] {
         assert_eq!(service.get(path, &token.sign()).await.status, status, "{path}");
     }

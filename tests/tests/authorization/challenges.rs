@@ -7,7 +7,7 @@ use reqwest::Method;
 use tower_delegation::{DenialReason as R, Requirement, clock::Clock as _};
 use tower_delegation_testing::TokenBuilder;
 
-use crate::{PATH, Row, World, judge, parameter};
+use crate::{Judging, PATH, Row, World, judge, parameter};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -44,7 +44,7 @@ async fn the_user_authenticated_lately_enough() {
     let world = World::new().await;
     let audit = AuditLog::listen();
     let layer = world.layer().leeway(Duration::from_secs(5));
-    let service = world.serve(layer, Requirement::new().max_authentication_age(MINUTE)).await;
+    let service = world.guard_behind(layer, Requirement::new().max_authentication_age(MINUTE)).await;
     let now = world.clock.now();
     for (name, auth_time, expected) in [
         ("a second too long ago", now.saturating_sub(Duration::from_secs(66)), Some(R::AuthenticationTooOld)),
@@ -55,11 +55,11 @@ async fn the_user_authenticated_lately_enough() {
         ("ahead within the leeway", now.saturating_add(Duration::from_secs(5)), None),
         ("now", now, None),
     ] {
-        let token = world.token().auth_time(auth_time).sign();
+        let token = world.member().auth_time(auth_time).sign();
         judge(name, service.request(Method::GET, PATH).bearer_auth(token), expected, &audit).await;
     }
     // The same token, later: the cache does not stop the clock.
-    let token = world.token().auth_time(now).sign();
+    let token = world.member().auth_time(now).sign();
     assert_eq!(service.get(PATH, &token).await.status, 200);
     world.clock.advance(MINUTE * 2);
     assert_eq!(service.get(PATH, &token).await.status, 401);
@@ -76,8 +76,8 @@ async fn the_challenge_says_what_would_help_and_no_more() {
         .scope("orders:refund")
         .any_scope(["a", "b"])
         .client("shop-web");
-    let service = world.serve(world.layer().allow_anonymous().realm("orders"), requirement).await;
-    let token = || world.token().auth_time(world.clock.now());
+    let service = world.guard_behind(world.layer().allow_anonymous().realm("orders"), requirement).await;
+    let token = || world.member().auth_time(world.clock.now());
     let scope = Some("orders:refund a");
     type Expected<'e> = (u16, Option<&'e str>, Option<&'e str>, Option<&'e str>, Option<&'e str>);
     let stepping = "insufficient_user_authentication";
@@ -161,7 +161,7 @@ async fn a_challenge_is_composed_of_the_parts() {
     ];
     let service = world.guard(parts()).await;
     for (name, scopes, acr, status, (acr_values, max_age, scope)) in rows {
-        let token = world.token().scopes(scopes).auth_time(now);
+        let token = world.member().scopes(scopes).auth_time(now);
         let token = acr.into_iter().fold(token, TokenBuilder::acr);
         let answer = service.get(PATH, &token.sign()).await;
         assert_eq!(answer.status, status, "{name}");
@@ -169,6 +169,6 @@ async fn a_challenge_is_composed_of_the_parts() {
             assert_eq!(parameter(answer.challenge(), key).as_deref(), expected, "{name}: {key}");
         }
     }
-    let token = world.token().scopes(["own", "part", "third"]).auth_time(now).acr("mfa").sign();
+    let token = world.member().scopes(["own", "part", "third"]).auth_time(now).acr("mfa").sign();
     assert_eq!(service.get(PATH, &token).await.status, 200);
 }

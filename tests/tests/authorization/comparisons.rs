@@ -12,7 +12,7 @@ use tower_delegation::{
     requires,
 };
 
-use crate::{Change, PATH, World, judge};
+use crate::{Change, Judging, PATH, World, judge};
 
 #[tokio::test]
 async fn the_path_names_what_the_token_names() {
@@ -43,7 +43,7 @@ async fn the_path_names_what_the_token_names() {
         ("oneself", new().subject_matches_path("account"), same, PATH, None),
     ];
     let requests = rows.into_iter().map(|(name, requirement, change, path, expected)| {
-        (name, requirement, change(world.token()).sign(), path, expected)
+        (name, requirement, change(world.member()).sign(), path, expected)
     });
     world.check_requests(requests.collect()).await;
 }
@@ -69,7 +69,7 @@ async fn a_header_field_says_what_the_token_says() {
     ];
     for (name, requirement, change, fields, expected) in rows {
         let service = world.guard(requirement).await;
-        let request = service.request(Method::GET, PATH).bearer_auth(change(world.token()).sign());
+        let request = service.request(Method::GET, PATH).bearer_auth(change(world.member()).sign());
         let request = fields.iter().fold(request, |request, (name, value)| request.header(*name, *value));
         judge(name, request, expected, &audit).await;
     }
@@ -107,7 +107,7 @@ async fn every_way_knows_the_parameters() {
         .nest("/nested/{tenant}", Router::new().route("/{account}", get(by_attribute)))
         .nest("/twice/{account}", Router::new().route("/{account}", get(by_type)));
     let service = Served::start(router.layer(world.layer().build().unwrap())).await;
-    let token = world.token().sign();
+    let token = world.member().sign();
     for way in ["type", "attribute", "layer", "service", "nested"] {
         assert_eq!(service.get(&format!("/{way}/acme/alice"), &token).await.status, 200, "{way}");
         assert_eq!(service.get(&format!("/{way}/acme/bob"), &token).await.status, 403, "{way}");
@@ -131,11 +131,11 @@ async fn without_parameters_every_comparison_denies() {
         tower::Layer::layer(&guard, router),
     )))
     .await;
-    assert_eq!(service.get("/alice", &world.token().sign()).await.status, 403);
+    assert_eq!(service.get("/alice", &world.member().sign()).await.status, 403);
 
     // By call: only what the caller says is known.
     let layer = world.layer().build().unwrap();
-    let delegation = layer.authenticator().verify(&world.token().sign()).await.unwrap();
+    let delegation = layer.authenticator().verify(&world.member().sign()).await.unwrap();
     let requirement = Requirement::new().subject_matches_path("account");
     let decide = |facts: &RequestFacts<'_>| requirement.evaluate(&delegation, facts) == Decision::Allow;
     assert!(!decide(&RequestFacts::none()));

@@ -3,7 +3,7 @@
 use serde_json::json;
 use tower_delegation::{DenialReason as R, Requirement, SubjectKind};
 
-use crate::{Change, Row, World};
+use crate::{Change, Judging, Row, World};
 
 #[tokio::test]
 async fn parts_alternatives_and_exclusions() {

@@ -5,7 +5,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tower_delegation::{DenialReason as R, Requirement, requirement::AuthorizationDetail};
 
-use crate::{PATH, World, judge};
+use crate::{Judging, PATH, World, judge};
 
 const US: &str = "https://bank.example.com/payments";
 
@@ -102,9 +102,9 @@ async fn one_object_grants_all_of_it() {
         ),
     ];
     let guarded = |detail| Requirement::new().authorization_detail(detail);
-    let mut requests = vec![("no claim", guarded(pay()), world.token().sign(), PATH, missing)];
+    let mut requests = vec![("no claim", guarded(pay()), world.member().sign(), PATH, missing)];
     requests.extend(rows.into_iter().map(|(name, detail, claim, expected)| {
-        let token = world.token().claim("authorization_details", claim).sign();
+        let token = world.member().claim("authorization_details", claim).sign();
         (name, guarded(detail), token, PATH, expected)
     }));
     world.check_requests(requests).await;
@@ -134,7 +134,7 @@ async fn scope_and_details_are_two_grants() {
         ("two details by two objects", &two, vec![], json!([object("read"), object("write")]), None),
     ] {
         let service = world.guard(requirement.clone()).await;
-        let token = world.token().scopes(scopes).claim("authorization_details", claim).sign();
+        let token = world.member().scopes(scopes).claim("authorization_details", claim).sign();
         judge(name, service.request(Method::GET, PATH).bearer_auth(token), expected, &audit).await;
     }
 }

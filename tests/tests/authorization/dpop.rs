@@ -5,7 +5,7 @@ use reqwest::{Method, header::AUTHORIZATION};
 use tower_delegation::{DenialReason as R, Dpop, Requirement};
 use tower_delegation_testing::DpopKey;
 
-use crate::{PATH, World};
+use crate::{Judging, PATH, World};
 
 /// What clients call the service, whatever socket it listens on.
 const ORIGIN: &str = "https://api.example.com";
@@ -13,8 +13,8 @@ const ORIGIN: &str = "https://api.example.com";
 /// Sends a bound token with its proof to a route with this requirement.
 async fn send_bound(world: &World, requirement: Requirement) -> Answer {
     let key = DpopKey::generate().clock(world.clock.clone());
-    let service = world.serve(world.layer().dpop(Dpop::at(ORIGIN)), requirement).await;
-    let token = world.token().bound_to_key(&key).sign();
+    let service = world.guard_behind(world.layer().dpop(Dpop::at(ORIGIN)), requirement).await;
+    let token = world.member().bound_to_key(&key).sign();
     let proof = key.proof("GET", format!("{ORIGIN}{PATH}")).for_token(&token).sign();
     let request = service.request(Method::GET, PATH).header("DPoP", proof);
     Answer::of(request.header(AUTHORIZATION, format!("DPoP {token}"))).await
@@ -35,8 +35,8 @@ async fn the_token_is_bound_to_what_is_demanded() {
         assert_eq!(audit.one().field("reason"), expected.map_or("", R::code), "{name}");
         assert_eq!(answer.status, if expected.is_some() { 401 } else { 200 }, "{name}");
     }
-    let service = world.serve(world.layer().dpop(Dpop::at(ORIGIN)), new().dpop()).await;
-    assert_eq!(service.get(PATH, &world.token().sign()).await.status, 401);
+    let service = world.guard_behind(world.layer().dpop(Dpop::at(ORIGIN)), new().dpop()).await;
+    assert_eq!(service.get(PATH, &world.member().sign()).await.status, 401);
     assert_eq!(audit.one().field("reason"), "sender_constraint_missing");
 }
 

@@ -3,7 +3,7 @@
 use serde_json::json;
 use tower_delegation::{DenialReason as R, Requirement};
 
-use crate::{Change, Row, World};
+use crate::{Change, Judging, Row, World};
 
 #[tokio::test]
 async fn grants_beside_scopes() {

@@ -9,7 +9,7 @@ use tower_delegation::{
     clock::Clock as _, requirement::Decision, requires,
 };
 
-use crate::{PATH, World};
+use crate::{Judging, PATH, World};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -20,14 +20,14 @@ async fn shadow_mode_records_and_refuses_nobody() {
     let requirement =
         Requirement::named("trial").scope("x").client("y").acr("mfa").max_token_age(HOUR).shadow();
     let service = world.guard(requirement.clone()).await;
-    assert_eq!(service.get(PATH, &world.token().sign()).await.status, 200);
+    assert_eq!(service.get(PATH, &world.member().sign()).await.status, 200);
     let event = audit.one();
     assert_eq!((event.field("decision"), event.field("reason")), ("allow", ""));
     assert!(event.field("requirements").contains("trial: deny (shadow)"), "{}", event.field("requirements"));
 
     // The decision is what it would be; only what comes of it differs.
     let layer = world.layer().build().unwrap();
-    let delegation = layer.authenticator().verify(&world.token().sign()).await.unwrap();
+    let delegation = layer.authenticator().verify(&world.member().sign()).await.unwrap();
     let decision = requirement.evaluate(&delegation, &RequestFacts::none());
     assert!(matches!(decision, Decision::Deny(denial) if denial.reason() == R::ClientNotAllowed));
     assert!(delegation.authorize(&requirement, &RequestFacts::none()).is_ok());
@@ -38,7 +38,7 @@ async fn what_holds_is_recorded_as_such_in_shadow_mode() {
     let world = World::new().await;
     let audit = AuditLog::listen();
     let service = world.guard(Requirement::named("trial").scope("orders:read").shadow()).await;
-    assert_eq!(service.get(PATH, &world.token().sign()).await.status, 200);
+    assert_eq!(service.get(PATH, &world.member().sign()).await.status, 200);
     assert!(!audit.one().field("requirements").contains("deny"));
 }
 
@@ -51,7 +51,7 @@ async fn an_exception_ends_by_itself_and_is_recorded_each_time() {
         Requirement::named("refunds").scope("x").exception("migration of the old client", until);
     let service = world.guard(requirement).await;
     for _ in 0..2 {
-        assert_eq!(service.get(PATH, &world.token().sign()).await.status, 200);
+        assert_eq!(service.get(PATH, &world.member().sign()).await.status, 200);
         let event = audit.one();
         assert_eq!(event.field("decision"), "allow");
         assert!(
@@ -62,10 +62,10 @@ async fn an_exception_ends_by_itself_and_is_recorded_each_time() {
     }
     // One second before its end it holds still; at its end no longer.
     world.clock.advance(HOUR - Duration::from_secs(1));
-    assert_eq!(service.get(PATH, &world.token().sign()).await.status, 200);
+    assert_eq!(service.get(PATH, &world.member().sign()).await.status, 200);
     let _ = audit.take();
     world.clock.advance(Duration::from_secs(1));
-    let answer = service.get(PATH, &world.token().sign()).await;
+    let answer = service.get(PATH, &world.member().sign()).await;
     assert_eq!((answer.status, answer.code().as_str()), (403, "insufficient_scope"));
     assert_eq!(audit.one().field("reason"), "scope_missing");
 }
@@ -78,7 +78,7 @@ async fn another_requirement_on_the_way_is_enforced_all_the_same() {
     let strict = RequireLayer::new(Requirement::named("strict").client("y")).unwrap();
     let router = Router::new().route("/", get(async || "in").route_layer(strict).route_layer(shadow));
     let service = Served::start(router.layer(world.layer().build().unwrap())).await;
-    assert_eq!(service.get("/", &world.token().sign()).await.status, 403);
+    assert_eq!(service.get("/", &world.member().sign()).await.status, 403);
     let event = audit.one();
     assert_eq!((event.field("decision"), event.field("reason")), ("deny", "client_not_allowed"));
 }
@@ -118,10 +118,10 @@ async fn nobody_is_let_in_by_shadow_mode_or_exception() {
     for path in ["/attribute", "/type", "/shadow", "/exception"] {
         assert_eq!(service.get_anonymously(path).await.status, 401, "{path}");
         assert_eq!(audit.one().field("reason"), "credentials_missing", "{path}");
-        let forged = world.token().sign_with_other_key().sign();
+        let forged = world.member().sign_with_other_key().sign();
         assert_eq!(service.get(path, &forged).await.status, 401, "{path}");
         let _ = audit.take();
-        assert_eq!(service.get(path, &world.token().sign()).await.status, 200, "{path}");
+        assert_eq!(service.get(path, &world.member().sign()).await.status, 200, "{path}");
         let _ = audit.take();
     }
     assert_eq!(service.get_anonymously("/public").await.status, 200);
@@ -132,7 +132,7 @@ async fn nobody_is_let_in_by_shadow_mode_or_exception() {
         .route("/shadow", get(async || "in").layer(layer(Requirement::new().scope("x").shadow())));
     let service = Served::start(unguarded).await;
     for path in ["/type", "/shadow"] {
-        assert_eq!(service.get(path, &world.token().sign()).await.status, 500, "{path}");
+        assert_eq!(service.get(path, &world.member().sign()).await.status, 500, "{path}");
     }
 }
 
@@ -154,6 +154,6 @@ async fn what_cannot_be_judged_is_refused_in_every_mode() {
         new().not(new().any_of(alternatives())).shadow(),
     ] {
         let service = world.guard(requirement).await;
-        assert_eq!(service.get(PATH, &world.token().sign()).await.status, 500);
+        assert_eq!(service.get(PATH, &world.member().sign()).await.status, 500);
     }
 }

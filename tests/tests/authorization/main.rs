@@ -18,13 +18,12 @@ mod token;
 use std::time::Duration;
 
 use axum::{Router, routing::get};
-use integration_tests::{AUDIENCE, Answer, AuditLog, Served};
+use integration_tests::{Answer, AuditLog, Served, World};
 use reqwest::{Method, RequestBuilder};
 use tower_delegation::{
-    DelegationLayer, DenialReason as R, RequireLayer, Requirement, TrustedIssuer, issuer::ClaimMapping,
-    layer::DelegationLayerBuilder, reason::RejectionKind,
+    DenialReason as R, RequireLayer, Requirement, layer::DelegationLayerBuilder, reason::RejectionKind,
 };
-use tower_delegation_testing::{MockIdp, TestClock, TokenBuilder, USER_CLAIM};
+use tower_delegation_testing::TokenBuilder;
 
 /// Where requests go unless a row says otherwise: tenant, then account.
 const PATH: &str = "/acme/accounts/alice";
@@ -34,61 +33,43 @@ type Change = fn(TokenBuilder) -> TokenBuilder;
 /// One demand, one token. `None`: let in.
 type Row = (&'static str, Requirement, Change, Option<R>);
 
-/// A provider, and a clock that it shares with the service.
-struct World {
-    clock: TestClock,
-    idp: MockIdp,
+/// What this binary asks of a [`World`].
+trait Judging {
+    /// A good token: alice of acme, through shop-web, may read orders.
+    fn member(&self) -> TokenBuilder;
+    /// `GET /{tenant}/accounts/{account}` behind this requirement.
+    async fn guard(&self, requirement: Requirement) -> Served;
+    /// The same behind this layer.
+    async fn guard_behind(&self, layer: DelegationLayerBuilder, requirement: Requirement) -> Served;
+    /// Sends each row's token, and reads answer and audit event.
+    async fn check(&self, rows: Vec<Row>);
+    /// The same with a token and a path of each row's own.
+    async fn check_requests(&self, rows: Vec<(&str, Requirement, String, &str, Option<R>)>);
 }
 
-impl World {
-    async fn new() -> Self {
-        let clock = TestClock::new();
-        let idp = MockIdp::builder().clock(clock.clone()).audience(AUDIENCE).start().await;
-        Self { clock, idp }
+impl Judging for World {
+    fn member(&self) -> TokenBuilder {
+        self.token().claim("tenant", "acme").expires_in(Duration::from_secs(3600))
     }
 
-    fn layer(&self) -> DelegationLayerBuilder {
-        let mapping = ClaimMapping::rfc9068()
-            .tenant("tenant")
-            .add_roles("roles")
-            .add_permissions("permissions")
-            .add_groups("groups")
-            .groups_elsewhere("has_groups");
-        let issuer = TrustedIssuer::discover(self.idp.issuer())
-            .unwrap()
-            .add_audience(AUDIENCE)
-            .add_user_claim(USER_CLAIM);
-        let issuer = issuer.claim_mapping(mapping).may_speak_for("https://agents.example.com");
-        DelegationLayer::builder().add_issuer(issuer).clock(self.clock.clone())
-    }
-
-    /// A good token: alice of acme, through shop-web, may read orders.
-    fn token(&self) -> TokenBuilder {
-        let token = self.idp.token().user("alice").client("shop-web").scopes(["orders:read"]);
-        token.claim("tenant", "acme").expires_in(Duration::from_secs(3600))
-    }
-
-    /// `GET /{tenant}/accounts/{account}` behind this requirement.
     async fn guard(&self, requirement: Requirement) -> Served {
-        self.serve(self.layer(), requirement).await
+        self.guard_behind(self.layer(), requirement).await
     }
 
-    async fn serve(&self, layer: DelegationLayerBuilder, requirement: Requirement) -> Served {
+    async fn guard_behind(&self, layer: DelegationLayerBuilder, requirement: Requirement) -> Served {
         let guard = RequireLayer::new(requirement).unwrap();
         let router =
             Router::new().route("/{tenant}/accounts/{account}", get(async || "in").route_layer(guard));
         Served::start(router.layer(layer.build().unwrap())).await
     }
 
-    /// Sends each row's token, and reads answer and audit event.
     async fn check(&self, rows: Vec<Row>) {
         let requests = rows.into_iter().map(|(name, requirement, change, expected)| {
-            (name, requirement, change(self.token()).sign(), PATH, expected)
+            (name, requirement, change(self.member()).sign(), PATH, expected)
         });
         self.check_requests(requests.collect()).await;
     }
 
-    /// The same with a token and a path of each row's own.
     async fn check_requests(&self, rows: Vec<(&str, Requirement, String, &str, Option<R>)>) {
         let audit = AuditLog::listen();
         let mut router = Router::new();

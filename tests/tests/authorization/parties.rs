@@ -3,7 +3,7 @@
 use serde_json::json;
 use tower_delegation::{DenialReason as R, Requirement, SubjectKind};
 
-use crate::{Change, Row, World};
+use crate::{Change, Judging, Row, World};
 
 #[tokio::test]
 async fn the_parties_are_those_that_are_demanded() {
@@ -138,7 +138,7 @@ async fn the_first_failure_in_the_fixed_order_is_named() {
         (R::AuthenticationTooOld, |r| r.max_authentication_age(std::time::Duration::ZERO)),
         (R::ScopeMissing, |r| r.scope("other")),
     ];
-    let token = world.token().actor("copilot").earlier_actor("planner").sign();
+    let token = world.member().actor("copilot").earlier_actor("planner").sign();
     let delegation = world.layer().build().unwrap().authenticator().verify(&token).await.unwrap();
     for at in 0..demands.len() {
         // Built from the last to the first, so that the order of building is not the order of checks.

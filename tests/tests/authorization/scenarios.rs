@@ -17,7 +17,7 @@ use tower_delegation::{
 };
 use tower_delegation_testing::TokenBuilder;
 
-use crate::World;
+use crate::{Judging, World};
 
 type Cases<'c> = Vec<(&'c str, Method, &'c str, TokenBuilder, Option<R>)>;
 
@@ -51,8 +51,8 @@ async fn a_support_portal_shows_ones_own_account() {
     let audit = AuditLog::listen();
     let router = Router::new().route("/accounts/{account}", get(account));
     let service = Served::start(router.layer(world.layer().build().unwrap())).await;
-    let customer = || world.token().client("support-portal").scopes(["accounts:read"]);
-    let portal = || world.token().client("support-portal").subject("support-portal");
+    let customer = || world.member().client("support-portal").scopes(["accounts:read"]);
+    let portal = || world.member().client("support-portal").subject("support-portal");
     check(
         &service,
         &audit,
@@ -118,7 +118,7 @@ async fn a_copilot_files_a_ticket() {
     let audit = AuditLog::listen();
     let router = Router::new().route("/tickets", post(file_ticket));
     let service = Served::start(router.layer(world.layer().build().unwrap())).await;
-    let token = || world.token().claim("roles", json!(["employee"])).scopes(["tickets:create"]);
+    let token = || world.member().claim("roles", json!(["employee"])).scopes(["tickets:create"]);
     let copilot = || token().actor("copilot");
     let at = |name, token, expected| (name, Method::POST, "/tickets", token, expected);
     check(
@@ -171,7 +171,7 @@ async fn the_copilot_uses_the_role_that_its_entry_lists() {
         let layer = world.layer().applications(page_registry(world.idp.issuer(), change));
         let router = Router::new().route("/tickets", post(file_ticket));
         let service = Served::start(router.layer(layer.build().unwrap())).await;
-        let token = world.token().claim("roles", json!(["employee"])).scopes(["tickets:create"]);
+        let token = world.member().claim("roles", json!(["employee"])).scopes(["tickets:create"]);
         check(&service, &audit, vec![(name, Method::POST, "/tickets", token.actor("copilot"), expected)])
             .await;
     }
@@ -205,7 +205,7 @@ async fn a_scheduler_books_for_a_clinician() {
     let service = Served::start(router.layer(world.layer().build().unwrap())).await;
     let record = |patient: &str, action: &str| json!({ "type": "patient_record", "identifier": patient, "actions": [action] });
     let granted = |details| {
-        let token = world.token().actor("scheduler").claim("roles", json!(["clinician"]));
+        let token = world.member().actor("scheduler").claim("roles", json!(["clinician"]));
         token.claim("purpose", "treatment").claim("authorization_details", details)
     };
     let good = || granted(json!([record("p-17", "schedule")]));
@@ -267,7 +267,7 @@ async fn incident_automation_reads_logs() {
         .route("/logs/restricted", get(async || "restricted").layer(layer(&["clearance:restricted"])));
     let service = Served::start(router.layer(world.layer().build().unwrap())).await;
     let operator = |clearance: &str| {
-        let token = world.token().actor("incident-automation").scopes(["logs:read"]);
+        let token = world.member().actor("incident-automation").scopes(["logs:read"]);
         token.claim("permissions", json!([clearance]))
     };
     let (internal, restricted) = (|| operator("clearance:internal"), || operator("clearance:restricted"));
@@ -308,7 +308,7 @@ async fn incident_automation_reads_logs() {
                 "another automation",
                 Method::GET,
                 "/logs/internal",
-                world.token().actor("x").scopes(["logs:read"]),
+                world.member().actor("x").scopes(["logs:read"]),
                 Some(R::ActorNotAllowed),
             ),
             (
@@ -322,7 +322,7 @@ async fn incident_automation_reads_logs() {
                 "the operator by hand",
                 Method::GET,
                 "/logs/internal",
-                world.token().scopes(["logs:read"]),
+                world.member().scopes(["logs:read"]),
                 Some(R::DelegationRequired),
             ),
             ("within the clearance", Method::GET, "/logs/internal", internal(), None),

@@ -13,7 +13,7 @@ use tower_delegation::{
 };
 use tower_delegation_testing::TestPki;
 
-use crate::{PATH, Row, World, judge};
+use crate::{Judging, PATH, Row, World, judge};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -78,8 +78,8 @@ async fn a_token_of_age_is_refused_though_it_lives() {
     let world = World::new().await;
     let audit = AuditLog::listen();
     let layer = world.layer().leeway(Duration::from_secs(5));
-    let service = world.serve(layer, Requirement::new().max_token_age(MINUTE)).await;
-    let token = world.token().sign();
+    let service = world.guard_behind(layer, Requirement::new().max_token_age(MINUTE)).await;
+    let token = world.member().sign();
     // The leeway is added, as for every time of a token.
     for (advance, expected) in
         [(0, None), (65, None), (1, Some(R::TokenAgeNotAllowed)), (60, Some(R::TokenAgeNotAllowed))]
@@ -88,7 +88,7 @@ async fn a_token_of_age_is_refused_though_it_lives() {
         let request = service.request(Method::GET, PATH).bearer_auth(&token);
         judge(&format!("{advance} s later"), request, expected, &audit).await;
     }
-    let fresh = service.request(Method::GET, PATH).bearer_auth(world.token().sign());
+    let fresh = service.request(Method::GET, PATH).bearer_auth(world.member().sign());
     judge("a new one", fresh, None, &audit).await;
 }
 
@@ -125,14 +125,14 @@ async fn a_route_has_its_hours() {
         ("open there", TimeWindow::daily((7, 0), (8, 0)).utc_offset_minutes(-300), None),
     ] {
         let service = world.guard(Requirement::new().time_window(window)).await;
-        let token = world.token().sign();
+        let token = world.member().sign();
         judge(name, service.request(Method::GET, PATH).bearer_auth(&token), expected, &audit).await;
     }
     let shifts = Requirement::new()
         .time_window(TimeWindow::daily((6, 0), (8, 0)))
         .time_window(TimeWindow::daily((11, 0), (13, 0)));
     let service = world.guard(shifts).await;
-    assert_eq!(service.get(PATH, &world.token().sign()).await.status, 200, "one of two windows");
+    assert_eq!(service.get(PATH, &world.member().sign()).await.status, 200, "one of two windows");
 }
 
 /// Believes the header field `x-risk`, as a test may.
@@ -151,7 +151,7 @@ async fn risk_is_known_and_low_or_the_request_is_refused() {
     let world = World::new().await;
     let audit = AuditLog::listen();
     let requirement = || Requirement::new().risk_below("device", 70);
-    let service = world.serve(world.layer().add_risk_signal("device", Told), requirement()).await;
+    let service = world.guard_behind(world.layer().add_risk_signal("device", Told), requirement()).await;
     for (name, risk, expected) in [
         ("not known", None, Some(R::RiskUnknown)),
         ("not understood", Some("low"), Some(R::RiskUnknown)),
@@ -160,15 +160,15 @@ async fn risk_is_known_and_low_or_the_request_is_refused() {
         ("below", Some("69"), None),
         ("none", Some("0"), None),
     ] {
-        let request = service.request(Method::GET, PATH).bearer_auth(world.token().sign());
+        let request = service.request(Method::GET, PATH).bearer_auth(world.member().sign());
         let request = risk.into_iter().fold(request, |request, risk| request.header("x-risk", risk));
         judge(name, request, expected, &audit).await;
     }
     // A signal that nobody registered is a mistake of the service, not of the client.
     for layer in [world.layer(), world.layer().add_risk_signal("address", Told)] {
-        let service = world.serve(layer, requirement()).await;
+        let service = world.guard_behind(layer, requirement()).await;
         let request =
-            service.request(Method::GET, PATH).bearer_auth(world.token().sign()).header("x-risk", "0");
+            service.request(Method::GET, PATH).bearer_auth(world.member().sign()).header("x-risk", "0");
         judge("not registered", request, Some(R::RiskSignalMissing), &audit).await;
     }
 }
@@ -190,10 +190,10 @@ async fn the_token_is_held_in_the_way_that_is_demanded() {
     let trust = CertificateTrust::ChainedToTrustAnchor;
     let peer = PeerInfo::with_certificate(([127, 0, 0, 1], 1).into(), &identity.chain_der(), trust).unwrap();
     let thumbprint = thumbprint_of(&identity);
-    let bound = world.token().claim("cnf", serde_json::json!({ "x5t#S256": thumbprint })).sign();
+    let bound = world.member().claim("cnf", serde_json::json!({ "x5t#S256": thumbprint })).sign();
     let (bound, plain) = (
         layer.authenticator().verify_from(&bound, &peer).await.unwrap(),
-        layer.authenticator().verify_from(&world.token().sign(), &peer).await.unwrap(),
+        layer.authenticator().verify_from(&world.member().sign(), &peer).await.unwrap(),
     );
     let any = Requirement::new().sender_constrained();
     let mutual_tls = Requirement::new().mutual_tls();
@@ -220,7 +220,7 @@ fn thumbprint_of(identity: &tower_delegation_testing::TestIdentity) -> String {
 async fn a_misconfigured_requirement_denies_by_call_too() {
     let world = World::new().await;
     let delegation =
-        world.layer().build().unwrap().authenticator().verify(&world.token().sign()).await.unwrap();
+        world.layer().build().unwrap().authenticator().verify(&world.member().sign()).await.unwrap();
     let contradiction = Requirement::new().delegated().not_delegated();
     for requirement in [contradiction.clone(), contradiction.shadow(), Requirement::new().scope("").shadow()]
     {

@@ -124,7 +124,7 @@ async fn a_client_that_hangs_up_and_a_handler_that_panics_leave_their_event() {
 async fn values_from_outside_cannot_forge_the_record() {
     let world = World::new().await;
     let audit = AuditLog::listen();
-    let service = world.serve().await;
+    let service = world.serve(world.layer()).await;
     let token = world
         .token()
         .subject("alice\nsubject=admin\u{1b}[2J")
@@ -141,7 +141,7 @@ async fn values_from_outside_cannot_forge_the_record() {
 async fn no_event_shows_a_token() {
     let world = World::new().await;
     let audit = AuditLog::listen();
-    let service = world.serve().await;
+    let service = world.serve(world.layer()).await;
     for token in [world.token().sign(), world.token().tamper_signature().sign()] {
         let _ = service.get("/", &token).await;
         let event = format!("{:?}", audit.one());

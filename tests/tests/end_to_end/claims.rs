@@ -16,7 +16,7 @@ const SECOND: Duration = Duration::from_secs(1);
 async fn the_leeway_ends_to_the_second() {
     let world = World::new().await;
     let audit = AuditLog::listen();
-    let service = world.serve().await;
+    let service = world.serve(world.layer()).await;
     let now = world.clock.now();
     let rows = [
         ("exp, last second of the leeway", world.token().expires_at(now.saturating_sub(29 * SECOND)), None),
@@ -48,7 +48,7 @@ async fn the_leeway_ends_to_the_second() {
 #[tokio::test]
 async fn a_token_that_was_good_expires_while_the_service_runs() {
     let world = World::new().await;
-    let service = world.serve().await;
+    let service = world.serve(world.layer()).await;
     let token = world.token().expires_in(60 * SECOND).sign();
     assert_eq!(service.get("/", &token).await.status, 200);
     world.clock.advance(89 * SECOND);

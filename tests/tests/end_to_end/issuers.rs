@@ -100,7 +100,7 @@ async fn metadata_of_another_issuer_is_not_followed() {
     for named in [honest.issuer().to_owned(), format!("{}/", world.idp.issuer())] {
         world.idp.set_metadata("issuer", named.as_str());
         world.idp.set_metadata("jwks_uri", honest.jwks_uri());
-        let service = world.serve().await;
+        let service = world.serve(world.layer()).await;
         let answer = service.get("/", &world.token().sign()).await;
         assert_eq!((answer.status, answer.code().as_str()), (503, "temporarily_unavailable"), "{named}");
     }

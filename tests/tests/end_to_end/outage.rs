@@ -13,7 +13,7 @@ async fn a_cold_start_without_the_provider_is_503_and_recovers() {
     let world = World::new().await;
     let audit = AuditLog::listen();
     for endpoint in [Endpoint::Discovery, Endpoint::Jwks] {
-        let service = world.serve().await;
+        let service = world.serve(world.layer()).await;
         world.idp.fail_with(endpoint, StatusCode::INTERNAL_SERVER_ERROR);
         let answer = service.get("/", &world.token().sign()).await;
         assert_eq!((answer.status, answer.code().as_str()), (503, "temporarily_unavailable"), "{endpoint:?}");
@@ -35,7 +35,7 @@ async fn a_cold_start_without_the_provider_is_503_and_recovers() {
 #[tokio::test]
 async fn known_keys_go_on_through_an_outage() {
     let world = World::new().await;
-    let service = world.serve().await;
+    let service = world.serve(world.layer()).await;
     assert_eq!(service.get("/", &world.token().sign()).await.status, 200);
     world.idp.fail_with(Endpoint::Jwks, StatusCode::SERVICE_UNAVAILABLE);
     world.clock.advance(Duration::from_secs(3600));
@@ -45,7 +45,7 @@ async fn known_keys_go_on_through_an_outage() {
 #[tokio::test]
 async fn a_rotated_key_is_accepted_on_its_first_token_and_a_withdrawn_one_refused() {
     let world = World::new().await;
-    let service = world.serve().await;
+    let service = world.serve(world.layer()).await;
     let old = world.token().sign();
     assert_eq!(service.get("/", &old).await.status, 200);
     world.idp.rotate_keys();

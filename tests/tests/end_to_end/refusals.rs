@@ -156,7 +156,7 @@ async fn a_spoiled_token_is_401_and_the_reason_stays_with_the_operator() {
     ];
     let world = World::new().await;
     let audit = AuditLog::listen();
-    let service = world.serve().await;
+    let service = world.serve(world.layer()).await;
     assert_eq!(service.get("/", &world.token().sign()).await.status, 200);
     let _ = audit.take();
     for (name, spoil, reason) in rows {
@@ -330,7 +330,7 @@ async fn a_spoiled_presentation_has_its_status_code_and_challenge() {
         ),
     ];
     let audit = AuditLog::listen();
-    let service = world.serve().await;
+    let service = world.serve(world.layer()).await;
     for (name, fields, path, status, code, challenge, reason) in rows {
         let mut request = service.request(Method::GET, path);
         for field in &fields {
@@ -356,7 +356,7 @@ fn next_letter(letter: &str) -> &'static str {
 #[tokio::test]
 async fn the_form_body_is_never_read_for_a_token() {
     let world = World::new().await;
-    let service = world.serve().await;
+    let service = world.serve(world.layer()).await;
     let request = service.request(Method::POST, "/").form(&[("access_token", world.token().sign())]);
     assert_eq!(Answer::of(request).await.code(), "missing_credentials");
 }
@@ -380,7 +380,7 @@ async fn one_megabyte_in_process_is_refused_by_its_length() {
 async fn every_algorithm_is_accepted_and_only_those_that_the_issuer_may_use() {
     use tower_delegation::jwks::SignatureAlgorithm;
     let world = World::new().await;
-    let service = world.serve().await;
+    let service = world.serve(world.layer()).await;
     let narrow = world.layer();
     let narrow = {
         let issuer = world.issuer().algorithms([SignatureAlgorithm::Es256]);

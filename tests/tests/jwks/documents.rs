@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tower_delegation::jwks::KeySourceErrorKind;
 use tower_delegation_testing::Algorithm;
 
-use crate::World;
+use crate::{Observed, World, lasting};
 
 /// A public key that nothing is wrong with, changed.
 fn changed(world: &World, algorithm: Algorithm, changes: &Value) -> Value {
@@ -58,7 +58,7 @@ fn odd_keys(world: &World) -> Vec<(&'static str, Value, bool)> {
 
 #[tokio::test]
 async fn odd_keys_do_not_spoil_a_good_one() {
-    let world = World::new().await;
+    let world = lasting().await;
     for (name, odd, is_usable) in odd_keys(&world) {
         let mut jwks = world.idp.jwks();
         jwks["keys"].as_array_mut().unwrap().insert(0, odd);
@@ -77,7 +77,7 @@ async fn odd_keys_do_not_spoil_a_good_one() {
 
 #[tokio::test]
 async fn all_the_odd_keys_at_once_do_not_either() {
-    let world = World::new().await;
+    let world = lasting().await;
     let odd = odd_keys(&world);
     let skipped = odd.iter().filter(|(_, _, is_usable)| !is_usable).count();
     for (_, jwk, _) in odd {
@@ -93,7 +93,7 @@ async fn all_the_odd_keys_at_once_do_not_either() {
 #[tokio::test]
 async fn a_useless_document_never_replaces_a_good_one() {
     use KeySourceErrorKind::{DocumentInvalid, NoUsableKey, Refused};
-    let world = World::new().await;
+    let world = lasting().await;
     let good = world.idp.jwks();
     let key = &good["keys"][0];
     let padded = |len: usize| {
@@ -154,7 +154,7 @@ async fn a_useless_document_never_replaces_a_good_one() {
 #[tokio::test]
 async fn warnings_list_each_skipped_key_once_and_only_a_published_secret_is_an_alarm() {
     const ALARM: &str = "publishes a secret";
-    let world = World::new().await;
+    let world = lasting().await;
     let log = PlainLog::listen();
     let good = world.idp.jwks()["keys"][0].clone();
     let changed = |kid: &str, name: &str, value: Value| {

@@ -4,11 +4,11 @@ use axum::http::StatusCode;
 use integration_tests::AUDIENCE;
 use tower_delegation_testing::{Algorithm, Endpoint};
 
-use crate::{REFILL, SECOND, World};
+use crate::{Observed, REFILL, SECOND, lasting, lasting_with};
 
 #[tokio::test]
 async fn a_thousand_cold_requests_cause_one_fetch() {
-    let world = World::new().await;
+    let world = lasting().await;
     let service = world.service();
     let token = world.token().sign();
     let hold = world.idp.hold(Endpoint::Jwks);
@@ -26,7 +26,7 @@ async fn a_thousand_cold_requests_cause_one_fetch() {
 
 #[tokio::test]
 async fn a_thousand_unknown_keys_share_one_fetch_and_a_rotation_is_followed_on_its_first_request() {
-    let world = World::new().await;
+    let world = lasting().await;
     let service = world.warm_service().await;
     let hold = world.idp.hold(Endpoint::Jwks);
     let junk = |number: usize| world.token().header("kid", format!("junk-{number}")).sign();
@@ -50,7 +50,7 @@ async fn a_thousand_unknown_keys_share_one_fetch_and_a_rotation_is_followed_on_i
 
 #[tokio::test]
 async fn a_minute_of_junk_costs_one_fetch_per_refill_and_a_rotation_is_followed_within_one() {
-    let world = World::new().await;
+    let world = lasting().await;
     let service = world.warm_service().await;
     let known = world.token().sign();
     // The signature is never looked at: only the header differs.
@@ -90,7 +90,7 @@ async fn a_minute_of_junk_costs_one_fetch_per_refill_and_a_rotation_is_followed_
 
 #[tokio::test]
 async fn a_key_that_was_asked_for_before_it_is_published_is_followed_within_one_refill() {
-    let world = World::new().await;
+    let world = lasting().await;
     let service = world.warm_service().await;
     // The provider signs with its next key before it publishes it, or somebody guesses the name.
     let published = world.idp.jwks().to_string();
@@ -111,7 +111,7 @@ async fn a_key_that_was_asked_for_before_it_is_published_is_followed_within_one_
 
 #[tokio::test]
 async fn failed_attempts_spend_from_the_budget_too_and_a_fresh_set_goes_on_refusing() {
-    let world = World::new().await;
+    let world = lasting().await;
     let service = world.warm_service().await;
     world.idp.fail_with(Endpoint::Jwks, StatusCode::SERVICE_UNAVAILABLE);
     for number in 0..100 {
@@ -126,7 +126,7 @@ async fn failed_attempts_spend_from_the_budget_too_and_a_fresh_set_goes_on_refus
 #[tokio::test]
 async fn a_minute_of_bad_signatures_is_refused_within_the_budget_and_delays_no_rotation() {
     let world =
-        World::with(|idp| idp.algorithms([Algorithm::Es256, Algorithm::EdDsa, Algorithm::Es384])).await;
+        lasting_with(|idp| idp.algorithms([Algorithm::Es256, Algorithm::EdDsa, Algorithm::Es384])).await;
     let service = world.warm_service().await;
     let known = world.token().sign();
     let stranger = world.idp.issuer_at("/stranger");
@@ -169,7 +169,7 @@ async fn a_minute_of_bad_signatures_is_refused_within_the_budget_and_delays_no_r
 
 #[tokio::test]
 async fn tokens_that_could_not_be_of_the_issuer_cause_no_fetch() {
-    let world = World::new().await;
+    let world = lasting().await;
     let service = world.warm_service().await;
     let junk = || world.token().header("kid", "junk");
     let rows = [
@@ -191,7 +191,7 @@ async fn tokens_that_could_not_be_of_the_issuer_cause_no_fetch() {
 
 #[tokio::test]
 async fn a_caller_that_goes_away_leaves_the_fetch_to_the_others() {
-    let world = World::new().await;
+    let world = lasting().await;
     let service = world.service();
     let token = world.token().sign();
     let hold = world.idp.hold(Endpoint::Jwks);

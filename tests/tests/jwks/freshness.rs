@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::http::{HeaderValue, StatusCode};
 use tower_delegation_testing::Endpoint;
 
-use crate::{DAY, DEFAULT_REFRESH, SECOND, World};
+use crate::{DAY, DEFAULT_REFRESH, Observed, SECOND, lasting};
 
 #[tokio::test]
 async fn cache_control_counts_between_a_floor_and_a_ceiling() {
@@ -18,7 +18,7 @@ async fn cache_control_counts_between_a_floor_and_a_ceiling() {
         ("a year", Some("public, max-age=31536000, immutable"), 2880),
         ("nonsense", Some("max-age=soon"), 480),
     ] {
-        let world = World::new().await;
+        let world = lasting().await;
         world.idp.set_jwks_cache_control(cache_control.map(HeaderValue::from_static));
         let service = world.warm_service().await;
         let token = world.token().sign();
@@ -40,7 +40,7 @@ async fn cache_control_counts_between_a_floor_and_a_ceiling() {
 
 #[tokio::test]
 async fn the_refresh_is_off_the_request_path() {
-    let world = World::new().await;
+    let world = lasting().await;
     let service = world.warm_service().await;
     let token = world.token().sign();
     let hold = world.idp.hold(Endpoint::Jwks);
@@ -56,7 +56,7 @@ async fn the_refresh_is_off_the_request_path() {
 
 #[tokio::test]
 async fn an_etag_keeps_the_set_fresh() {
-    let world = World::new().await;
+    let world = lasting().await;
     world.idp.set_jwks_cache_control(Some(HeaderValue::from_static("max-age=3600")));
     let service = world.warm_service().await;
     let token = world.token().sign();

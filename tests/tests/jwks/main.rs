@@ -35,13 +35,13 @@ use axum::{
     http::{Request, StatusCode, header::AUTHORIZATION},
     routing::get,
 };
-use integration_tests::AUDIENCE;
+use integration_tests::{AUDIENCE, World};
 use tower::ServiceExt as _;
 use tower_delegation::{
     DelegationContext, DelegationLayer, TrustedIssuer,
     jwks::{KeySourceErrorKind, KeyStatus},
 };
-use tower_delegation_testing::{Endpoint, MockIdp, MockIdpBuilder, TestClock, TokenBuilder};
+use tower_delegation_testing::{Endpoint, MockIdpBuilder};
 
 /// When a set without `Cache-Control` is refreshed: at 80 % of ten minutes.
 const DEFAULT_REFRESH: Duration = Duration::from_secs(480);
@@ -65,26 +65,29 @@ fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
-/// A provider, a clock that it shares with the service, and the service, called
-/// in process: only its way to the provider goes over sockets.
-struct World {
-    clock: TestClock,
-    idp: MockIdp,
+/// A world whose tokens outlive every test, so that no refusal is for their age.
+async fn lasting() -> World {
+    lasting_with(|idp| idp).await
 }
 
-impl World {
-    async fn new() -> Self {
-        Self::with(|idp| idp).await
-    }
+async fn lasting_with(configure: impl FnOnce(MockIdpBuilder) -> MockIdpBuilder) -> World {
+    World::with(|idp| configure(idp.token_lifetime(100 * DAY))).await
+}
 
-    async fn with(configure: impl FnOnce(MockIdpBuilder) -> MockIdpBuilder) -> Self {
-        let clock = TestClock::new();
-        // Tokens outlive every test, so that no refusal is for their age.
-        let idp = MockIdp::builder().clock(clock.clone()).audience(AUDIENCE).token_lifetime(100 * DAY);
-        Self { clock, idp: configure(idp).start().await }
-    }
-
+/// A [`World`] with services that are called in process: only their way to the
+/// provider goes over sockets.
+trait Observed {
     /// A service that has asked for nothing yet.
+    fn service(&self) -> Service;
+    fn service_of(&self, issuer: TrustedIssuer) -> Service;
+    /// A service that has the provider's keys: one fetch.
+    async fn warm_service(&self) -> Service;
+    fn fetches(&self) -> usize;
+    /// Lets time pass until the set is refreshed, and waits until the refresh has landed.
+    async fn refresh(&self, service: &Service);
+}
+
+impl Observed for World {
     fn service(&self) -> Service {
         self.service_of(TrustedIssuer::discover(self.idp.issuer()).unwrap())
     }
@@ -94,22 +97,16 @@ impl World {
         Service::new(builder.clock(self.clock.clone()).build().unwrap())
     }
 
-    /// A service that has the provider's keys: one fetch.
     async fn warm_service(&self) -> Service {
         let service = self.service();
         service.layer.warm_up().await.unwrap();
         service
     }
 
-    fn token(&self) -> TokenBuilder {
-        self.idp.token().subject("alice").client("shop-web")
-    }
-
     fn fetches(&self) -> usize {
         self.idp.requests(Endpoint::Jwks)
     }
 
-    /// Lets time pass until the set is refreshed, and waits until the refresh has landed.
     async fn refresh(&self, service: &Service) {
         let fetches = self.fetches();
         self.clock.advance(DEFAULT_REFRESH);

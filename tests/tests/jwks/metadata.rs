@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use tower_delegation::{TrustedIssuer, jwks::KeySourceErrorKind};
 use tower_delegation_testing::{Endpoint, MockIssuer};
 
-use crate::{DEFAULT_REFRESH, LIFETIME, REFILL, SECOND, Service, World};
+use crate::{DEFAULT_REFRESH, LIFETIME, Observed, REFILL, SECOND, Service, World, lasting};
 
 const OAUTH: &str = "/.well-known/oauth-authorization-server";
 const OPENID: &str = "/.well-known/openid-configuration";
@@ -36,7 +36,7 @@ struct Provider {
 
 impl Provider {
     async fn start() -> Self {
-        let world = World::new().await;
+        let world = lasting().await;
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let issuer = format!("http://{}", listener.local_addr().unwrap());
         let answers = Arc::new(Mutex::new(HashMap::<String, Response<Bytes>>::new()));

@@ -10,7 +10,7 @@ use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use tower_delegation::{DelegationLayer, TrustedIssuer, clock::Clock as _, issuer::TenantIssuers};
 use tower_delegation_testing::Endpoint;
 
-use crate::{DEFAULT_REFRESH, SECOND, Service, World};
+use crate::{DEFAULT_REFRESH, Observed, SECOND, Service, lasting};
 
 /// Names with their labels, and values.
 type Heard = BTreeMap<(String, Vec<(String, String)>), f64>;
@@ -67,7 +67,7 @@ impl Ear {
 #[tokio::test]
 async fn fetches_keys_and_the_last_success_are_recorded() {
     let ear = Ear::install();
-    let world = World::new().await;
+    let world = lasting().await;
     let service = world.warm_service().await;
     let began = world.clock.now();
     // Strangers choose these, and none of them may show.
@@ -112,7 +112,7 @@ async fn fetches_keys_and_the_last_success_are_recorded() {
 #[tokio::test]
 async fn no_stranger_becomes_a_label() {
     let ear = Ear::install();
-    let world = World::new().await;
+    let world = lasting().await;
     let service = world.warm_service().await;
     for token in [
         world.token().header("kid", "stranger-kid").subject("stranger-subject").sign(),
@@ -140,7 +140,7 @@ async fn tokens_are_counted_by_whether_they_were_held() {
             ("tower_delegation_tokens_total".to_owned(), vec![("outcome".to_owned(), outcome.to_owned())]);
         ear.listen().get(&key).copied().unwrap_or_default()
     };
-    let world = World::new().await;
+    let world = lasting().await;
     let service = world.warm_service().await;
     let (cached, verified) = (count("cached"), count("verified"));
     let token = world.token().sign();
@@ -155,7 +155,7 @@ async fn tokens_are_counted_by_whether_they_were_held() {
 #[tokio::test]
 async fn resolved_issuers_share_a_label() {
     let ear = Ear::install();
-    let world = World::new().await;
+    let world = lasting().await;
     let template = format!("{}/{{tenant}}", world.idp.issuer());
     let terms = TrustedIssuer::discover(&template).unwrap().add_audience(integration_tests::AUDIENCE);
     let names: Vec<_> = (0..20).map(|number| format!("t{number}")).collect();

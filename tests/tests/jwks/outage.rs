@@ -4,7 +4,7 @@ use axum::http::{Response, StatusCode};
 use tower_delegation::jwks::KeySourceErrorKind;
 use tower_delegation_testing::{Endpoint, MockIssuer};
 
-use crate::{DAY, DEFAULT_REFRESH, FETCH_LIMIT, LIFETIME, REFILL, SECOND, World};
+use crate::{DAY, DEFAULT_REFRESH, FETCH_LIMIT, LIFETIME, Observed, REFILL, SECOND, lasting};
 
 type Break = fn(&MockIssuer);
 
@@ -38,7 +38,7 @@ const OUTAGES: &[(&str, Break, KeySourceErrorKind)] = &[
 #[tokio::test]
 async fn known_keys_go_on_and_unknown_ones_are_503() {
     for (name, break_down, error) in OUTAGES {
-        let world = World::new().await;
+        let world = lasting().await;
         let service = world.warm_service().await;
         let known = world.token().sign();
         let stranger = world.token().header("kid", "stranger").sign();
@@ -76,7 +76,7 @@ async fn known_keys_go_on_and_unknown_ones_are_503() {
 
 #[tokio::test]
 async fn what_was_known_is_not_known_for_longer_than_one_refill() {
-    let world = World::new().await;
+    let world = lasting().await;
     let service = world.warm_service().await;
     let stranger = world.token().header("kid", "stranger").sign();
     assert_eq!(service.call(&stranger).await, StatusCode::UNAUTHORIZED);
@@ -96,7 +96,7 @@ async fn what_was_known_is_not_known_for_longer_than_one_refill() {
 #[tokio::test]
 async fn a_cold_start_without_the_provider_is_503_and_recovers_without_a_restart() {
     for (name, break_down, _) in OUTAGES {
-        let world = World::new().await;
+        let world = lasting().await;
         let service = world.service();
         let token = world.token().sign();
         break_down(&world.idp);
@@ -124,7 +124,7 @@ async fn a_cold_start_without_the_provider_is_503_and_recovers_without_a_restart
 
 #[tokio::test]
 async fn a_cold_start_recovers_also_without_requests() {
-    let world = World::new().await;
+    let world = lasting().await;
     let service = world.service();
     world.idp.fail_with(Endpoint::Discovery, StatusCode::BAD_GATEWAY);
     assert!(service.layer.warm_up().await.is_err());
@@ -138,7 +138,7 @@ async fn a_cold_start_recovers_also_without_requests() {
 
 #[tokio::test]
 async fn keys_are_used_for_a_day_after_the_last_confirmation_and_no_longer() {
-    let world = World::new().await;
+    let world = lasting().await;
     let service = world.warm_service().await;
     let token = world.token().sign();
     world.idp.fail_with(Endpoint::Jwks, StatusCode::SERVICE_UNAVAILABLE);
@@ -157,8 +157,7 @@ async fn keys_are_used_for_a_day_after_the_last_confirmation_and_no_longer() {
 
 #[tokio::test]
 async fn a_provider_that_is_gone_is_an_outage_too() {
-    let World { clock, idp } = World::new().await;
-    let world = World { clock: clock.clone(), idp };
+    let world = lasting().await;
     let service = world.warm_service().await;
     let (known, stranger) = (world.token().sign(), world.token().header("kid", "stranger").sign());
     let cold = world.service();

@@ -3,11 +3,11 @@
 use axum::http::StatusCode;
 use tower_delegation_testing::{Algorithm, Endpoint};
 
-use crate::{FETCH_LIMIT, SECOND, World};
+use crate::{FETCH_LIMIT, Observed, SECOND, lasting, lasting_with};
 
 #[tokio::test]
 async fn a_withdrawn_key_is_refused_at_once_after_a_refresh() {
-    let world = World::new().await;
+    let world = lasting().await;
     let service = world.warm_service().await;
     let (old, bystander) = (world.token().sign(), world.token().algorithm(Algorithm::EdDsa).sign());
     world.refresh(&service).await;
@@ -33,7 +33,7 @@ async fn a_withdrawn_key_is_refused_at_once_after_a_refresh() {
 
 #[tokio::test]
 async fn a_withdrawal_is_also_learnt_from_a_fetch_for_an_unknown_key() {
-    let world = World::new().await;
+    let world = lasting().await;
     let service = world.warm_service().await;
     let old = world.token().sign();
     for _ in 0..2 {
@@ -48,7 +48,7 @@ async fn a_withdrawal_is_also_learnt_from_a_fetch_for_an_unknown_key() {
 
 #[tokio::test]
 async fn another_key_under_the_same_name_withdraws_the_first() {
-    let world = World::new().await;
+    let world = lasting().await;
     let service = world.warm_service().await;
     let old = world.token().sign();
     for _ in 0..2 {
@@ -66,7 +66,7 @@ async fn another_key_under_the_same_name_withdraws_the_first() {
 
 #[tokio::test]
 async fn a_new_key_under_an_old_kid_heals_with_its_first_token() {
-    let world = World::new().await;
+    let world = lasting().await;
     let service = world.warm_service().await;
     let old = world.token().sign();
     for _ in 0..2 {
@@ -91,7 +91,7 @@ async fn a_new_key_under_an_old_kid_heals_with_its_first_token() {
 
 #[tokio::test]
 async fn keys_at_odds_heal_with_their_first_token() {
-    let world = World::new().await;
+    let world = lasting().await;
     let good = world.idp.jwks()["keys"][0].clone();
     let other = world.idp.issuer_at("/other").jwks()["keys"][0].clone();
     assert_eq!(good["kid"], other["kid"]);
@@ -121,7 +121,7 @@ async fn keys_at_odds_heal_with_their_first_token() {
 /// Two sets that were joined, with the active key in both.
 #[tokio::test]
 async fn a_key_that_is_listed_twice_is_one_key() {
-    let world = World::with(|idp| idp.algorithms([Algorithm::Es256, Algorithm::Rs256])).await;
+    let world = lasting_with(|idp| idp.algorithms([Algorithm::Es256, Algorithm::Rs256])).await;
     for algorithm in [Algorithm::Es256, Algorithm::Rs256] {
         let set = world.idp.jwks();
         let key =
@@ -160,7 +160,7 @@ async fn a_key_that_is_listed_twice_is_one_key() {
 
 #[tokio::test]
 async fn a_key_that_is_withdrawn_and_published_again_is_good_again() {
-    let world = World::new().await;
+    let world = lasting().await;
     let service = world.warm_service().await;
     let token = world.token().sign();
     let other = world.idp.issuer_at("/other").jwks().to_string();
@@ -179,7 +179,7 @@ async fn a_key_that_is_withdrawn_and_published_again_is_good_again() {
 
 #[tokio::test]
 async fn an_old_answer_never_replaces_a_newer_one() {
-    let world = World::new().await;
+    let world = lasting().await;
     let service = world.warm_service().await;
     let old = world.token().sign();
     // The server keeps back an answer that still has the old key, until the fetch is given up.

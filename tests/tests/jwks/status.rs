@@ -10,11 +10,11 @@ use tower_delegation::{
 };
 use tower_delegation_testing::Endpoint;
 
-use crate::{SECOND, World};
+use crate::{Observed, SECOND, lasting};
 
 #[tokio::test]
 async fn the_status_follows_the_keys() {
-    let world = World::new().await;
+    let world = lasting().await;
     world.idp.publish_extra_jwk(json!({"kty": "oct", "k": "AAAA"}));
     let service = world.service();
     let cold = service.status();
@@ -41,10 +41,8 @@ async fn the_status_follows_the_keys() {
 
 #[tokio::test]
 async fn issuers_are_listed_one_by_one_in_order() {
-    let world = World::new().await;
-    let trust = |path: &str| {
-        TrustedIssuer::discover(world.idp.issuer_at(path).issuer()).unwrap().may_grant(Grants::all())
-    };
+    let world = lasting().await;
+    let trust = |path: &str| TrustedIssuer::discover(world.idp.issuer_at(path).issuer()).unwrap();
     let fixed = "urn:example:fixed";
     let layer = DelegationLayer::builder()
         .add_issuer(trust("/b").add_audience(AUDIENCE))
@@ -83,7 +81,7 @@ async fn issuers_are_listed_one_by_one_in_order() {
 
 #[tokio::test]
 async fn the_age_is_that_of_the_fetch_and_not_of_its_landing() {
-    let world = World::new().await;
+    let world = lasting().await;
     let service = world.service();
     let hold = world.idp.hold(Endpoint::Jwks);
     let waiting = service.call_waiting(&world.token().sign()).await;

@@ -7,7 +7,7 @@ use std::sync::{
 
 use axum::http::StatusCode;
 
-use crate::{REFILL, World};
+use crate::{Observed, REFILL, lasting};
 
 const ROTATIONS: usize = 30;
 
@@ -32,7 +32,7 @@ struct Tally {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn rotation_and_withdrawal_under_load() {
-    let world = World::new().await;
+    let world = lasting().await;
     let service = world.warm_service().await;
     let oldest = world.token().sign();
     let progress = Arc::new(Progress {

@@ -5,11 +5,11 @@ use integration_tests::AUDIENCE;
 use tower_delegation::{ConfigError, TrustedIssuer, jwks::KeySourceErrorKind};
 use tower_delegation_testing::{Endpoint, MockIdp};
 
-use crate::World;
+use crate::{Observed, lasting};
 
 #[tokio::test]
 async fn redirects_are_not_followed() {
-    let world = World::new().await;
+    let world = lasting().await;
     let stranger = MockIdp::builder().clock(world.clock.clone()).start().await;
     let neighbour = world.idp.issuer_at("/neighbour");
     let redirect = |status: u16, location: &str| {
@@ -42,7 +42,7 @@ async fn redirects_are_not_followed() {
 
 #[tokio::test]
 async fn a_key_set_is_taken_of_any_media_type_and_metadata_of_a_json_one() {
-    let world = World::new().await;
+    let world = lasting().await;
     let rows = [
         (Some("application/json"), true),
         (Some("Application/JSON; charset=utf-8"), true),
@@ -84,7 +84,7 @@ async fn a_key_set_is_taken_of_any_media_type_and_metadata_of_a_json_one() {
 
 #[tokio::test]
 async fn nothing_is_asked_for_in_a_coding_and_one_that_comes_is_an_error_of_its_own() {
-    let world = World::new().await;
+    let world = lasting().await;
     let service = world.warm_service().await;
     for endpoint in [Endpoint::Discovery, Endpoint::Jwks] {
         let sent = world.idp.last_request_headers(endpoint).unwrap();
@@ -130,7 +130,7 @@ fn plain_http_to_another_machine_does_not_build() {
 /// it takes a provider with a certificate.
 #[tokio::test]
 async fn metadata_does_not_lead_to_plain_http_nor_to_credentials() {
-    let world = World::new().await;
+    let world = lasting().await;
     let address = world.idp.address();
     for jwks_uri in [
         "http://idp.example.com/jwks".to_owned(),
@@ -154,7 +154,7 @@ async fn metadata_does_not_lead_to_plain_http_nor_to_credentials() {
 
 #[tokio::test]
 async fn metadata_of_another_issuer_is_not_followed() {
-    let world = World::new().await;
+    let world = lasting().await;
     let evil = world.idp.issuer_at("/evil");
     let own = world.idp.issuer();
     for named in [evil.issuer().to_owned(), format!("{own}/"), own.replace("http", "HTTP"), String::new()] {
@@ -171,7 +171,7 @@ async fn metadata_of_another_issuer_is_not_followed() {
 
 #[tokio::test]
 async fn what_is_sent_names_no_key_and_no_token() {
-    let world = World::new().await;
+    let world = lasting().await;
     let service = world.warm_service().await;
     let token = world.token().header("kid", "../stranger?a=b").sign();
     assert_eq!(service.call(&token).await, StatusCode::UNAUTHORIZED);

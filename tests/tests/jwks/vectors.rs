@@ -12,7 +12,7 @@ use tower_delegation::{
     protected_resource::ProtectedResource,
 };
 
-use crate::World;
+use crate::{Observed, lasting};
 
 static SAID: Once = Once::new();
 
@@ -57,7 +57,7 @@ fn check_token(id: &Value, token: &str, set: &KeySet) {
 #[tokio::test]
 async fn key_sets_of_identity_providers() {
     let Some(cases) = load("jwks/idp_jwks.json") else { return };
-    let world = World::new().await;
+    let world = lasting().await;
     let good = world.idp.jwks()["keys"][0].clone();
     let (mut usable_sets, mut empty_sets, mut unusable, mut tokens, mut informative) = (0, 0, 0, 0, 0);
     for case in &cases {

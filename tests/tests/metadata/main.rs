@@ -11,7 +11,7 @@ use std::sync::{
 
 use axum::Router;
 use http::{HeaderMap, Method, header};
-use integration_tests::{AUDIENCE, Answer, Served};
+use integration_tests::{AUDIENCE, Answer, Served, World};
 use serde_json::{Value, json};
 use tower_delegation::{
     Applications, ClientIdentity, ConfigError, DelegationLayer, RouteTable, TrustedIssuer,
@@ -20,30 +20,13 @@ use tower_delegation::{
     issuer::{Grants, IssuerResolver, TenantIssuers},
     jwks::SignatureAlgorithm,
     jwt_svid::{JwtBundles, JwtSvidSource},
-    layer::DelegationLayerBuilder,
     proof::Dpop,
     protected_resource::{ProtectedResource, WELL_KNOWN},
     requires_scope,
     routing::{GuardedApp, GuardedRouter, get, resource_metadata},
 };
-use tower_delegation_testing::MockIdp;
 
 const RESOURCE: &str = "https://orders.example.com/api";
-
-struct World {
-    idp: MockIdp,
-}
-
-impl World {
-    async fn new() -> Self {
-        Self { idp: MockIdp::builder().audience(AUDIENCE).start().await }
-    }
-
-    fn layer(&self) -> DelegationLayerBuilder {
-        let issuer = TrustedIssuer::discover(self.idp.issuer()).unwrap().add_audience(AUDIENCE);
-        DelegationLayer::builder().add_issuer(issuer.may_grant(Grants::all()))
-    }
-}
 
 #[requires_scope("orders:read")]
 async fn list() -> &'static str {

@@ -9,7 +9,8 @@ use axum::{
     routing::get,
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use integration_tests::{AUDIENCE, Answer};
+use integration_tests::Answer;
+pub(crate) use integration_tests::World;
 use reqwest::Client;
 use serde_json::{Value, json};
 use tokio::{
@@ -17,56 +18,24 @@ use tokio::{
     net::{TcpListener, TcpStream, UnixListener},
     task::JoinHandle,
 };
-use tower_delegation::{
-    ClientIdentity, DelegationContext, DelegationLayer, TrustedIssuer, credential::PeerInfo,
-    layer::DelegationLayerBuilder,
-};
+use tower_delegation::{ClientIdentity, DelegationContext, DelegationLayer, credential::PeerInfo};
 use tower_delegation_rustls::{Pem, TlsConfig, TlsListener, into_make_service_with_peer};
-use tower_delegation_testing::{
-    MockIdp, MtlsClient, TestClock, TestIdentity, TestPki, TokenBuilder, USER_CLAIM,
-};
+use tower_delegation_testing::{MtlsClient, TestIdentity, TestPki};
 
-pub(crate) struct World {
-    pub(crate) clock: TestClock,
-    pub(crate) idp: MockIdp,
-    pub(crate) pki: TestPki,
+/// What this binary asks of a [`World`].
+pub(crate) trait Proxied {
+    /// A layer that takes the client identity from `source`.
+    fn layer_with(&self, source: ClientIdentity) -> DelegationLayer;
+    /// An HTTP/1.1 client that trusts this PKI.
+    fn http1(&self, identity: Option<&TestIdentity>) -> Client;
 }
 
-impl World {
-    pub(crate) async fn new() -> Self {
-        let clock = TestClock::new();
-        let idp = MockIdp::builder().clock(clock.clone()).audience(AUDIENCE).start().await;
-        Self { clock, idp, pki: TestPki::new() }
-    }
-
-    pub(crate) fn layer(&self) -> DelegationLayerBuilder {
-        let issuer = TrustedIssuer::discover(self.idp.issuer())
-            .unwrap()
-            .add_audience(AUDIENCE)
-            .add_user_claim(USER_CLAIM);
-        DelegationLayer::builder().add_issuer(issuer).clock(self.clock.clone())
-    }
-
-    /// A layer that takes the client identity from `source`.
-    pub(crate) fn layer_with(&self, source: ClientIdentity) -> DelegationLayer {
+impl Proxied for World {
+    fn layer_with(&self, source: ClientIdentity) -> DelegationLayer {
         self.layer().client_identity(source).build().unwrap()
     }
 
-    pub(crate) fn token(&self) -> TokenBuilder {
-        self.idp.token().user("alice").client("shop-web").scopes(["orders:read"])
-    }
-
-    /// A token bound to the certificate of `identity`.
-    pub(crate) fn bound_to(&self, identity: &TestIdentity) -> String {
-        self.token().claim("cnf", json!({ "x5t#S256": thumbprint(identity) })).sign()
-    }
-
-    pub(crate) fn workload(&self, path: &str) -> TestIdentity {
-        self.pki.workload(path).issue()
-    }
-
-    /// An HTTP/1.1 client that trusts this PKI.
-    pub(crate) fn client(&self, identity: Option<&TestIdentity>) -> Client {
+    fn http1(&self, identity: Option<&TestIdentity>) -> Client {
         let client = MtlsClient::new(&self.pki).http1();
         identity.map_or_else(|| client.clone(), |identity| client.clone().identity(identity)).build()
     }

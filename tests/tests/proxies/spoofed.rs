@@ -12,7 +12,7 @@ use tower_delegation::{
 use tower_delegation_testing::MtlsClient;
 
 use crate::{
-    site::{Seen, Service, World, hash},
+    site::{Proxied, Seen, Service, World, hash},
     traps::{client_cert, escaped_pem},
 };
 
@@ -84,7 +84,7 @@ async fn never_reach_a_handler() {
     let values = values(&world);
     let client = MtlsClient::new(&world.pki);
     let clients = [("HTTP/1.1", client.clone().http1().build()), ("HTTP/2", client.http2().build())];
-    let (plain, bound) = (world.token().sign(), world.bound_to(&world.workload("/shop/admin")));
+    let (plain, bound) = (world.token().sign(), world.bound_to(&world.workload("/shop/admin")).sign());
     for (source, layer) in services(&world) {
         let service = Service::tls(layer.build().unwrap(), &world.pki).await;
         for (version, client) in &clients {

@@ -8,7 +8,7 @@ use tower_delegation::{
 };
 use tower_delegation_testing::TestIdentity;
 
-use crate::site::{Seen, Service, World, hash, thumbprint};
+use crate::site::{Proxied, Seen, Service, World, hash, thumbprint};
 
 /// SHA-256 of nothing.
 const NOTHING: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
@@ -54,7 +54,7 @@ async fn refused_all(
 ) {
     let identity = ClientIdentity::from_proxy(header, TrustedHop::loopback());
     let service = Service::plain(world.layer_with(identity)).await;
-    let (plain, bound) = (world.token().sign(), world.bound_to(web));
+    let (plain, bound) = (world.token().sign(), world.bound_to(web).sign());
     let seen = service.raw(&bound, good).await;
     assert_eq!((seen.status, seen.spiffe_id()), (200, "spiffe://example.org/shop/web"), "{good}: {seen:?}");
     assert!(seen.identity_fields().is_empty(), "{seen:?}");
@@ -294,7 +294,7 @@ async fn less_than_it_looks_like() {
         assert_eq!(!seen.body["thumbprint"].is_null(), is_bound, "{name}: {seen:?}");
         if !is_bound {
             // 9440-2.4-4
-            assert_eq!(service.raw(&world.bound_to(&web), &fields).await.status, 401, "{name}");
+            assert_eq!(service.raw(&world.bound_to(&web).sign(), &fields).await.status, 401, "{name}");
         }
     }
 }

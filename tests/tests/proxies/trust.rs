@@ -11,7 +11,10 @@ use tower_delegation::{
 };
 use tower_delegation_testing::TestIdentity;
 
-use crate::{site::World, traps::client_cert};
+use crate::{
+    site::{Proxied, World},
+    traps::client_cert,
+};
 
 /// What the layer makes of a request from `peer`, and the fields that are left.
 async fn judge(
@@ -85,7 +88,7 @@ async fn the_hop_by_its_certificate() {
         let layer = world.layer_with(ClientIdentity::from_proxy(ClientCertHeader::rfc9440(), hop));
         let value = client_cert(&web);
         let fields = [("client-cert", value.as_str())];
-        let (judged, left) = judge(&layer, peer.clone(), &world.bound_to(&web), &fields).await;
+        let (judged, left) = judge(&layer, peer.clone(), &world.bound_to(&web).sign(), &fields).await;
         assert!(left.is_empty(), "{name}: {left:?}");
         if is_trusted {
             let workload = judged.unwrap().workload().unwrap().spiffe_id().unwrap().to_string();
@@ -107,7 +110,7 @@ async fn a_certificate_that_ends_binds_nothing() {
     let identity = ClientIdentity::from_proxy(ClientCertHeader::rfc9440(), TrustedHop::unix_socket());
     let layer = world.layer_with(identity);
     let web = world.pki.workload("/shop/web").valid_for(Duration::from_secs(120)).issue();
-    let token = world.bound_to(&web);
+    let token = world.bound_to(&web).sign();
     let value = client_cert(&web);
     let fields = [("client-cert", value.as_str())];
     assert!(judge(&layer, PeerInfo::unix_socket(), &token, &fields).await.0.is_ok());
@@ -157,7 +160,7 @@ async fn what_was_read_before_is_believed_from_the_hop_alone() {
     let identity = ClientIdentity::from_proxy(ClientCertHeader::rfc9440(), TrustedHop::unix_socket());
     let layer = world.layer_with(identity);
     let (web, other) = (world.workload("/shop/web"), world.workload("/shop/other"));
-    let (token, value, others) = (world.bound_to(&web), client_cert(&web), client_cert(&other));
+    let (token, value, others) = (world.bound_to(&web).sign(), client_cert(&web), client_cert(&other));
     let missing = Err(DenialReason::CertificateMissing);
     for round in 0..3 {
         for (name, peer, fields, expected) in [
@@ -232,7 +235,7 @@ async fn a_token_without_a_request_has_no_client_certificate() {
     let identity = ClientIdentity::from_proxy(ClientCertHeader::xfcc(), TrustedHop::unix_socket());
     let layer = world.layer_with(identity);
     let (gateway, authenticator) = (world.workload("/ns/mesh/sa/gateway"), layer.authenticator());
-    let bound = world.bound_to(&gateway);
+    let bound = world.bound_to(&gateway).sign();
     let peer = certified(&gateway, CertificateTrust::ChainedToTrustAnchor);
     let refused = authenticator.verify_from(&bound, &peer).await.err().unwrap();
     assert_eq!(refused.reason(), DenialReason::CertificateMissing);

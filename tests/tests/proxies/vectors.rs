@@ -11,7 +11,7 @@ use tower_delegation::{
     credential::{CertificateTrust, ClientCertHeader, PeerInfo, TrustedHop, Xfcc, XfccElement},
 };
 
-use crate::site::{World, thumbprint_of};
+use crate::site::{Proxied, World, thumbprint_of};
 
 fn cases(set: &str) -> Option<Vec<Value>> {
     let Some(folder) = env::var_os("CONFORMANCE_VECTORS") else {

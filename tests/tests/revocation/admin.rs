@@ -17,11 +17,11 @@ use tower_delegation::{
     routing::{AnyCaller, Authorized, GuardedRouter, get, revocation_routes},
 };
 
-use crate::World;
+use crate::Fixture;
 
 /// A service whose operators may revoke.
 struct Site {
-    world: World,
+    world: Fixture,
     service: Served,
     operator: String,
 }
@@ -32,12 +32,12 @@ async fn whoami(_: Authorized<AnyCaller>, delegation: tower_delegation::Delegati
 
 impl Site {
     async fn new(capacity: usize) -> Self {
-        let world = World::with(|store| store.max_entries(capacity)).await;
+        let world = Fixture::with(|store| store.max_entries(capacity)).await;
         let sink = world.revocations.clone();
         Self::with_sink(world, sink).await
     }
 
-    async fn with_sink(world: World, sink: impl RevocationSink) -> Self {
+    async fn with_sink(world: Fixture, sink: impl RevocationSink) -> Self {
         let identity = ClientIdentity::from_tls();
         let layer = world.layer().client_identity(identity).revocations(world.revocations.clone());
         let layer = layer.build().unwrap();
@@ -426,7 +426,7 @@ async fn a_table_has_rows_for_the_routes_and_opens_none() {
         path = "/revocations"
         client = "auditors"
     "#;
-    let world = World::new().await;
+    let world = Fixture::new().await;
     let layer = world.layer().revocations(world.revocations.clone()).build().unwrap();
     layer.warm_up().await.unwrap();
     let operators = Requirement::named("operators").scope("revocations:write");
@@ -494,7 +494,7 @@ impl RevocationSink for Remote {
 async fn the_routes_take_any_sink() {
     let remote = Remote::default();
     let taken = remote.taken.clone();
-    let site = Site::with_sink(World::new().await, remote).await;
+    let site = Site::with_sink(Fixture::new().await, remote).await;
     let order = json!({"target": "subject", "issuer": "https://anyone", "id": "alice", "reason": "left"});
     assert_eq!(site.revoke(order.clone()).await.status, 204);
     let taken = taken.lock().unwrap().clone();
@@ -512,7 +512,7 @@ async fn the_routes_take_any_sink() {
 async fn a_sink_that_is_gone_is_a_503() {
     let remote = Remote { is_gone: true, ..Remote::default() };
     let shared: Arc<dyn RevocationSink> = Arc::new(remote);
-    let site = Site::with_sink(World::new().await, shared).await;
+    let site = Site::with_sink(Fixture::new().await, shared).await;
     let order = json!({"target": "subject", "issuer": site.world.issuer(), "id": "alice"});
     let answer = site.revoke(order).await;
     assert_eq!((answer.status, answer.code().as_str()), (503, "revocations_unavailable"));

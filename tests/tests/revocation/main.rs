@@ -6,6 +6,7 @@ mod contract;
 mod store;
 
 use std::{
+    ops::Deref,
     sync::{
         Arc, Weak,
         atomic::{AtomicUsize, Ordering},
@@ -14,47 +15,44 @@ use std::{
 };
 
 use axum::{Router, routing::get};
-use integration_tests::{AUDIENCE, AuditLog, Served};
+use integration_tests::{AuditLog, Served, World};
 use tower_delegation::{
-    ClientIdentity, DelegationContext, DelegationLayer, DenialReason as R, TrustedIssuer,
+    ClientIdentity, DelegationContext, DenialReason as R,
     clock::{Clock, Timestamp},
     credential::{CertificateTrust, PeerInfo},
-    layer::DelegationLayerBuilder,
     revocation::{
         InMemoryRevocations, InMemoryRevocationsBuilder, Revocation, RevocationErrorKind, RevocationListener,
         RevocationQuery, RevocationStore, Standing,
     },
 };
-use tower_delegation_testing::{MockIdp, TestClock, TestPki, TokenBuilder, USER_CLAIM};
+use tower_delegation_testing::{TestClock, TestPki, TokenBuilder};
 
 /// The leeway of a layer that is given none.
 const LEEWAY: Duration = tower_delegation::clock::DEFAULT_LEEWAY;
 
-/// A provider, the clock that all share, and a store of revocations.
-struct World {
-    clock: TestClock,
-    idp: MockIdp,
+/// A world with a store of revocations.
+struct Fixture {
+    world: World,
     revocations: InMemoryRevocations,
 }
 
-impl World {
+impl Deref for Fixture {
+    type Target = World;
+
+    fn deref(&self) -> &World {
+        &self.world
+    }
+}
+
+impl Fixture {
     async fn new() -> Self {
         Self::with(|builder| builder).await
     }
 
     async fn with(configure: impl FnOnce(InMemoryRevocationsBuilder) -> InMemoryRevocationsBuilder) -> Self {
-        let clock = TestClock::new();
-        let idp = MockIdp::builder().clock(clock.clone()).audience(AUDIENCE).start().await;
-        let revocations = configure(InMemoryRevocations::builder().clock(clock.clone())).build();
-        Self { clock, idp, revocations }
-    }
-
-    fn layer(&self) -> DelegationLayerBuilder {
-        let issuer = TrustedIssuer::discover(self.idp.issuer())
-            .unwrap()
-            .add_audience(AUDIENCE)
-            .add_user_claim(USER_CLAIM);
-        DelegationLayer::builder().add_issuer(issuer).clock(self.clock.clone())
+        let world = World::new().await;
+        let revocations = configure(InMemoryRevocations::builder().clock(world.clock.clone())).build();
+        Self { world, revocations }
     }
 
     async fn serve(&self) -> Served {
@@ -92,7 +90,7 @@ async fn what_a_token_has_to_do_with_can_be_revoked() {
         ("an earlier actor, as a subject", |iss| Revocation::subject(iss, "relay"), R::SubjectRevoked),
     ];
     for (name, revocation, reason) in rows {
-        let world = World::new().await;
+        let world = Fixture::new().await;
         let service = world.serve().await;
         let log = AuditLog::listen();
         let token = world.token().sign();
@@ -120,7 +118,7 @@ async fn nobody_else_is_refused() {
         ("the subject, as an actor", |iss| Revocation::actor(iss, "alice")),
         ("the subject's name as a client", |iss| Revocation::client(iss, "alice")),
     ];
-    let world = World::new().await;
+    let world = Fixture::new().await;
     let service = world.serve().await;
     for (name, revocation) in rows {
         world.revocations.revoke(revocation(world.issuer())).unwrap();
@@ -130,7 +128,7 @@ async fn nobody_else_is_refused() {
 
 #[tokio::test]
 async fn a_subject_comes_back_with_a_token_issued_afterwards() {
-    let world = World::new().await;
+    let world = Fixture::new().await;
     let service = world.serve().await;
     let before = world.token().sign();
     let now = world.clock.now();
@@ -147,7 +145,7 @@ async fn a_subject_comes_back_with_a_token_issued_afterwards() {
 
 #[tokio::test]
 async fn a_revocation_lasts_until_its_end_and_the_leeway() {
-    let world = World::new().await;
+    let world = Fixture::new().await;
     let service = world.serve().await;
     let token = world.token().expires_in(Duration::from_secs(3600)).sign();
     let end = world.clock.now().saturating_add(Duration::from_secs(60));
@@ -164,7 +162,7 @@ async fn a_revocation_lasts_until_its_end_and_the_leeway() {
 
 #[tokio::test]
 async fn the_stricter_of_two_revocations_holds() {
-    let world = World::new().await;
+    let world = Fixture::new().await;
     let service = world.serve().await;
     let alice = || Revocation::subject(world.issuer(), "alice");
     world.revocations.revoke(alice()).unwrap();
@@ -178,7 +176,7 @@ async fn the_stricter_of_two_revocations_holds() {
 
 #[tokio::test]
 async fn everything_can_be_revoked_at_once() {
-    let world = World::new().await;
+    let world = Fixture::new().await;
     let service = world.serve().await;
     let (one, other) = (world.token().sign(), world.idp.token().subject("bob").client("shop-app").sign());
     world.revocations.revoke_everything_issued_before(world.clock.now()).unwrap();
@@ -201,7 +199,7 @@ async fn everything_can_be_revoked_at_once() {
 
 #[tokio::test]
 async fn a_workload_is_revoked_by_name_or_by_certificate() {
-    let world = World::new().await;
+    let world = Fixture::new().await;
     let pki = TestPki::new();
     let layer =
         world.layer().revocations(world.revocations.clone()).client_identity(ClientIdentity::from_tls());
@@ -234,7 +232,7 @@ async fn a_workload_is_revoked_by_name_or_by_certificate() {
 
 #[tokio::test]
 async fn cached_tokens_are_dropped_when_they_are_revoked() {
-    let world = World::new().await;
+    let world = Fixture::new().await;
     let layer = world.layer().revocations(world.revocations.clone()).build().unwrap();
     let authenticator = layer.authenticator().clone();
     authenticator.warm_up().await.unwrap();
@@ -264,7 +262,7 @@ impl RevocationStore for Stale {
 
 #[tokio::test]
 async fn a_store_that_cannot_tell_is_a_503() {
-    let world = World::new().await;
+    let world = Fixture::new().await;
     let layer = world.layer().revocations(Stale).build().unwrap();
     layer.warm_up().await.unwrap();
     let service = Served::start(Router::new().route("/", get(whoami)).layer(layer)).await;
@@ -276,7 +274,7 @@ async fn a_store_that_cannot_tell_is_a_503() {
 
 #[tokio::test]
 async fn without_a_store_nothing_is_asked() {
-    let world = World::new().await;
+    let world = Fixture::new().await;
     let layer = world.layer().build().unwrap();
     layer.warm_up().await.unwrap();
     let service = Served::start(Router::new().route("/", get(whoami)).layer(layer)).await;

@@ -16,13 +16,13 @@ use tower_delegation::{
 };
 use tower_delegation_testing::TestClock;
 
-use crate::{LEEWAY, World};
+use crate::{Fixture, LEEWAY};
 
 const ISSUER: &str = "https://idp.example.com";
 
 #[tokio::test]
 async fn a_full_store_logs_everyone_out_once_and_forgets_nothing_that_it_is_asked() {
-    let world = World::with(|store| store.max_entries(2)).await;
+    let world = Fixture::with(|store| store.max_entries(2)).await;
     let service = world.serve().await;
     let token = |subject: &str| world.idp.token().subject(subject).client("shop-app").sign();
     let revoke = |id: &str| world.revocations.revoke(Revocation::subject(world.issuer(), id));
@@ -69,7 +69,7 @@ async fn a_full_store_logs_everyone_out_once_and_forgets_nothing_that_it_is_aske
 
 #[tokio::test]
 async fn a_full_store_keeps_what_was_issued_before_for_those_that_may_come_back() {
-    let world = World::with(|store| store.max_entries(1)).await;
+    let world = Fixture::with(|store| store.max_entries(1)).await;
     let service = world.serve().await;
     let now = world.clock.now();
     world.revocations.revoke(Revocation::client(world.issuer(), "x")).unwrap();

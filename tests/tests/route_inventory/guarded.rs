@@ -96,8 +96,8 @@ async fn each_route_asks_for_what_its_rule_says() {
     let audit = AuditLog::listen();
     let app = router().behind(world.layer().build().unwrap()).unwrap();
     let served = Served::start(app).await;
-    let reader = world.token(&["orders:read"]).sign();
-    let nothing = world.token(&[]).sign();
+    let reader = world.token().scopes(["orders:read"]).sign();
+    let nothing = world.token().scopes([""; 0]).sign();
 
     for (name, method, path, token, status, code) in [
         ("no token", Method::GET, "/orders", None, 401, "missing_credentials"),
@@ -122,7 +122,7 @@ async fn each_route_asks_for_what_its_rule_says() {
         let answer = integration_tests::Answer::of(request).await;
         assert_eq!((answer.status, answer.code().as_str()), (status, code), "{name}: {}", answer.body);
     }
-    let writer = world.token(&["orders:write"]).user("alice").sign();
+    let writer = world.token().scopes(["orders:write"]).user("alice").sign();
     let _ = audit.take();
     let answer = served.request(Method::POST, "/orders").bearer_auth(writer).send().await.unwrap();
     assert_eq!(answer.status(), 200);
@@ -154,7 +154,7 @@ async fn a_handler_for_a_table_is_closed_without_one() {
     let layer: DelegationLayer = world.layer().build().unwrap();
     let guarded = GuardedRouter::new().route("/orders", get(by_table(open)));
     let plain = || Router::new().route("/orders", axum::routing::get(by_table(open)));
-    let token = world.token(&["orders:read"]).sign();
+    let token = world.token().scopes(["orders:read"]).sign();
     let guarded = Served::start(guarded.behind(layer.clone()).unwrap()).await;
     let outside = Served::start(plain().layer(layer)).await;
     let bare = Served::start(plain()).await;

@@ -258,8 +258,8 @@ async fn what_has_no_row_is_refused_before_the_handler() {
     let audit = AuditLog::listen();
     let layer = world.layer().allow_anonymous().refuse_undecided().build().unwrap();
     let served = Served::start(router().layer(RouteTableLayer::new(&table())).layer(layer)).await;
-    let reader = world.token(&["orders:read"]).sign();
-    let writer = world.token(&["orders:write"]).sign();
+    let reader = world.token().scopes(["orders:read"]).sign();
+    let writer = world.token().scopes(["orders:write"]).sign();
     let (reader, writer) = (Some(&reader), Some(&writer));
     for (name, method, path, token, status, reason, requirements) in [
         ("no row for the path", "GET", "/admin", reader, 403, "route_unlisted", "route_table"),
@@ -328,7 +328,7 @@ async fn without_a_router_the_raw_path_is_matched() {
     let service = layer.layer(RouteTableLayer::new(&table()).layer(service_fn(async |_: Request<Body>| {
         Ok::<_, Infallible>(Response::new(Body::from("served")))
     })));
-    let reader = world.token(&["orders:read", "orders:write"]).sign();
+    let reader = world.token().scopes(["orders:read", "orders:write"]).sign();
     for (name, method, path, status) in [
         ("no row", "GET", "/admin", 403),
         ("a slash more", "GET", "/orders/1/", 403),
@@ -372,7 +372,7 @@ async fn a_bad_table_changes_nothing_and_a_good_one_everything() {
     let table = RouteTable::from_toml_file(&file).unwrap();
     let app = router().layer(RouteTableLayer::new(&table)).layer(world.layer().build().unwrap());
     let served = Served::start(app).await;
-    let token = world.token(&["orders:read"]).sign();
+    let token = world.token().scopes(["orders:read"]).sign();
     let status = async |path| served.get(path, &token).await.status;
     assert_eq!((status("/orders/1").await, status("/admin").await), (200, 403));
 
@@ -406,8 +406,8 @@ async fn a_guarded_router_may_leave_its_rules_to_the_table() {
         .route("/admin", guarded_get(by_table(open)))
         .layer(RouteTableLayer::new(&table));
     let served = Served::start(guarded.behind(world.layer().build().unwrap()).unwrap()).await;
-    let token = world.token(&["orders:read"]).sign();
+    let token = world.token().scopes(["orders:read"]).sign();
     assert_eq!(served.get("/admin", &token).await.status, 403);
-    assert_eq!(served.get("/orders/1", &world.token(&[]).sign()).await.status, 403);
+    assert_eq!(served.get("/orders/1", &world.token().scopes([""; 0]).sign()).await.status, 403);
     assert_eq!(served.get("/orders/1", &token).await.body, "served");
 }

@@ -56,7 +56,7 @@ async fn success_without_a_decision_is_not_sent() {
     let audit = AuditLog::listen();
     let layer = world.layer().allow_anonymous().refuse_undecided().build().unwrap();
     let served = Served::start(router().layer(layer)).await;
-    let token = world.token(&["orders:read"]).sign();
+    let token = world.token().scopes(["orders:read"]).sign();
     for (name, path, status, code, reason) in [
         ("only a token", "/unruled", 500, "misconfigured", "undecided"),
         ("nothing but a status", "/created", 500, "misconfigured", "undecided"),
@@ -83,7 +83,7 @@ async fn success_without_a_decision_is_not_sent() {
     ] {
         assert_eq!(served.get_anonymously(path).await.status, status, "{name}");
     }
-    let denied = served.get("/call", &world.token(&[]).sign()).await;
+    let denied = served.get("/call", &world.token().scopes([""; 0]).sign()).await;
     assert_eq!(denied.status, 403, "a denial is a decision");
 }
 
@@ -92,7 +92,7 @@ async fn success_without_a_decision_is_not_sent() {
 async fn it_is_off_unless_asked_for() {
     let world = World::new().await;
     let served = Served::start(router().layer(world.layer().build().unwrap())).await;
-    let answer = served.get("/unruled", &world.token(&[]).sign()).await;
+    let answer = served.get("/unruled", &world.token().scopes([""; 0]).sign()).await;
     assert_eq!((answer.status, answer.body.as_str()), (200, "a secret"));
 }
 
@@ -128,7 +128,7 @@ impl Drop for Counting {
 async fn the_body_is_dropped_without_being_polled() {
     let world = World::new().await;
     let layer = world.layer().refuse_undecided().build().unwrap();
-    let token = world.token(&[]).sign();
+    let token = world.token().scopes([""; 0]).sign();
     for (name, content_type, response_grpc_status, status, grpc_status, polls) in [
         ("HTTP", "application/json", None, 500, None, 0),
         ("gRPC", "application/grpc", None, 200, Some("13"), 0),

@@ -15,103 +15,20 @@ mod vectors;
 use std::time::Duration;
 
 use axum::{Router, routing::get};
-use integration_tests::{AUDIENCE, Answer, AuditLog, Served};
-use reqwest::Client;
-use tokio::task::JoinHandle;
+use integration_tests::{AuditLog, Served, Site, World};
 use tower_delegation::{
-    ClientIdentity, DelegationContext, DelegationLayer, DenialReason as R, Requirement, TrustedIssuer,
+    ClientIdentity, DelegationContext, DenialReason as R, Requirement,
     context::{RequestFacts, SenderConstraint},
     credential::{CertificateTrust, PeerInfo},
-    layer::DelegationLayerBuilder,
     requirement::Decision,
     requires,
 };
-use tower_delegation_rustls::{Pem, TlsConfig, TlsConfigBuilder, TlsListener, into_make_service_with_peer};
-use tower_delegation_testing::{
-    MockIdp, MtlsClient, TestClock, TestIdentity, TestPki, TokenBuilder, USER_CLAIM,
-};
+use tower_delegation_rustls::Pem;
+use tower_delegation_testing::{TestIdentity, TestPki};
 
-/// A provider, a PKI, and the clock that all share.
-struct World {
-    clock: TestClock,
-    idp: MockIdp,
-    pki: TestPki,
-}
-
-/// A service on a TLS socket until it is dropped.
-struct Site {
-    base: String,
-    config: TlsConfig,
-    task: JoinHandle<()>,
-}
-
-impl World {
-    async fn new() -> Self {
-        let clock = TestClock::new();
-        let idp = MockIdp::builder().clock(clock.clone()).audience(AUDIENCE).start().await;
-        Self { clock, idp, pki: TestPki::new() }
-    }
-
-    fn layer(&self) -> DelegationLayerBuilder {
-        let issuer = TrustedIssuer::discover(self.idp.issuer())
-            .unwrap()
-            .add_audience(AUDIENCE)
-            .add_user_claim(USER_CLAIM);
-        DelegationLayer::builder().add_issuer(issuer).clock(self.clock.clone())
-    }
-
-    /// The router behind a layer that takes the client identity from TLS.
-    fn guarded(&self) -> Router {
-        router().layer(self.layer().client_identity(ClientIdentity::from_tls()).build().unwrap())
-    }
-
-    fn server(&self) -> TlsConfigBuilder {
-        let identity = self.pki.server().issue();
-        TlsConfig::builder()
-            .server_certificate(Pem::text(identity.chain_pem()), Pem::text(identity.key_pem()))
-    }
-
-    /// Serves with optional client certificates of this PKI.
-    async fn serve(&self) -> Site {
-        let bundle = Pem::text(self.pki.bundle_pem());
-        Site::start(self.server().accept_client_certificates(bundle), self.guarded()).await
-    }
-
-    fn token(&self) -> TokenBuilder {
-        self.idp.token().user("alice").client("shop-web").scopes(["orders:read"])
-    }
-
-    /// A token bound to the certificate of `identity`.
-    fn bound_to(&self, identity: &TestIdentity) -> TokenBuilder {
-        self.token().bound_to_certificate(identity.certificate_der())
-    }
-
-    fn client(&self, identity: Option<&TestIdentity>) -> Client {
-        let client = MtlsClient::new(&self.pki);
-        identity.map_or_else(|| client.clone(), |identity| client.clone().identity(identity)).build()
-    }
-}
-
-impl Site {
-    async fn start(config: TlsConfigBuilder, router: Router) -> Self {
-        let config = config.build().unwrap();
-        let listener = TlsListener::bind("127.0.0.1:0", config.clone()).await.unwrap();
-        let base = format!("https://{}", listener.local_addr().unwrap());
-        let task = tokio::spawn(async move {
-            axum::serve(listener, into_make_service_with_peer(router)).await.unwrap();
-        });
-        Self { base, config, task }
-    }
-
-    async fn get(&self, client: &Client, path: &str, token: &str) -> Answer {
-        Answer::of(client.get(format!("{}{path}", self.base)).bearer_auth(token)).await
-    }
-}
-
-impl Drop for Site {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
+/// The router behind a layer that takes the client identity from TLS.
+fn guarded(world: &World) -> Router {
+    router().layer(world.layer().client_identity(ClientIdentity::from_tls()).build().unwrap())
 }
 
 fn router() -> Router {
@@ -139,7 +56,7 @@ async fn web() -> &'static str {
 async fn a_bound_token_works_for_its_holder_and_for_nobody_else() {
     let world = World::new().await;
     let audit = AuditLog::listen();
-    let site = world.serve().await;
+    let site = world.serve_tls(guarded(&world)).await;
     let (web, thief) = (world.pki.workload("/shop/web").issue(), world.pki.workload("/shop/thief").issue());
     let token = world.bound_to(&web).sign();
 
@@ -177,7 +94,7 @@ fn peer(identity: &TestIdentity, trust: CertificateTrust) -> PeerInfo {
 async fn a_plain_token_goes_on_where_no_route_demands_a_bound_one() {
     let world = World::new().await;
     let audit = AuditLog::listen();
-    let site = world.serve().await;
+    let site = world.serve_tls(guarded(&world)).await;
     let web = world.pki.workload("/shop/web").issue();
     let token = world.token().sign();
     assert_eq!(site.get(&world.client(None), "/", &token).await.body, "alice - none");
@@ -198,7 +115,7 @@ async fn a_plain_token_goes_on_where_no_route_demands_a_bound_one() {
 async fn a_route_for_one_kind_of_workload_refuses_the_others() {
     let world = World::new().await;
     let audit = AuditLog::listen();
-    let site = world.serve().await;
+    let site = world.serve_tls(guarded(&world)).await;
     let token = world.token().sign();
     for (path, status) in
         [("/shop/web", 200), ("/shop/web/deeper", 403), ("/shopping/web", 403), ("/shop", 403)]
@@ -216,7 +133,7 @@ async fn a_route_for_one_kind_of_workload_refuses_the_others() {
 #[tokio::test]
 async fn a_certificate_that_nobody_vouches_for_binds_and_names_nobody() {
     let world = World::new().await;
-    let site = Site::start(world.server().accept_any_client_certificate(), world.guarded()).await;
+    let site = Site::start(world.server().accept_any_client_certificate(), guarded(&world)).await;
     let own = world.pki.workload("/shop/web").self_signed().issue();
     let token = world.bound_to(&own).sign();
     let client = world.client(Some(&own));
@@ -232,7 +149,7 @@ async fn a_certificate_that_nobody_vouches_for_binds_and_names_nobody() {
 async fn a_certificate_that_has_ended_binds_nothing_on_an_open_connection() {
     let world = World::new().await;
     let audit = AuditLog::listen();
-    let site = world.serve().await;
+    let site = world.serve_tls(guarded(&world)).await;
     let web = world.pki.workload("/shop/web").valid_for(Duration::from_secs(120)).issue();
     let client = world.client(Some(&web));
     let token = world.bound_to(&web).expires_in(Duration::from_secs(3600)).sign();
@@ -246,7 +163,7 @@ async fn a_certificate_that_has_ended_binds_nothing_on_an_open_connection() {
 #[tokio::test]
 async fn a_removed_authority_binds_nothing_on_an_open_connection() {
     let world = World::new().await;
-    let site = world.serve().await;
+    let site = world.serve_tls(guarded(&world)).await;
     let web = world.pki.workload("/shop/web").issue();
     let client = world.client(Some(&web));
     let token = world.bound_to(&web).sign();
@@ -272,7 +189,7 @@ async fn client_identity_is_off_unless_configured_and_loud_where_it_cannot_work(
     assert_eq!(audit.one().field("reason"), "confirmation_unsupported");
     assert_eq!(site.get(&client, "/", &world.token().sign()).await.body, "alice - none");
 
-    let plain = Served::start(world.guarded()).await;
+    let plain = Served::start(guarded(&world)).await;
     let _ = audit.take();
     for token in [world.token().sign(), world.bound_to(&web).sign()] {
         let answer = plain.get("/", &token).await;

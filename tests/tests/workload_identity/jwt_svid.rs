@@ -1,12 +1,12 @@
 //! A workload that is known by a signed text in a header field.
 
-use std::time::Duration;
+use std::{ops::Deref, time::Duration};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use axum::{Json, Router, routing::get};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::HeaderMap;
-use integration_tests::{AUDIENCE, Answer, AuditLog, Served};
+use integration_tests::{AUDIENCE, Answer, AuditLog, Served, World};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tower_delegation::{
@@ -14,14 +14,11 @@ use tower_delegation::{
     clock::Clock as _,
     issuer::{ClaimMapping, KindCheck},
     jwt_svid::{JwtBundles, JwtSvidSource},
-    layer::DelegationLayerBuilder,
     requires,
     revocation::{InMemoryRevocations, Revocation},
     spiffe::SpiffeId,
 };
-use tower_delegation_testing::{
-    Algorithm, MockIdp, MtlsClient, TestClock, TestIdentity, TestPki, TokenBuilder,
-};
+use tower_delegation_testing::{Algorithm, MockIdp, MtlsClient, TestIdentity, TestPki, TokenBuilder};
 
 use crate::site::{Loop, Site, bundle, server};
 
@@ -31,21 +28,27 @@ const FIELD: &str = "x-jwt-svid";
 const WEB: &str = "spiffe://example.org/shop/web";
 
 /// Two signers: one of access tokens, one of the JWT-SVIDs of `example.org`.
-struct World {
-    clock: TestClock,
-    idp: MockIdp,
+struct Signers {
+    world: World,
     spire: MockIdp,
     bundles: JwtBundles,
 }
 
-impl World {
+impl Deref for Signers {
+    type Target = World;
+
+    fn deref(&self) -> &World {
+        &self.world
+    }
+}
+
+impl Signers {
     async fn new() -> Self {
-        let clock = TestClock::new();
-        let idp = MockIdp::builder().clock(clock.clone()).audience(AUDIENCE).start().await;
-        let spire = MockIdp::builder().clock(clock.clone()).start().await;
-        let world = Self { clock, idp, spire, bundles: JwtBundles::new() };
-        world.publish("example.org");
-        world
+        let world = World::new().await;
+        let spire = MockIdp::builder().clock(world.clock.clone()).start().await;
+        let signers = Self { world, spire, bundles: JwtBundles::new() };
+        signers.publish("example.org");
+        signers
     }
 
     /// The signer's keys become the bundle of `trust_domain`.
@@ -55,11 +58,6 @@ impl World {
 
     fn source(&self) -> JwtSvidSource {
         JwtSvidSource::builder(FIELD, self.bundles.clone()).add_audience(AUDIENCE).build().unwrap()
-    }
-
-    fn layer(&self) -> DelegationLayerBuilder {
-        let issuer = TrustedIssuer::discover(self.idp.issuer()).unwrap().add_audience(AUDIENCE);
-        DelegationLayer::builder().add_issuer(issuer).clock(self.clock.clone())
     }
 
     fn guarded(&self) -> Router {
@@ -146,7 +144,7 @@ async fn ask(site: &Served, path: &str, token: Option<&str>, svids: &[&str]) -> 
 
 #[tokio::test]
 async fn a_jwt_svid_names_the_workload() {
-    let world = World::new().await;
+    let world = Signers::new().await;
     let site = Served::start(world.guarded()).await;
     let token = world.token();
     let (web, stock) =
@@ -165,7 +163,7 @@ async fn a_jwt_svid_names_the_workload() {
 
 #[tokio::test]
 async fn what_a_jwt_svid_may_look_like() {
-    let world = World::new().await;
+    let world = Signers::new().await;
     let mut accepted = vec![
         ("no typ", world.svid_under(json!({"typ": null}), json!({}))),
         ("typ JOSE", world.svid_under(json!({"typ": "JOSE"}), json!({}))),
@@ -190,13 +188,13 @@ async fn what_a_jwt_svid_may_look_like() {
 /// JWT-SVID-2, JWT-SVID-3, JWT-SVID-6.
 #[tokio::test]
 async fn refused() {
-    let world = World::new().await;
+    let world = Signers::new().await;
     let audit = AuditLog::listen();
     let now = world.clock.now().unix_seconds();
     let header = |header| world.svid_under(header, json!({})).sign();
     let claims = |claims| world.svid(claims).sign();
     let good = claims(json!({}));
-    let elsewhere = World::new().await;
+    let elsewhere = Signers::new().await;
     let long = "a".repeat(17 * 1024);
     let other = claims(json!({"sub": "spiffe://example.org/shop/admin"}));
     let spliced = {
@@ -287,7 +285,7 @@ async fn refused() {
 /// JWT-SVID-6: the two are never taken for each other, whoever is trusted for what.
 #[tokio::test]
 async fn an_access_token_is_no_jwt_svid_nor_the_other_way_round() {
-    let world = World::new().await;
+    let world = Signers::new().await;
     let audit = AuditLog::listen();
     // One signer, trusted for everything, with tokens whose `typ` does not tell.
     let issuer = || TrustedIssuer::discover(world.spire.issuer()).unwrap().add_audience(AUDIENCE);
@@ -331,7 +329,7 @@ async fn an_access_token_is_no_jwt_svid_nor_the_other_way_round() {
 
 #[tokio::test]
 async fn time_is_judged_on_every_request() {
-    let world = World::new().await;
+    let world = Signers::new().await;
     let audit = AuditLog::listen();
     let site = Served::start(world.guarded()).await;
     let svid = world.svid(json!({})).sign();
@@ -346,7 +344,7 @@ async fn time_is_judged_on_every_request() {
 
 #[tokio::test]
 async fn a_bundle_that_is_replaced_counts_from_the_next_request_on() {
-    let world = World::new().await;
+    let world = Signers::new().await;
     let audit = AuditLog::listen();
     let site = Served::start(world.guarded()).await;
     let svid = world.svid(json!({})).sign();
@@ -383,7 +381,7 @@ async fn a_bundle_that_is_replaced_counts_from_the_next_request_on() {
 
 #[tokio::test]
 async fn a_revoked_workload_is_refused() {
-    let world = World::new().await;
+    let world = Signers::new().await;
     let audit = AuditLog::listen();
     let revocations = InMemoryRevocations::builder().clock(world.clock.clone()).build();
     let identity = ClientIdentity::from_source(world.source());
@@ -400,7 +398,7 @@ async fn a_revoked_workload_is_refused() {
 
 #[tokio::test]
 async fn tls_and_jwt_svids_go_together() {
-    let (world, pki) = (World::new().await, TestPki::new());
+    let (world, pki) = (Signers::new().await, TestPki::new());
     let audit = AuditLog::listen();
     let tls_first = ClientIdentity::from_tls().or(world.source());
     let svid_first = ClientIdentity::from_source(world.source()).or(ClientIdentity::from_tls());

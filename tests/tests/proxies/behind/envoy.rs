@@ -11,7 +11,7 @@ use super::{
     FORGED, Forgeries, Front, file, filled,
     program::{Folder, Program, find, free_port},
 };
-use crate::site::{Service, World, hash};
+use crate::site::{Proxied, Service, World, hash};
 
 /// With the certificate and its chain; without; each with its names.
 const WITH_CERTIFICATE: &str = "{ subject: true, cert: true, chain: true, dns: true, uri: true }";
@@ -80,10 +80,10 @@ async fn append_forward() {
     let (web, admin) = (world.workload("/shop/web"), world.workload("/shop/admin"));
     let forged = format!("Hash={};URI={FORGED}", hash(&admin));
     let forged = [("x-forwarded-client-cert", forged.as_str())];
-    let seen = front.ask(Some(&web), &world.bound_to(&web), &forged).await;
+    let seen = front.ask(Some(&web), &world.bound_to(&web).sign(), &forged).await;
     assert_eq!((seen.status, seen.spiffe_id()), (200, "spiffe://example.org/shop/web"));
     assert!(seen.identity_fields().is_empty(), "{seen:?}");
-    assert_eq!(front.ask(Some(&web), &world.bound_to(&admin), &forged).await.status, 401);
+    assert_eq!(front.ask(Some(&web), &world.bound_to(&admin).sign(), &forged).await.status, 401);
     // A field that breaks the rules breaks Envoy's element too: refused, not passed over.
     for broken in ["x", "Hash=1;Subject=\"", "Hash=1,,"] {
         let broken = [("x-forwarded-client-cert", broken)];

@@ -11,7 +11,7 @@ use super::{
     Forgeries, Front, client_cert, file, filled,
     program::{Folder, Program, find, free_port},
 };
-use crate::site::{Service, World};
+use crate::site::{Proxied, Service, World};
 
 fn start(world: &World, upstream: u16) -> Option<Program> {
     let (program, folder) = (find("haproxy")?, Folder::new());

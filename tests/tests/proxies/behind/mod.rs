@@ -14,7 +14,7 @@ use tower_delegation_testing::TestIdentity;
 
 use self::program::{Folder, PATIENCE, Program};
 use crate::{
-    site::{Seen, World, hash, thumbprint, try_ask},
+    site::{Proxied, Seen, World, hash, thumbprint, try_ask},
     traps::{client_cert, escaped_pem},
 };
 
@@ -42,7 +42,7 @@ impl Front<'_> {
         let url = format!("https://127.0.0.1:{}{path}", self.proxy.port);
         let start = Instant::now();
         loop {
-            match try_ask(&self.world.client(identity), &url, token, fields).await {
+            match try_ask(&self.world.http1(identity), &url, token, fields).await {
                 Ok(seen) => return seen,
                 // Envoy listens before its worker accepts, and resets who comes in between.
                 Err(error) if error.is_connect() && start.elapsed() < PATIENCE => {
@@ -59,7 +59,7 @@ impl Front<'_> {
     async fn prove(&self, forgeries: &[(&str, &str)]) {
         let world = self.world;
         let (web, thief) = (world.workload("/shop/web"), world.workload("/shop/thief"));
-        let (bound, plain) = (world.bound_to(&web), world.token().sign());
+        let (bound, plain) = (world.bound_to(&web).sign(), world.token().sign());
         for forged in [&[][..], forgeries] {
             let with = if forged.is_empty() { "alone" } else { "with forged fields" };
             let seen = self.ask(Some(&web), &bound, forged).await;

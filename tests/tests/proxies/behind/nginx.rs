@@ -124,7 +124,7 @@ async fn over_mutual_tls_by_its_spiffe_id() {
         // not taken for the client either.
         let web = world.workload("/shop/web");
         let front = Front { world: &world, proxy };
-        let seen = front.ask(Some(&web), &world.bound_to(&web), &[]).await;
+        let seen = front.ask(Some(&web), &world.bound_to(&web).sign(), &[]).await;
         assert_eq!(seen.status, 401, "{seen:?}");
         let seen = front.ask(Some(&web), &world.token().sign(), &[]).await;
         assert_eq!((seen.status, seen.spiffe_id()), (200, "-"));
@@ -141,7 +141,7 @@ async fn what_it_has_not_verified_names_nobody() {
     };
     let own = world.pki.workload("/shop/admin").self_signed().issue();
     let front = Front { world: &world, proxy };
-    let seen = front.ask(Some(&own), &world.bound_to(&own), &[]).await;
+    let seen = front.ask(Some(&own), &world.bound_to(&own).sign(), &[]).await;
     assert_eq!((seen.status, seen.spiffe_id(), seen.constraint()), (200, "-", "mutual_tls"), "not {FORGED}");
     assert_eq!(seen.body["thumbprint"], thumbprint(&own));
     assert_eq!(seen.body["dns"], serde_json::json!([]));

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tower_delegation::{ClientIdentity, clock::Clock as _, jwt_svid::JwtSvidSource};
 use tower_delegation_testing::{ALGORITHMS, Algorithm};
 
-use super::{FIELD, World, ask, merged, router};
+use super::{FIELD, Signers, ask, merged, router};
 use crate::vectors::say;
 
 /// `now`, `now+1h`, `now-1h`, in any unit of s, m and h.
@@ -33,7 +33,7 @@ fn is_understood(case: &Value) -> bool {
 }
 
 /// Signs a case and has it judged over a socket.
-async fn judge(world: &World, case: &Value) -> u16 {
+async fn judge(world: &Signers, case: &Value) -> u16 {
     let (base, change) = (&case["base"], &case["change"]);
     let patched = |part: &str| {
         let patch = change.get(part).cloned().unwrap_or_else(|| json!({}));
@@ -83,7 +83,7 @@ async fn jwt_svids() {
     let text = fs::read_to_string(Path::new(&folder).join(FILE).with_extension("json")).unwrap();
     let cases: Vec<Value> = serde_json::from_str(&text).unwrap();
     assert!(!cases.is_empty());
-    let world = World::new().await;
+    let world = Signers::new().await;
     let (mut accepted, mut refused, mut left_out) = (0, 0, 0);
     for case in &cases {
         if !is_understood(case) {
