@@ -59,9 +59,48 @@ pub(crate) fn find<'de>(json: &'de str, name: &str) -> Option<&'de RawValue> {
 
 /// Calls `member` for each member of an object that was read strictly before;
 /// `false` if `json` is no object.
-pub(crate) fn each_member<'de>(json: &'de str, member: impl FnMut(&str, &'de RawValue)) -> bool {
-    struct Members<F>(F);
-    impl<'de, F: FnMut(&str, &'de RawValue)> Visitor<'de> for Members<F> {
+pub(crate) fn each_member<'de>(json: &'de str, mut member: impl FnMut(&str, &'de RawValue)) -> bool {
+    walk(json, |name, value| {
+        member(&name, value);
+        Ok(())
+    })
+    .is_ok()
+}
+
+/// The members of one object, in order, each value still as JSON text.
+pub(crate) type Members<'de> = Vec<(Cow<'de, str>, &'de RawValue)>;
+
+/// The members of an object, `most` of them or fewer. What is inside of them is not
+/// checked, and whether a name [occurs twice](repeats_a_name) is
+/// for the caller to ask.
+pub(crate) fn members(json: &str, most: usize) -> Result<Members<'_>, serde_json::Error> {
+    let mut members = Members::new();
+    walk(json, |name, value| {
+        if members.len() == most {
+            return Err("the object has too many members");
+        }
+        members.push((name, value));
+        Ok(())
+    })?;
+    Ok(members)
+}
+
+/// Whether two members have one name (RFC 7515 section 4, RFC 7517 section 4).
+pub(crate) fn repeats_a_name(members: &Members<'_>) -> bool {
+    let mut names = HashSet::with_capacity(members.len());
+    !members.iter().all(|(name, _)| names.insert(&**name))
+}
+
+/// Hands out each member of the one object that `json` is.
+fn walk<'de, F>(json: &'de str, member: F) -> Result<(), serde_json::Error>
+where
+    F: FnMut(Cow<'de, str>, &'de RawValue) -> Result<(), &'static str>,
+{
+    struct Walk<F>(F);
+    impl<'de, F> Visitor<'de> for Walk<F>
+    where
+        F: FnMut(Cow<'de, str>, &'de RawValue) -> Result<(), &'static str>,
+    {
         type Value = ();
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -70,12 +109,14 @@ pub(crate) fn each_member<'de>(json: &'de str, member: impl FnMut(&str, &'de Raw
 
         fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
             while let Some(Name(name)) = map.next_key()? {
-                (self.0)(&name, map.next_value()?);
+                (self.0)(name, map.next_value()?).map_err(A::Error::custom)?;
             }
             Ok(())
         }
     }
-    serde_json::Deserializer::from_str(json).deserialize_map(Members(member)).is_ok()
+    let mut deserializer = serde_json::Deserializer::from_str(json);
+    deserializer.deserialize_map(Walk(member))?;
+    deserializer.end()
 }
 
 /// Calls `entry` for each entry of an array; `false` if `value` is no array.
@@ -355,6 +396,42 @@ mod tests {
     fn the_deepest_allowed_nesting_passes() {
         let json = format!("{{\"a\":{}1{}}}", "[".repeat(15), "]".repeat(15));
         assert!(read(&json).is_ok());
+    }
+
+    #[test]
+    fn members_are_those_of_one_object() {
+        fn names(json: &str) -> serde_json::Result<Vec<String>> {
+            let members = members(json, MAX_MEMBERS)?;
+            Ok(members.into_iter().map(|(name, _)| name.into_owned()).collect())
+        }
+        assert_eq!(names(r#" {"b":1,"\u0061":{"b":[{}]}} "#).unwrap(), ["b", "a"]);
+        let wide = |count: usize| {
+            format!("{{{}}}", (0..count).map(|i| format!("\"{i}\":0")).collect::<Vec<_>>().join(","))
+        };
+        assert!(names(&wide(MAX_MEMBERS)).is_ok());
+        for (name, json) in [
+            ("too wide", wide(MAX_MEMBERS + 1).as_str()),
+            ("array", "[]"),
+            ("nothing", ""),
+            ("trailing data", "{} {}"),
+            ("trailing comma", r#"{"a":1,}"#),
+            ("no value", r#"{"a"}"#),
+        ] {
+            assert!(names(json).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_occurs_twice_is_found() {
+        for (name, json, expected) in [
+            ("none", "{}", false),
+            ("different", r#"{"a":1,"A":1}"#, false),
+            ("inside another", r#"{"a":{"a":1}}"#, false),
+            ("twice", r#"{"a":1,"b":2,"a":3}"#, true),
+            ("twice behind an escape", r#"{"a":1,"\u0061":1}"#, true),
+        ] {
+            assert_eq!(repeats_a_name(&members(json, MAX_MEMBERS).unwrap()), expected, "{name}");
+        }
     }
 
     #[test]

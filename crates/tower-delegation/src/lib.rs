@@ -41,6 +41,7 @@ mod text;
 pub mod token;
 #[cfg(feature = "reload")]
 pub mod watch;
+mod web_url;
 
 #[cfg(feature = "axum")]
 #[doc(inline)]

@@ -69,7 +69,7 @@ use http::{
     },
 };
 use serde::Serialize;
-use url::{Host, Url};
+use url::Url;
 
 use crate::{
     application::Applications,
@@ -77,6 +77,7 @@ use crate::{
     issuer::Issuers,
     routes::RouteInventory,
     scope::Scope,
+    web_url::check_protected,
 };
 
 pub(crate) use self::scopes::ResourceScopes;
@@ -257,19 +258,8 @@ impl ProtectedResource {
 /// (RFC 8414 section 2).
 fn has_metadata(issuer: &str) -> bool {
     Url::parse(issuer).is_ok_and(|url| {
-        let is_reached = url.scheme() == "https" || (url.scheme() == "http" && is_local(&url));
-        is_reached && url.has_host() && url.query().is_none() && url.fragment().is_none()
+        check_protected(&url).is_ok() && url.has_host() && url.query().is_none() && url.fragment().is_none()
     })
-}
-
-/// Whether the host is this very machine.
-fn is_local(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
 }
 
 /// A document lies where nothing but the identifier decides.
@@ -280,9 +270,7 @@ fn metadata_url(resource: &str) -> Result<Url, ConfigError> {
     if !url.has_host() {
         return Err(invalid("it has no host"));
     }
-    if url.scheme() != "https" && !(url.scheme() == "http" && is_local(&url)) {
-        return Err(invalid("it is not https"));
-    }
+    check_protected(&url).map_err(invalid)?;
     if url.fragment().is_some() {
         return Err(invalid("it has a fragment: leave out what follows `#`"));
     }

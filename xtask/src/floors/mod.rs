@@ -48,6 +48,7 @@ const FLOORS: &[&[&str]] = &[
         "credential",
         "arrival",
         "pass_through_hasher",
+        "web_url",
         "http_client",
         "watch",
     ],

@@ -24,11 +24,11 @@ use std::{error::Error, fmt, time::Duration};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use reqwest::{Certificate, Client, ClientBuilder, Response, redirect};
-use url::{Host, Url};
+use url::Url;
 
 pub(crate) use self::freshness::Freshness;
 use self::freshness::text;
-use crate::error::ConfigError;
+use crate::{error::ConfigError, web_url::check_protected};
 
 /// The largest body, in octets.
 const MAX_BODY_LEN: usize = 512 * 1024;
@@ -237,22 +237,7 @@ pub(crate) fn check_transport(url: &Url) -> Result<(), &'static str> {
     if !url.username().is_empty() || url.password().is_some() {
         return Err("it holds credentials: leave them out");
     }
-    match url.scheme() {
-        "https" => Ok(()),
-        "http" if is_loopback(url) => Ok(()),
-        "http" => Err("it is plain http to another machine: use https"),
-        _ => Err("its scheme is not https"),
-    }
-}
-
-/// Whether the host is `localhost`, in 127.0.0.0/8 or `::1`.
-pub(crate) fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
+    check_protected(url)
 }
 
 /// The answer to a fetch.

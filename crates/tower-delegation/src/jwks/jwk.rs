@@ -1,7 +1,5 @@
 //! One entry of a key set, read strictly (RFC 7517 section 4).
 
-use std::{borrow::Cow, fmt};
-
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ECDSA_P521_SHA512_FIXED, ED25519, ParsedPublicKey,
     RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512,
@@ -9,13 +7,13 @@ use aws_lc_rs::signature::{
     RsaPublicKeyComponents, VerificationAlgorithm,
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
-use serde_json::value::RawValue;
+use serde::Deserialize;
 
 use super::{
     AlgorithmSet, SignatureAlgorithm, SkipReason, SkippedKey, Thumbprint, VerifyingKey,
     hint::CertificateNames, rsa,
 };
+use crate::json;
 
 /// The longest `kid`, in octets, of a key and of a token.
 pub(crate) const MAX_KEY_ID_LEN: usize = 256;
@@ -97,7 +95,7 @@ pub(super) fn parse(entry: &str, allowed: AlgorithmSet, purpose: Purpose<'_>) ->
         return Err(unreadable(SkipReason::NotAnObject));
     }
     // What is wrong with the JSON of one key helps no one but its publisher.
-    let members: Members<'_> = serde_json::from_str(entry).or(Err(unreadable(SkipReason::Malformed)))?;
+    let members = Members::read(entry).map_err(unreadable)?;
     let kid = members.string("kid");
     let skip = |reason| SkippedKey {
         kid: kid.clone().ok().flatten().filter(|kid| kid.len() <= MAX_KEY_ID_LEN),
@@ -158,17 +156,23 @@ pub fn thumbprint(jwk: &str) -> Result<Thumbprint, SkipReason> {
 
 /// The members of one JWK, each still as JSON text.
 struct Members<'a> {
-    members: Vec<(Cow<'a, str>, &'a RawValue)>,
+    members: json::Members<'a>,
     has_duplicates: bool,
 }
 
 impl<'a> Members<'a> {
+    fn read(jwk: &'a str) -> Result<Self, SkipReason> {
+        let members = json::members(jwk, MAX_MEMBERS).or(Err(SkipReason::Malformed))?;
+        let has_duplicates = json::repeats_a_name(&members);
+        Ok(Self { members, has_duplicates })
+    }
+
     /// The members of a JWK that is not from a set.
     fn single(jwk: &'a str) -> Result<Self, SkipReason> {
         if !jwk.trim_ascii_start().starts_with('{') {
             return Err(SkipReason::NotAnObject);
         }
-        let members: Self = serde_json::from_str(jwk).or(Err(SkipReason::Malformed))?;
+        let members = Self::read(jwk)?;
         if members.has_duplicates {
             return Err(SkipReason::DuplicateMember);
         }
@@ -376,38 +380,6 @@ fn is_owner(owner: &str, issuer: &str) -> bool {
 fn parse_member<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T, SkipReason> {
     serde_json::from_str(json).or(Err(SkipReason::Malformed))
 }
-
-impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct MembersVisitor;
-
-        impl<'de> Visitor<'de> for MembersVisitor {
-            type Value = Members<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "an object of at most {MAX_MEMBERS} members")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
-                let mut read = Members { members: Vec::new(), has_duplicates: false };
-                while let Some(Name(name)) = map.next_key()? {
-                    if read.members.len() == MAX_MEMBERS {
-                        return Err(serde::de::Error::invalid_length(MAX_MEMBERS + 1, &self));
-                    }
-                    read.has_duplicates |= read.members.iter().any(|(member, _)| *member == name);
-                    read.members.push((name, map.next_value()?));
-                }
-                Ok(read)
-            }
-        }
-
-        deserializer.deserialize_map(MembersVisitor)
-    }
-}
-
-/// A member name, borrowed where it holds no escapes.
-#[derive(serde::Deserialize)]
-struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
 #[cfg(test)]
 mod tests {

@@ -1,8 +1,8 @@
 //! A key set: the usable keys of a JWK Set, and the one rule by which a token's key is found.
 
-use std::{collections::HashSet, error::Error, fmt, sync::Arc};
+use std::{error::Error, sync::Arc};
 
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::Error as _;
 use serde_json::value::RawValue;
 
 use super::{
@@ -10,7 +10,7 @@ use super::{
     hint::CertificateNames,
     jwk::{self, Purpose},
 };
-use crate::reason::DenialReason;
+use crate::{json, reason::DenialReason};
 
 /// The largest document, in octets.
 pub(crate) const MAX_DOCUMENT_LEN: usize = 512 * 1024;
@@ -88,9 +88,9 @@ impl KeySet {
         // As a whole, since JSON that is passed over is not looked at this closely.
         let document = std::str::from_utf8(document).map_err(malformed)?;
         let document = document.strip_prefix(BYTE_ORDER_MARK).unwrap_or(document);
-        let document: Document<'_> = serde_json::from_str(document).map_err(malformed)?;
+        let entries = entries(document)?;
         let mut set = Self { keys: Vec::new(), skipped: Vec::new() };
-        for entry in &document.keys {
+        for entry in entries {
             match jwk::parse(entry.get(), allowed, purpose) {
                 Ok(entry) => {
                     if matches!(purpose, Purpose::JwtSvids) && set.contradicts(&entry) {
@@ -319,40 +319,14 @@ pub enum KeySetErrorKind {
     DuplicateKeyId,
 }
 
-/// The document, each entry of `keys` still as JSON text.
-struct Document<'a> {
-    keys: Vec<&'a RawValue>,
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Document<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct DocumentVisitor;
-
-        impl<'de> Visitor<'de> for DocumentVisitor {
-            type Value = Document<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object with an array `keys`")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Document<'de>, A::Error> {
-                use serde::de::Error as _;
-                let mut seen = HashSet::new();
-                let mut keys = None;
-                while let Some(name) = map.next_key::<String>()? {
-                    if name == "keys" {
-                        keys = Some(map.next_value()?);
-                    } else {
-                        map.next_value::<IgnoredAny>()?;
-                    }
-                    if !seen.insert(name) {
-                        return Err(A::Error::custom("a member name occurs twice"));
-                    }
-                }
-                keys.map(|keys| Document { keys }).ok_or_else(|| A::Error::missing_field("keys"))
-            }
-        }
-
-        deserializer.deserialize_map(DocumentVisitor)
+/// The entries of `keys`, each still as JSON text.
+fn entries(document: &str) -> Result<Vec<&RawValue>, KeySetError> {
+    // Bounded by its bytes alone.
+    let members = json::members(document, usize::MAX).map_err(malformed)?;
+    if json::repeats_a_name(&members) {
+        return Err(malformed(serde_json::Error::custom("a member name occurs twice")));
     }
+    let keys = members.iter().find(|(name, _)| name == "keys").map(|(_, keys)| *keys);
+    let keys = keys.ok_or_else(|| malformed(serde_json::Error::missing_field("keys")))?;
+    serde_json::from_str(keys.get()).map_err(malformed)
 }

@@ -2,10 +2,7 @@
 
 use url::Url;
 
-use crate::{
-    error::ConfigError,
-    http_client::{configured_url, is_loopback},
-};
+use crate::{error::ConfigError, http_client::configured_url, web_url::is_loopback};
 
 /// The most places of one issuer.
 pub(super) const MAX_PLACES: u64 = 3;

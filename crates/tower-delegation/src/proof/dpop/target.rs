@@ -1,8 +1,8 @@
 //! `htu`: which URI a proof is for (RFC 9449 section 4.3, RFC 3986 section 6.2).
 
-use url::{Host, Position, Url};
+use url::{Position, Url};
 
-use crate::error::ConfigError;
+use crate::{error::ConfigError, web_url::check_protected};
 
 /// What this service is called by its clients.
 #[derive(Debug)]
@@ -64,18 +64,7 @@ impl Origin {
             problem,
         };
         let url = Url::parse(origin).or(Err(invalid("it does not parse: give an absolute `https` URL")))?;
-        let is_loopback = match url.host() {
-            Some(Host::Domain(name)) => name == "localhost",
-            Some(Host::Ipv4(address)) => address.is_loopback(),
-            Some(Host::Ipv6(address)) => address.is_loopback(),
-            None => false,
-        };
-        match url.scheme() {
-            "https" => {}
-            "http" if is_loopback => {}
-            "http" => return Err(invalid("it is plain http to another machine: use https")),
-            _ => return Err(invalid("its scheme is not https")),
-        }
+        check_protected(&url).map_err(invalid)?;
         if !url.username().is_empty() || url.password().is_some() {
             return Err(invalid("it holds credentials: leave them out"));
         }
