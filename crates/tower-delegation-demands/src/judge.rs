@@ -22,7 +22,8 @@ pub struct Stated<'s> {
 pub struct Mistake {
     /// Which of those judged: of two that exclude each other, the later.
     pub at: usize,
-    /// Which of its texts, if one of them is wrong.
+    /// Which of its texts is wrong, if one of them is; the place behind the last text
+    /// is its number.
     pub text: Option<usize>,
     /// What is wrong, and what would be right.
     pub words: String,
@@ -139,12 +140,12 @@ impl<'j> Judging<'j> {
                 self.mistakes.push(Mistake { at, text: None, words, is_redundant: word == Word::Scope });
             }
             Form::Level(_) if number.is_some_and(|level| !(1..=100).contains(&level)) => {
-                self.wrong(at, None, "the level is a number from 1 to 100".to_owned());
+                self.wrong(at, Some(stated.texts.len()), "the level is a number from 1 to 100".to_owned());
             }
             Form::Seconds if number == Some(0) && key != Key::MaxAuthenticationAge => {
                 self.wrong(
                     at,
-                    None,
+                    Some(stated.texts.len()),
                     "no token lives for no time at all: name at least one second".to_owned(),
                 );
             }

@@ -1,16 +1,25 @@
-//! The rewriting: one hidden module with the requirement as a type, one hidden
-//! argument in front of the handler's own.
+//! The rewriting: a hidden type with the requirement, and one hidden argument in
+//! front of the handler's own.
 //!
-//! The module holds type and `impl` together, so that an attribute inside an
-//! `impl`, which no macro can see, yields two errors and not four; the second
-//! names the module, and its name says what to do.
+//! The type is declared inside of the function, which works wherever a function
+//! may stand, also in an `impl`, and constants that the attribute names are found
+//! as in the function. No signature can name it, so it becomes a type parameter,
+//! and a bound that one type alone meets lets the compiler find it. Where a
+//! parameter more would be in the way, the type is declared next to the function.
 
-use proc_macro2::{Span, TokenStream};
+use std::{
+    collections::HashMap,
+    env,
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::{LazyLock, Mutex, PoisonError},
+};
+
+use proc_macro2::{Group, Literal, Span, TokenStream, TokenTree};
 use quote::{ToTokens, format_ident, quote};
 use syn::ext::IdentExt;
-use syn::{FnArg, parse_quote};
+use syn::{FnArg, Ident, parse_quote};
 
-use crate::handler::{HINT, Handler, is_requirement};
+use crate::handler::{Handler, MODULE, PARAMETER, is_requirement};
 use crate::requirement::{Attribute, RequirementSpec};
 
 /// Clippy's default for `too_many_arguments`.
@@ -46,16 +55,72 @@ fn refused(arguments: Option<syn::Error>, function: Option<syn::Error>, item: &d
 
 impl Handler {
     /// Adds to the hidden argument in front, so that requirements are evaluated
-    /// from top to bottom and a router sees all of them, and returns the new type.
+    /// from top to bottom and a router sees all of them. Returns what stands next to
+    /// the function.
     fn add_argument(&mut self, spec: &RequirementSpec) -> TokenStream {
         let name = self.signature.ident.unraw().to_string();
-        let hidden = self.hidden();
-        let type_name = format_ident!("RequirementOf{}", upper_camel(&name), span = Span::call_site());
-        let module = format_ident!("{HINT}{}_of_{name}", hidden + 1, span = Span::call_site());
-        let mut module_at_name = module.clone();
-        module_at_name.set_span(Span::call_site().located_at(self.signature.ident.span()));
+        let requirement = spec.build(&name);
+        let beside = if self.needs_a_named_type() {
+            self.add_named(&name, &requirement)
+        } else {
+            self.add_unnamed(&name, &requirement);
+            TokenStream::new()
+        };
+        let is_first = self.hidden() == 1;
+        if is_first && self.signature.inputs.len() == CLIPPY_ARGUMENTS + 1 {
+            self.attributes.push(parse_quote!(#[allow(clippy::too_many_arguments)]));
+        }
+        beside
+    }
 
-        let rule = quote!(::tower_delegation::routing::Authorized<#module_at_name::#type_name>);
+    /// With a type that is declared in the function's body.
+    fn add_unnamed(&mut self, name: &str, requirement: &TokenStream) {
+        let number = Literal::u64_unsuffixed(number_of(name, requirement));
+        let number = quote!(::tower_delegation::routing::AttributeNumber<#number>);
+        let hidden = hidden_type(name);
+        let requires = requires(&hidden.to_token_stream(), requirement);
+        self.declare(&quote! {
+            const _: () = {
+                #[allow(dead_code, unreachable_pub)]
+                pub struct #hidden;
+                #requires
+                #[automatically_derived]
+                impl ::tower_delegation::routing::ByAttribute<#hidden> for #number {}
+            };
+        });
+        let parameter = format_ident!("{PARAMETER}{}", self.hidden() + 1, span = Span::call_site());
+        let generics = &mut self.signature.generics;
+        generics.params.push(parse_quote!(#parameter: ::tower_delegation::requirement::Requires));
+        generics
+            .make_where_clause()
+            .predicates
+            .push(parse_quote!(#number: ::tower_delegation::routing::ByAttribute<#parameter>));
+        self.put_in_front(&parameter.to_token_stream());
+    }
+
+    /// With a type that is declared next to the function.
+    fn add_named(&mut self, name: &str, requirement: &TokenStream) -> TokenStream {
+        let hidden = hidden_type(name);
+        let module = format_ident!("{MODULE}{}_of_{name}", self.hidden() + 1, span = Span::call_site());
+        let requires = requires(&quote!(#module::#hidden), requirement);
+        let conditions = || self.attributes.iter().filter(|attribute| attribute.path().is_ident("cfg"));
+        let (of_type, of_impl) = (conditions(), conditions());
+        let beside = quote! {
+            #(#of_type)*
+            #[doc(hidden)]
+            mod #module {
+                pub struct #hidden;
+            }
+            #(#of_impl)*
+            #requires
+        };
+        self.put_in_front(&quote!(#module::#hidden));
+        beside
+    }
+
+    fn put_in_front(&mut self, requires: &TokenStream) {
+        let rule = quote!(::tower_delegation::routing::Authorized<#requires>);
+        let hidden = self.hidden();
         match self.signature.inputs.first_mut() {
             Some(FnArg::Typed(earlier)) if hidden > 0 => {
                 let above = &earlier.ty;
@@ -63,27 +128,60 @@ impl Handler {
             }
             _ => self.signature.inputs.insert(0, parse_quote!(_: #rule)),
         }
-        if hidden == 0 && self.signature.inputs.len() == CLIPPY_ARGUMENTS + 1 {
-            self.attributes.push(parse_quote!(#[allow(clippy::too_many_arguments)]));
-        }
+    }
 
-        let conditions = self.attributes.iter().filter(|attribute| attribute.path().is_ident("cfg"));
-        let requirement = spec.build(&name);
-        quote! {
-            #(#conditions)*
-            #[doc(hidden)]
-            mod #module {
-                pub struct #type_name;
-
-                #[automatically_derived]
-                impl ::tower_delegation::requirement::Requires for #type_name {
-                    fn requirement() -> ::tower_delegation::requirement::Requirement {
-                        #requirement
-                    }
+    /// Puts an item in front of the body's statements, behind its inner attributes.
+    fn declare(&mut self, item: &TokenStream) {
+        let body = std::mem::take(&mut self.body).into_iter().map(|token| match token {
+            TokenTree::Group(block) => {
+                let tokens: Vec<TokenTree> = block.stream().into_iter().collect();
+                let is = |at: usize, sign: char| {
+                    matches!(tokens.get(at), Some(TokenTree::Punct(punct)) if punct.as_char() == sign)
+                };
+                let mut inner = 0;
+                while is(inner, '#') && is(inner + 1, '!') {
+                    inner += 3;
                 }
+                let (attributes, statements) = tokens.split_at(inner.min(tokens.len()));
+                let mut group = Group::new(block.delimiter(), quote!(#(#attributes)* #item #(#statements)*));
+                group.set_span(block.span());
+                TokenTree::Group(group)
+            }
+            other => other,
+        });
+        self.body = body.collect();
+    }
+}
+
+fn hidden_type(function: &str) -> Ident {
+    format_ident!("RequirementOf{}", upper_camel(function), span = Span::call_site())
+}
+
+fn requires(hidden: &TokenStream, requirement: &TokenStream) -> TokenStream {
+    quote! {
+        #[automatically_derived]
+        impl ::tower_delegation::requirement::Requires for #hidden {
+            fn requirement() -> ::tower_delegation::requirement::Requirement {
+                #requirement
             }
         }
     }
+}
+
+/// A number that no other attribute has, in this crate or another, and that stays
+/// the same from build to build.
+fn number_of(function: &str, requirement: &TokenStream) -> u64 {
+    static SEEN: LazyLock<Mutex<HashMap<u64, u64>>> = LazyLock::new(Mutex::default);
+    const CRATE: [&str; 4] = ["CARGO_PKG_NAME", "CARGO_PKG_VERSION", "CARGO_CRATE_NAME", "CARGO_BIN_NAME"];
+    let hash = |count: u64| {
+        let mut hasher = DefaultHasher::new();
+        (CRATE.map(env::var_os), function, requirement.to_string(), count).hash(&mut hasher);
+        hasher.finish()
+    };
+    let mut seen = SEEN.lock().unwrap_or_else(PoisonError::into_inner);
+    let count = seen.entry(hash(0)).or_default();
+    *count += 1;
+    hash(*count)
 }
 
 fn upper_camel(name: &str) -> String {
@@ -104,7 +202,7 @@ fn upper_camel(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use syn::{ImplItem, Item, ItemFn, ItemMod, Visibility};
+    use syn::{Item, ItemFn, ItemImpl, ItemMod};
 
     use super::*;
 
@@ -114,9 +212,18 @@ mod tests {
         syn::parse2::<syn::File>(expanded).unwrap().items
     }
 
-    fn expand_function(item: &str) -> (ItemMod, ItemFn) {
-        match <[Item; 2]>::try_from(expand("\"a\", any(\"b\", \"c\")", item)) {
-            Ok([Item::Mod(module), Item::Fn(function)]) => (module, function),
+    fn expand_function(item: &str) -> ItemFn {
+        match <[Item; 1]>::try_from(expand("\"a\", any(\"b\", C)", item)) {
+            Ok([Item::Fn(function)]) => function,
+            Ok(items) => panic!("{item}: {}", quote!(#(#items)*)),
+            Err(items) => panic!("{item}: {}", quote!(#(#items)*)),
+        }
+    }
+
+    /// The type next to the function, its implementation, and the function.
+    fn expand_named(item: &str) -> (ItemMod, ItemImpl, ItemFn) {
+        match <[Item; 3]>::try_from(expand("\"a\"", item)) {
+            Ok([Item::Mod(module), Item::Impl(requires), Item::Fn(function)]) => (module, requires, function),
             Ok(items) => panic!("{item}: {}", quote!(#(#items)*)),
             Err(items) => panic!("{item}: {}", quote!(#(#items)*)),
         }
@@ -126,46 +233,79 @@ mod tests {
         tokens.into_token_stream().to_string().replace(' ', "")
     }
 
+    const PATH: &str = "::tower_delegation::routing::";
+
     #[test]
     fn a_function_gets_a_type_and_an_argument() {
-        for (item, module_name, type_name) in [
-            ("async fn list_orders() {}", "1_of_list_orders", "RequirementOfListOrders"),
-            ("async fn r#type(a: u8) {}", "1_of_type", "RequirementOfType"),
-            ("async fn __1() {}", "1_of___1", "RequirementOf1"),
-            ("async fn größe() {}", "1_of_größe", "RequirementOfGröße"),
+        for (item, type_name) in [
+            ("async fn list_orders() {}", "RequirementOfListOrders"),
+            ("async fn r#type(a: u8) { b }", "RequirementOfType"),
+            ("async fn __1() {}", "RequirementOf1"),
+            ("async fn größe() {}", "RequirementOfGröße"),
+            ("/// Docs.\n#[must_use] pub(crate) async fn a<'a>(b: &'a Self) -> Self { x }", "RequirementOfA"),
             (
-                "/// Docs.\n#[must_use] pub(crate) async fn a<'a, T, const N: usize>(b: &'a T) -> [T; N] where T: B { x }",
-                "1_of_a",
+                "async fn a(_: Authorized<Mine>, b: impl Into<u8>) { #![allow(x)] #![deny(y)] c; d }",
                 "RequirementOfA",
             ),
-            ("async fn a(_: Authorized<Mine>, b: impl Into<u8>) {}", "1_of_a", "RequirementOfA"),
-            ("async unsafe extern \"C\" fn a() {}", "1_of_a", "RequirementOfA"),
+            ("async unsafe extern \"C\" fn a() {}", "RequirementOfA"),
         ] {
-            let (module, mut function) = expand_function(item);
-            let module_name = format!("{HINT}{module_name}");
-            assert_eq!(module.ident, module_name, "{item}");
-            assert!(matches!(module.vis, Visibility::Inherited), "{item}");
-            assert_eq!(text(&module.attrs[0]), "#[doc(hidden)]");
-
-            let [Item::Struct(hidden), Item::Impl(requires)] = &module.content.as_ref().unwrap().1[..] else {
-                panic!("{item}: {}", text(&module));
-            };
-            assert_eq!(hidden.ident, type_name, "{item}");
-            assert_eq!(
-                text(&requires.trait_.as_ref().unwrap().1),
-                "::tower_delegation::requirement::Requires"
-            );
-            let [ImplItem::Fn(method)] = &requires.items[..] else { panic!("{item}: {}", text(requires)) };
+            let function = expand_function(item);
             let name = function.sig.ident.unraw();
+            let said = text(&function);
+            assert_eq!(text(&function.sig.inputs[0]), format!("_:{PATH}Authorized<__Requirement1>"));
+            let bound = said.split("where").nth(1).unwrap();
+            assert!(bound.contains(&format!(":{PATH}ByAttribute<__Requirement1>")), "{said}");
             let built = format!(
-                r#"::tower_delegation::requirement::Requirement::named("{name}").scope("a").any_scope(["b","c"])"#
+                r#"::tower_delegation::requirement::Requirement::named("{name}").scope("a").any_scope(["b",C])"#
             );
-            assert_eq!(text(&method.block), format!("{{{built}}}"), "{item}");
+            for part in [
+                &format!("struct{type_name};"),
+                &format!("{{{built}}}"),
+                &format!("{PATH}ByAttribute<{type_name}>for"),
+            ] {
+                assert_eq!(said.matches(part).count(), 1, "{part}: {said}");
+            }
+            // What the function had is there still, inner attributes first.
+            let own: ItemFn = syn::parse_str(item).unwrap();
+            let each = |statements: &[syn::Stmt]| statements.iter().map(text).collect::<String>();
+            assert_eq!(
+                function.attrs.iter().map(text).collect::<String>(),
+                own.attrs.iter().map(text).collect::<String>(),
+                "{item}"
+            );
+            assert_eq!(each(&function.block.stmts[1..]), each(&own.block.stmts), "{item}");
+            assert_eq!(function.sig.inputs.len(), own.sig.inputs.len() + 1, "{item}");
+        }
+    }
 
-            let argument = format!("_:::tower_delegation::routing::Authorized<{module_name}::{type_name}>");
-            assert_eq!(text(&function.sig.inputs[0]), argument, "{item}");
-            function.sig.inputs = function.sig.inputs.into_iter().skip(1).collect();
-            assert_eq!(text(function), text(syn::parse_str::<ItemFn>(item).unwrap()));
+    #[test]
+    fn no_number_is_given_twice() {
+        let numbers: Vec<String> = ["async fn a() {}", "async fn a() {}", "async fn b() {}"]
+            .into_iter()
+            .map(|item| text(&expand_function(item).sig.generics.where_clause))
+            .collect();
+        assert!(
+            numbers[0] != numbers[1] && numbers[1] != numbers[2] && numbers[0] != numbers[2],
+            "{numbers:?}"
+        );
+    }
+
+    #[test]
+    fn a_parameter_more_is_not_always_possible() {
+        for item in [
+            "async fn a<T, const N: usize>(b: T) -> [T; N] where T: B {}",
+            "async fn a<'a>(b: &'a u8) -> impl C + use<'a> {}",
+            "#[axum::debug_handler] async fn a() {}",
+            "#[cfg_attr(debug_assertions, axum::debug_handler)] async fn a() {}",
+        ] {
+            let (module, requires, function) = expand_named(item);
+            let name = format!("{MODULE}1_of_a");
+            assert_eq!(module.ident, name, "{item}");
+            assert_eq!(text(&requires.self_ty), format!("{name}::RequirementOfA"), "{item}");
+            assert_eq!(text(&function.sig.inputs[0]), format!("_:{PATH}Authorized<{name}::RequirementOfA>"));
+            let own: ItemFn = syn::parse_str(item).unwrap();
+            assert_eq!(text(&function.sig.generics), text(&own.sig.generics), "{item}");
+            assert_eq!(text(&function.block), text(&own.block), "{item}");
         }
     }
 
@@ -178,33 +318,40 @@ mod tests {
 
     #[test]
     fn attributes_are_evaluated_from_top_to_bottom() {
-        let (first, function) = expand_function("#[requires_scope(\"d\")] async fn list(a: u8) {}");
+        let function = expand_function("#[requires_scope(\"d\")] async fn list(a: u8) {}");
         assert_eq!(function.attrs.len(), 1);
-        let (second, function) = expand_function(&function.to_token_stream().to_string());
-        let path = "::tower_delegation::routing::";
-        let one = |module: &ItemMod| format!("{path}Authorized<{}::RequirementOfList>", module.ident);
-        let expected = format!("_:{path}Both<{},{}>", one(&first), one(&second));
-        assert_eq!(text(&function.sig.inputs[0]), expected);
-        assert_eq!(function.sig.inputs.len(), 2);
+        let function = expand_function(&function.to_token_stream().to_string());
+        let one = |number: u8| format!("{PATH}Authorized<__Requirement{number}>");
+        let both = |one: &str, other: &str| format!("{PATH}Both<{one},{other}>");
+        assert_eq!(text(&function.sig.inputs[0]), format!("_:{}", both(&one(1), &one(2))));
+        let function = expand_function(&function.to_token_stream().to_string());
+        let all = both(&both(&one(1), &one(2)), &one(3));
+        assert_eq!(text(&function.sig.inputs[0]), format!("_:{all}"));
+        assert_eq!((function.sig.inputs.len(), function.block.stmts.len()), (2, 3));
 
-        let (third, function) = expand_function(&function.to_token_stream().to_string());
-        assert!(third.ident.to_string().contains("3_of_list"), "{}", third.ident);
-        assert_eq!(function.sig.inputs.len(), 2);
+        let (_, _, function) = expand_named("#[requires_scope(\"d\")] async fn list<T>(a: T) {}");
+        let (module, ..) = match &expand("\"b\"", &function.to_token_stream().to_string())[..] {
+            [Item::Mod(module), Item::Impl(_), Item::Fn(function)] => (module.clone(), function.clone()),
+            items => panic!("{}", quote!(#(#items)*)),
+        };
+        assert_eq!(module.ident, format!("{MODULE}2_of_list"));
     }
 
     #[test]
     fn the_type_is_there_under_the_functions_conditions_only() {
-        let (module, function) =
-            expand_function("#[cfg(unix)] #[inline] #[cfg(feature = \"x\")] async fn list() {}");
-        let attributes: Vec<_> = module.attrs.iter().map(text).collect();
-        assert_eq!(attributes, ["#[cfg(unix)]", "#[cfg(feature=\"x\")]", "#[doc(hidden)]"]);
+        let (module, requires, function) =
+            expand_named("#[cfg(unix)] #[inline] #[cfg(feature = \"x\")] async fn list<T>() {}");
+        let conditions = "#[cfg(unix)] #[cfg(feature=\"x\")]".replace(' ', "");
+        let said = |attributes: &[syn::Attribute]| attributes.iter().map(text).collect::<String>();
+        assert_eq!(said(&module.attrs), format!("{conditions}#[doc(hidden)]"));
+        assert_eq!(said(&requires.attrs), format!("{conditions}#[automatically_derived]"));
         assert_eq!(function.attrs.len(), 3);
     }
 
     #[test]
     fn the_hidden_argument_does_not_trip_clippy() {
         for (own, allowed) in [(6, false), (7, true), (8, false)] {
-            let (_, function) = expand_function(&format!("async fn list({}) {{}}", "_: u8, ".repeat(own)));
+            let function = expand_function(&format!("async fn list({}) {{}}", "_: u8, ".repeat(own)));
             assert_eq!(
                 function.attrs.iter().any(|attribute| attribute.path().is_ident("allow")),
                 allowed,

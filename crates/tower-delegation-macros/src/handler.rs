@@ -4,12 +4,15 @@ use proc_macro2::{Delimiter, Ident, TokenStream, TokenTree};
 use quote::{ToTokens, quote};
 use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream};
-use syn::{FnArg, Pat, Signature, Token, Visibility};
+use syn::{FnArg, GenericParam, Pat, Signature, Token, Visibility};
 
 use crate::requirement::{Attribute, Errors};
 
-/// Read by whoever puts an attribute inside an `impl`; also marks the hidden arguments.
-pub(crate) const HINT: &str = "In_an_impl_take_Authorized_as_argument_";
+/// How the hidden type parameters begin.
+pub(crate) const PARAMETER: &str = "__Requirement";
+/// How the hidden modules begin: read where an attribute stands on a generic
+/// function inside an `impl`.
+pub(crate) const MODULE: &str = "In_an_impl_take_Authorized_as_argument_";
 const ON_A_METHOD: &str =
     "write the requirement as a type `R: Requires` and take `Authorized<R>` as an extractor argument";
 
@@ -21,7 +24,7 @@ pub(crate) struct Handler {
     pub(crate) attributes: Vec<syn::Attribute>,
     visibility: Visibility,
     pub(crate) signature: Signature,
-    body: TokenStream,
+    pub(crate) body: TokenStream,
 }
 
 impl Parse for Handler {
@@ -29,8 +32,9 @@ impl Parse for Handler {
         let attributes = input.call(syn::Attribute::parse_outer)?;
         let visibility = input.parse()?;
         if !is_function(&input.fork()) {
-            return Err(input
-                .error(format_args!("this attribute goes on a free `async fn`; elsewhere {ON_A_METHOD}")));
+            return Err(
+                input.error(format_args!("this attribute goes on an `async fn`; elsewhere {ON_A_METHOD}"))
+            );
         }
         Ok(Self { attributes, visibility, signature: input.parse()?, body: input.parse()? })
     }
@@ -50,11 +54,9 @@ impl Handler {
         let name = attribute.name();
         let signature = &self.signature;
         if let Some(receiver) = signature.receiver() {
-            errors.over(receiver, format_args!("`#[{name}]` cannot stand on a method: {ON_A_METHOD}"));
-        } else if let Some(this) = find(signature.to_token_stream(), &|word| word == "Self") {
-            errors.at(
-                this.span(),
-                format_args!("`#[{name}]` cannot stand on a function inside an `impl`: {ON_A_METHOD}"),
+            errors.over(
+                receiver,
+                format_args!("`#[{name}]` is for functions without `self`, which axum serves: {ON_A_METHOD}"),
             );
         } else if !is_block(&self.body) {
             errors.at(
@@ -81,11 +83,30 @@ impl Handler {
         errors.finish()
     }
 
+    /// Must the type of the hidden argument have a name? A parameter would change what
+    /// `::<..>` means at a call, `debug_handler` takes no generic function, and
+    /// `use<..>` names every parameter.
+    pub(crate) fn needs_a_named_type(&self) -> bool {
+        let Signature { generics, output, .. } = &self.signature;
+        let is_own = |parameter: &GenericParam| match parameter {
+            GenericParam::Type(parameter) => !parameter.ident.to_string().starts_with(PARAMETER),
+            GenericParam::Const(_) => true,
+            GenericParam::Lifetime(_) => false,
+        };
+        let attributes = self.attributes.iter().map(|attribute| attribute.meta.to_token_stream());
+        generics.params.iter().any(is_own)
+            || count(output.to_token_stream(), &|word| word == "use") > 0
+            || attributes.map(|meta| count(meta, &|word| word == "debug_handler")).sum::<usize>() > 0
+    }
+
     /// How many attributes above this one have added to the hidden argument.
     pub(crate) fn hidden(&self) -> usize {
         match self.signature.inputs.first() {
             Some(FnArg::Typed(argument)) if matches!(*argument.pat, Pat::Wild(_)) => {
-                count(argument.ty.to_token_stream(), &|word| word.to_string().starts_with(HINT))
+                count(argument.ty.to_token_stream(), &|word| {
+                    let word = word.to_string();
+                    word.starts_with(PARAMETER) || word.starts_with(MODULE)
+                })
             }
             _ => 0,
         }
@@ -114,14 +135,6 @@ pub(crate) fn is_requirement(attribute: &syn::Attribute) -> bool {
     name.is_some_and(|name| Attribute::ALL.iter().any(|attribute| name == attribute.name()))
 }
 
-fn find(tokens: TokenStream, wanted: &dyn Fn(&Ident) -> bool) -> Option<Ident> {
-    tokens.into_iter().find_map(|token| match token {
-        TokenTree::Ident(word) if wanted(&word) => Some(word),
-        TokenTree::Group(group) => find(group.stream(), wanted),
-        _ => None,
-    })
-}
-
 fn count(tokens: TokenStream, wanted: &dyn Fn(&Ident) -> bool) -> usize {
     let of_one = |token| match token {
         TokenTree::Ident(word) => usize::from(wanted(&word)),
@@ -142,6 +155,7 @@ mod tests {
             "async fn list() {}",
             "pub(crate) async unsafe extern \"C\" fn list<'a, T>(a: &'a T) -> T where T: Into<u8> { Self }",
             "async fn list() { let unfinished = }",
+            "async fn list<T: Into<Self>>(a: &Self) -> (u8, Self) {}",
             &format!("async fn list({fifteen}) {{}}"),
             &format!("#[tower_delegation::requires(delegated)] async fn list({fifteen}) {{}}"),
         ] {
@@ -154,17 +168,14 @@ mod tests {
     fn the_rest_is_refused() {
         let fifteen = "_: u8, ".repeat(15);
         for (item, expected) in [
-            ("struct Orders;", "free `async fn`"),
-            ("pub mod orders {}", "free `async fn`"),
-            ("const ORDERS: u8 = 1;", "free `async fn`"),
-            ("impl Orders {}", "free `async fn`"),
+            ("struct Orders;", "on an `async fn`"),
+            ("pub mod orders {}", "on an `async fn`"),
+            ("const ORDERS: u8 = 1;", "on an `async fn`"),
+            ("impl Orders {}", "on an `async fn`"),
             ("fn list() {}", "write `async fn`"),
             ("fn list() -> impl Future<Output = ()> {}", "write `async fn`"),
             ("async fn list(&self) {}", "`Authorized<R>`"),
             ("async fn list(mut self: Box<Self>) {}", "`Authorized<R>`"),
-            ("async fn list(a: &Self) {}", "inside an `impl`"),
-            ("async fn list() -> (u8, Self) {}", "inside an `impl`"),
-            ("async fn list<T>() where T: Into<Self> {}", "inside an `impl`"),
             ("async fn list(a: u8);", "in a trait"),
             (&format!("async fn list({fifteen} _: u8) {{}}"), "at most 16 arguments"),
             (

@@ -12,7 +12,7 @@
 //!
 //! # What an attribute does
 //!
-//! It writes a hidden type that implements `Requires` and puts a hidden
+//! It declares a hidden type that implements `Requires` and puts a hidden
 //! argument `_: Authorized<ThatType>` before the handler's own. Axum runs
 //! extractors from left to right, so a request that is not allowed is refused
 //! before any other extractor runs and before the body is read. Nothing else
@@ -20,19 +20,36 @@
 //!
 //! # Where an attribute may stand
 //!
-//! 1. On a free `async fn`, generic or not, of any visibility, also inside a
-//!    function body. The dependency must be called `tower_delegation`.
-//! 2. Never on a method, an associated function or anything but a function:
+//! 1. On an `async fn` of any visibility: a free function, one inside a function
+//!    body, or one without `self` in an `impl`. The dependency must be called
+//!    `tower_delegation`.
+//! 2. A function with type or const parameters of its own, one that returns
+//!    `impl Trait + use<..>` and one with `#[axum::debug_handler]` must be free: the
+//!    hidden type is then declared next to it. In an `impl` this is a compile error
+//!    whose text says what to write instead.
+//! 3. Never on a method with `self`, in a trait, or on anything but a function:
 //!    there the requirement is a type of its own and the handler takes
 //!    `Authorized<R>` as an argument. All of these are compile errors.
-//! 3. Several times on one function: every one of the requirements must be
+//! 4. Several times on one function: every one of the requirements must be
 //!    met. They are evaluated from top to bottom. Axum's handlers take 16
 //!    arguments and the attributes use one of them, which leaves 15.
-//! 4. Above `#[axum::debug_handler]`, so that the checks of `debug_handler` see
+//! 5. Above `#[axum::debug_handler]`, so that the checks of `debug_handler` see
 //!    the hidden argument.
 //!
-//! What can be seen to be wrong at compile time is a compile error: a string
-//! that is no scope, a repetition, a contradiction.
+//! # Values
+//!
+//! A value is a literal or the path of a constant: `scope = scopes::ORDERS_READ`,
+//! with a constant of type `&str`; for seconds `u64`, for the number of actors
+//! `usize`, for a level `u8`. It is found where the function is. A path of one word
+//! is taken for a constant if it has no small letters. `Self::NAME` is not possible:
+//! write the type's name.
+//!
+//! Everything that can be seen to be wrong at compile time is a compile error at its
+//! place, all of them at once: an unknown key, a string that is no scope, a
+//! repetition, a contradiction. What a constant says is not known at compile time:
+//! mistakes in it, and contradictions that depend on it, are found by
+//! `GuardedRouter::behind`, and on a plain router at the first request, which is
+//! answered with 500. They are in the log then, in the same words.
 //!
 //! # Deployment caveat
 //!
@@ -43,7 +60,6 @@
 mod arguments;
 mod expand;
 mod handler;
-mod key;
 mod requirement;
 
 use proc_macro::TokenStream;
@@ -55,13 +71,15 @@ use crate::requirement::Attribute;
 /// | written | the token must have |
 /// |---|---|
 /// | `#[requires_scope("orders:read")]` | this scope |
+/// | `#[requires_scope(scopes::ORDERS_READ)]` | the scope that this constant names |
 /// | `#[requires_scope("orders:read", "profile")]` | both |
 /// | `#[requires_scope(any("orders:read", "orders:admin"))]` | at least one of the two |
 /// | `#[requires_scope("profile", any("orders:read", "orders:admin"))]` | the first, and one of the others |
 ///
-/// Each scope is one string literal and one scope-token: printable ASCII
-/// without space, `"` and `\` (RFC 6749 section 3.3). Scopes match exactly; there
-/// are no prefixes and no wildcards.
+/// Each scope is one scope-token: printable ASCII without space, `"` and `\`
+/// (RFC 6749 section 3.3). Scopes match exactly; there are no prefixes and no
+/// wildcards. `name = ".."` names the requirement, which is otherwise named after
+/// the function.
 ///
 /// Refused at compile time: no scope at all, an `any(..)` of fewer than two, a
 /// scope named twice, an `any(..)` with a scope that is demanded anyway.
@@ -73,15 +91,16 @@ pub fn requires_scope(arguments: TokenStream, item: TokenStream) -> TokenStream 
 /// Demands that the token was issued for this audience, or for one of several.
 ///
 /// `#[requires_audience("https://orders.example.com")]` is met by a token with
-/// this very string in `aud`; with several strings, by a token with any of
-/// them. It narrows what the issuer's configuration accepts, for one route of a
-/// service that answers under several audiences; it never widens it.
+/// this very string in `aud`; `#[requires_audience(any("..", ".."))]` by a token with
+/// any of them. It narrows what the issuer's configuration accepts, for one route of
+/// a service that answers under several audiences; it never widens it.
 ///
 /// Identifiers compare by code point: `https://orders.example.com` and
-/// `https://orders.example.com/` are two.
+/// `https://orders.example.com/` are two. Constants and `name = ".."` are as in
+/// [`macro@requires_scope`].
 ///
-/// Refused at compile time: no audience, an empty one, one with a control
-/// character or surrounding white space, one named twice.
+/// Refused at compile time: no audience, two of them without `any(..)`, an empty one,
+/// one with a control character or surrounding white space, one named twice.
 #[proc_macro_attribute]
 pub fn requires_audience(arguments: TokenStream, item: TokenStream) -> TokenStream {
     expand::attribute(Attribute::Audience, arguments.into(), &item.into()).into()
@@ -89,53 +108,58 @@ pub fn requires_audience(arguments: TokenStream, item: TokenStream) -> TokenStre
 
 /// Demands several things at once, in one requirement.
 ///
-/// | argument | demands | repeated |
-/// |---|---|---|
-/// | `scope = "orders:refund"` | this scope | all of them |
-/// | `any_scope("a", "b")` | one of these scopes | one of each |
-/// | `scopes_within("a", "b")` | no scope beyond these | all of them count |
-/// | `audience = "https://orders.example.com"` | this entry of `aud` | any of them |
-/// | `audiences_within("a", "b")` | no entry of `aud` beyond these | all of them count |
-/// | `issuer = "https://idp.example.com"` | a token of this issuer | any of them |
-/// | `tenant = "acme"` | a token of this tenant | any of them |
-/// | `max_token_lifetime = 900` | a token issued for this many seconds at most | |
-/// | `max_token_age = 300` | a token issued this many seconds ago at most | |
-/// | `sender_constrained` | a token bound to its presenter | |
-/// | `mutual_tls` | a token bound to the client certificate | |
-/// | `dpop` | a token bound to a key (`DPoP`) | |
-/// | `workload = "spiffe://prod/ns/*/web"` | a workload with a SPIFFE ID of this pattern | any of them |
-/// | `subject_kind = user`, `subject_kind = service` | a subject of this kind | any of them |
-/// | `on_behalf_of_user` | a user's token, used by an application | |
-/// | `not_on_behalf_of_user` | none such | |
-/// | `delegated` | an actor (`act`) | |
-/// | `not_delegated` | no actor | |
-/// | `max_actors = 2` | a chain of this many actors at most | |
-/// | `deny_actor = "bot"` | a chain without this actor | without any of them |
-/// | `actor = "agent"` | this current actor, of the token's issuer | any of them |
-/// | `actor_of("https://idp.example.com", "agent")` | this current actor, of this issuer | any of them |
-/// | `client = "web"` | a token issued to this client | any of them |
-/// | `application = "Shop"`, `presenter = "Copilot"` | this registered application of the client, of the presenter | any of them |
-/// | `application_kind = service`, `presenter_kind = agent` | a client, a presenter whose application is of this kind | any of them |
-/// | `actor_kind = agent` | a current actor whose application is of this kind | any of them |
-/// | `application_tenant = "acme"`, `presenter_tenant = ".."` | an application registered for this tenant by name | any of them |
-/// | `application_environment = "prod"`, `presenter_environment = ".."` | an application registered for this environment by name | any of them |
-/// | `risk_below("device", 70)` | less risk than this, by this signal | all of them |
-/// | `claim_equals("plan", "gold")` | a claim with this text | all of them |
-/// | `claim_matches_path("account", "account_id")` | a claim with the text of this parameter of the path | all of them |
-/// | `claim_matches_header("account", "x-account")` | a claim with the text of this header field | all of them |
-/// | `tenant_matches_path = "tenant"`, `tenant_matches_header = "x-tenant"` | the same of the tenant | all of them |
-/// | `subject_matches_path = "user_id"` | the same of the subject | all of them |
-/// | `purpose("purpose", "treatment")` | this purpose, in this claim | any of them |
-/// | `role = "a"`, `permission = "a"`, `group = "a"` | this role, permission, group | all of them |
-/// | `any_role("a", "b")`, `any_permission(..)`, `any_group(..)` | one of these | one of each |
-/// | `acr = "mfa"` | this class of authentication | any of them |
-/// | `max_authentication_age = 300` | a user who authenticated this many seconds ago at most | |
-/// | `shadow` | nothing yet: denials are recorded, and the request goes on | |
+/// | argument | demands |
+/// |---|---|
+/// | `issuer = "https://idp.example.com"`, `any_issuer("..", "..")` | a token of this issuer |
+/// | `tenant = "acme"`, `any_tenant(..)` | a token of this tenant |
+/// | `audience = "https://orders.example.com"`, `any_audience(..)` | this entry of `aud` |
+/// | `audiences_within("a", "b")` | no entry of `aud` beyond these |
+/// | `scopes_within("a", "b")` | no scope beyond these |
+/// | `max_token_lifetime = 900` | a token issued for this many seconds at most |
+/// | `max_token_age = 300` | a token issued this many seconds ago at most |
+/// | `sender_constrained` | a token bound to its presenter |
+/// | `mutual_tls` | a token bound to the client certificate |
+/// | `dpop` | a token bound to a key (`DPoP`) |
+/// | `workload = "spiffe://prod/ns/*/web"`, `any_workload(..)` | a workload with a SPIFFE ID of this pattern |
+/// | `subject_kind = user`, `any_subject_kind(user, service)` | a subject of this kind |
+/// | `on_behalf_of_user`, `not_on_behalf_of_user` | a user's token, used by an application; none such |
+/// | `delegated`, `not_delegated` | an actor (`act`); none |
+/// | `max_actors = 2` | a chain of this many actors at most |
+/// | `deny_actor = "bot"` | a chain without this actor; repeated, without any of them |
+/// | `actor = "agent"`, `any_actor(..)` | this current actor, of the token's issuer |
+/// | `actor_of("https://idp.example.com", "agent")`, `any_actor_of(("..", ".."), ("..", ".."))` | this current actor, of this issuer |
+/// | `client = "web"`, `any_client(..)` | a token issued to this client |
+/// | `application = "Shop"`, `any_application(..)` | this registered application of the client |
+/// | `application_kind = service`, `any_application_kind(..)` | a client whose application is of this kind |
+/// | `application_tenant = "acme"`, `any_application_tenant(..)` | an application registered for this tenant by name |
+/// | `application_environment = "prod"`, `any_application_environment(..)` | an application registered for this environment by name |
+/// | `presenter = "Copilot"`, `any_presenter(..)` | this registered application of the presenter |
+/// | `presenter_kind = agent`, `any_presenter_kind(..)` | a presenter whose application is of this kind |
+/// | `presenter_tenant = "acme"`, `any_presenter_tenant(..)` | as `application_tenant`, of the presenter |
+/// | `presenter_environment = "prod"`, `any_presenter_environment(..)` | as `application_environment`, of the presenter |
+/// | `actor_kind = agent`, `any_actor_kind(..)` | a current actor whose application is of this kind |
+/// | `risk_below("device", 70)` | less risk than this, by this signal |
+/// | `claim_equals("plan", "gold")`, `claim_one_of("plan", any("gold", "silver"))` | a claim with this text; with one of these |
+/// | `claim_matches_path("account", "account_id")` | a claim with the text of this parameter of the path |
+/// | `claim_matches_header("account", "x-account")` | a claim with the text of this header field |
+/// | `tenant_matches_path = "tenant"`, `tenant_matches_header = "x-tenant"` | the same of the tenant |
+/// | `subject_matches_path = "user_id"` | the same of the subject |
+/// | `purpose("purpose", "treatment")`, `any_purpose("purpose", any(..))` | this purpose, in this claim |
+/// | `role = "a"`, `any_role("a", "b")` | this role; one of these |
+/// | `permission = "a"`, `any_permission("a", "b")` | this permission; one of these |
+/// | `group = "a"`, `any_group("a", "b")` | this group; one of these |
+/// | `acr = "mfa"`, `any_acr(..)` | this class of authentication; one of these |
+/// | `max_authentication_age = 300` | a user who authenticated this many seconds ago at most |
+/// | `scope = "orders:refund"`, `any_scope("a", "b")` | this scope; one of these |
+/// | `shadow` | nothing yet: denials are recorded, and the request goes on |
+/// | `name = "refund"` | nothing: names the requirement, which is otherwise named after the function |
 ///
-/// All demands with different names must be met. Values are literals, but for
-/// the kinds, which are bare words. A key bears the name of the method of
-/// `Requirement`, which says more; what is no literal (time windows,
-/// authorization details, compositions, exceptions) is written as a type.
+/// All of them must be met. Scopes, roles, permissions, groups, denied actors, claims,
+/// comparisons and signals may be repeated, and then each must be met; repeating any
+/// other key is a contradiction, and its `any_..` names the alternatives. A key bears
+/// the name of the method of `Requirement`, which says more. A claim inside others is
+/// written `["realm", "plan"]`. Kinds are bare words. What has no literal form (time
+/// windows, authorization details, compositions, exceptions) is written as a type.
 ///
 /// Refused at compile time, besides what the other two attributes refuse: an
 /// unknown name; what excludes each other, such as `delegated` or `actor`
@@ -145,4 +169,26 @@ pub fn requires_audience(arguments: TokenStream, item: TokenStream) -> TokenStre
 #[proc_macro_attribute]
 pub fn requires(arguments: TokenStream, item: TokenStream) -> TokenStream {
     expand::attribute(Attribute::Requires, arguments.into(), &item.into()).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use tower_delegation_demands::Key;
+
+    #[test]
+    fn the_documentation_has_every_key_once() {
+        let rows: Vec<&str> =
+            include_str!("lib.rs").lines().filter(|line| line.starts_with("/// | `")).collect();
+        for key in Key::ALL.iter().filter(|key| key.is_literal()) {
+            let said = |row: &&&str| {
+                let arguments = row.split(" | ").nth(1).unwrap_or_default();
+                arguments
+                    .split('`')
+                    .skip(1)
+                    .step_by(2)
+                    .any(|code| code.split([' ', '(']).next() == Some(key.name()))
+            };
+            assert_eq!(rows.iter().filter(said).count(), 1, "{}", key.name());
+        }
+    }
 }

@@ -1,13 +1,19 @@
 //! The keys of `#[requires]` on real handlers: each refuses, and lets in.
 
-use axum::{Router, routing::get};
+use axum::{
+    Router,
+    extract::{Path, State},
+    routing::get,
+};
 use integration_tests::{Answer, Served};
 use reqwest::Method;
 use serde_json::json;
 use tower_delegation::{
+    ConfigError,
     clock::Clock as _,
     context::{RiskRequest, RiskSignal},
-    requires,
+    requires, requires_scope,
+    routing::{self, GuardedRouter},
 };
 use tower_delegation_testing::TokenBuilder;
 
@@ -60,6 +66,44 @@ async fn machines() -> &'static str {
 async fn agents() -> &'static str {
     "in"
 }
+
+const READ: &str = "orders:read";
+
+/// Two handlers of one type, and what both demand.
+struct Orders;
+
+impl Orders {
+    #[requires_scope(READ)]
+    async fn list() -> &'static str {
+        "in"
+    }
+
+    #[requires_scope(any("orders:write", READ), name = "for a user")]
+    #[requires(on_behalf_of_user)]
+    async fn of(State(orders): State<Self>, Path(user): Path<String>) -> String {
+        let Self = orders;
+        user
+    }
+}
+
+impl Clone for Orders {
+    fn clone(&self) -> Self {
+        Self
+    }
+}
+
+/// No scope: nothing says so before the value is known.
+const TWO_SCOPES: &str = "orders:read profile";
+const BOT: &str = "bot";
+
+#[requires_scope(TWO_SCOPES)]
+async fn no_scope() {}
+
+#[requires(actor = BOT, deny_actor = "bot")]
+async fn demanded_and_denied() {}
+
+#[requires(scopes_within(READ), scope = "orders:write")]
+async fn beyond_the_bound() {}
 
 #[requires(mutual_tls)]
 async fn bound() -> &'static str {
@@ -136,5 +180,61 @@ async fn each_key_refuses_and_all_together_let_in() {
         ("/bound", world.member(), 401),
     ] {
         assert_eq!(service.get(path, &token.sign()).await.status, status, "{path}");
+    }
+}
+
+/// The requirement of a function in an `impl` is enforced as any other, by a plain
+/// router and by a guarded one.
+#[tokio::test]
+async fn functions_of_a_type_are_guarded() {
+    let world = World::new().await;
+    let plain = Router::new().route("/", get(Orders::list)).route("/{user}", get(Orders::of));
+    let plain = Served::start(plain.with_state(Orders).layer(world.layer().build().unwrap())).await;
+    let guarded = GuardedRouter::new()
+        .route("/", routing::get(Orders::list))
+        .route("/{user}", routing::get(Orders::of));
+    let said = guarded.inventory().to_string();
+    assert!(said.contains("list: scope") && said.contains("for a user: any_scope"), "{said}");
+    let app = guarded.with_state(Orders).behind(world.layer().build().unwrap()).unwrap();
+    let guarded = Served::start(app).await;
+    for site in [&plain, &guarded] {
+        for (name, path, token, status) in [
+            ("the scope of the constant", "/", world.token(), 200),
+            ("another scope", "/", world.token().scopes(["orders:reader"]), 403),
+            ("no scope", "/", world.token().without("scope"), 403),
+            ("for a user", "/7", world.token(), 200),
+            ("one of two scopes", "/7", world.token().scopes(["orders:write"]), 200),
+            ("none of two scopes", "/7", world.token().scopes(["profile"]), 403),
+            ("the scope, and no user", "/7", world.token().subject("batch").client("batch"), 403),
+        ] {
+            assert_eq!(site.get(path, &token.sign()).await.status, status, "{name}");
+        }
+        assert_eq!(site.get_anonymously("/").await.status, 401);
+    }
+}
+
+/// What a constant makes of a requirement is judged where the routes are served, and
+/// on a plain router by the first request, which no one is let through by.
+#[tokio::test]
+async fn a_mistake_in_a_constant_is_found_at_start_up_or_denies() {
+    let world = World::new().await;
+    let layer = || world.layer().build().unwrap();
+    let broken = || GuardedRouter::<()>::new();
+    for (name, router, words) in [
+        ("no scope", broken().route("/", routing::get(no_scope)), "space"),
+        ("denied", broken().route("/", routing::get(demanded_and_denied)), "demanded and denied"),
+        ("beyond", broken().route("/", routing::get(beyond_the_bound)), "beyond"),
+    ] {
+        let error: ConfigError = router.behind(layer()).unwrap_err();
+        assert!(error.to_string().contains(words), "{name}: {error}");
+    }
+    let plain = Router::new()
+        .route("/no_scope", get(no_scope))
+        .route("/denied", get(demanded_and_denied))
+        .route("/beyond", get(beyond_the_bound));
+    let plain = Served::start(plain.layer(layer())).await;
+    let token = world.token().actor("bot").scopes(["orders:read", "orders:write"]).sign();
+    for path in ["/no_scope", "/denied", "/beyond"] {
+        assert_eq!(plain.get(path, &token).await.status, 500, "{path}");
     }
 }

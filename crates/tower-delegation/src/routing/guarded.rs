@@ -13,7 +13,7 @@ use http::Method;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{GuardedMethods, Ruled, guard};
+use super::{GuardedMethods, Ruled, RuledMethods, guard};
 use crate::{
     requirement::Requirement,
     routes::{RouteInventory, RouteRule, RuledRoute},
@@ -84,8 +84,8 @@ impl<S: Clone + Send + Sync + 'static> GuardedRouter<S> {
     ///
     /// # Panics
     /// As [`Router::route`]: on a path that does not parse or overlaps another.
-    pub fn route(mut self, path: &str, methods: GuardedMethods<S>) -> Self {
-        let GuardedMethods { ruled, public, rules } = methods;
+    pub fn route(mut self, path: &str, methods: impl RuledMethods<S>) -> Self {
+        let GuardedMethods { ruled, public, rules } = methods.into_guarded();
         let has_public = rules.iter().any(|(_, rule)| rule.is_public());
         if !has_public || rules.iter().any(|(_, rule)| !rule.is_public()) {
             self.ruled = self.ruled.route(path, ruled);

@@ -20,6 +20,26 @@ pub struct GuardedMethods<S = ()> {
     pub(super) rules: Vec<(Option<Method>, RouteRule)>,
 }
 
+/// What [`GuardedRouter::route`](super::GuardedRouter::route) takes:
+/// [`GuardedMethods`], and nothing else. A trait for the sake of the compiler's
+/// message about handlers that another `get` has wrapped.
+#[diagnostic::on_unimplemented(
+    message = "a `GuardedRouter` takes handlers from `tower_delegation::routing::get` and the like, which demand a rule",
+    label = "not from `tower_delegation::routing`",
+    note = "write `use tower_delegation::routing::get;` in place of `use axum::routing::get;`, and so for the other methods",
+    note = "to put one requirement before all that a `MethodRouter` serves, write `tower_delegation::routing::guard(requirement, methods)`"
+)]
+pub trait RuledMethods<S> {
+    #[doc(hidden)]
+    fn into_guarded(self) -> GuardedMethods<S>;
+}
+
+impl<S> RuledMethods<S> for GuardedMethods<S> {
+    fn into_guarded(self) -> Self {
+        self
+    }
+}
+
 impl<S: Clone> GuardedMethods<S> {
     pub(super) fn new(ruled: MethodRouter<S>, rules: Vec<(Option<Method>, RouteRule)>) -> Self {
         Self { ruled, public: MethodRouter::new(), rules }

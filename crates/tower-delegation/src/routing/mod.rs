@@ -55,7 +55,10 @@ pub use self::{
     app::GuardedApp,
     guarded::GuardedRouter,
     metadata::resource_metadata,
-    methods::{GuardedMethods, any, connect, delete, get, guard, head, options, patch, post, put, trace},
+    methods::{
+        GuardedMethods, RuledMethods, any, connect, delete, get, guard, head, options, patch, post, put,
+        trace,
+    },
     revocations::revocation_routes,
     rule::{AnyCaller, Both, ByTable, OfPublic, OfTable, Public, Rule, Ruled, by_table, public},
 };
@@ -72,6 +75,18 @@ use crate::{
 #[derive(Clone, Debug)]
 #[expect(clippy::exhaustive_structs, reason = "made to be taken apart in a handler's arguments")]
 pub struct Authorized<R: Requires>(pub Permit<R>);
+
+/// Stands for one attribute on a handler, for which [`ByAttribute`] finds the
+/// requirement: the type that holds it is declared inside of the handler, where a
+/// signature cannot name it.
+#[doc(hidden)]
+#[derive(Debug)]
+#[expect(clippy::exhaustive_structs, reason = "written by the attributes only")]
+pub struct AttributeNumber<const N: u64>;
+
+/// The requirement `R` of an attribute. No number has two.
+#[doc(hidden)]
+pub trait ByAttribute<R: Requires> {}
 
 /// Proof that the requirement `R` let this request through: that it allowed it,
 /// or is in [shadow mode](Requirement::shadow), or has an

@@ -1,14 +1,12 @@
 use tower_delegation::{requires, requires_audience};
 
-#[requires_audience("", " https://orders.example.com", "https://orders\n.example.com")]
+#[requires_audience(any("", " https://orders.example.com", "https://orders\n.example.com"))]
 async fn audiences() {}
 
-#[requires_audience(any("a", "b"))]
-async fn always_any() {}
+#[requires_audience("a", "b")]
+async fn both_or_any() {}
 
-const ISSUER: &str = "https://idp.example.com";
-
-#[requires(issuer = ISSUER, issuer = "", client = 7, actor = "")]
+#[requires(issuer = issuer, client = 7, actor = "", tenant = format!("acme"))]
 async fn identifiers() {}
 
 fn main() {}

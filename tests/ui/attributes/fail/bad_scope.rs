@@ -15,4 +15,7 @@ async fn no_quotes() {}
 #[requires_scope(all("a", "b"))]
 async fn no_such_choice() {}
 
+#[requires_scope(scope = "a")]
+async fn no_key_here() {}
+
 fn main() {}

@@ -9,6 +9,12 @@ async fn levels() {}
 #[requires(claim_equals("plan"), claim_matches_header("plan", "x plan"), purpose = "care")]
 async fn pairs() {}
 
+#[requires(claim_one_of("plan", "gold"), claim_one_of("plan", any("gold")), any_actor_of("https://idp", "agent"))]
+async fn choices_of_pairs() {}
+
+#[requires(claim_equals(["act", "sub"], "agent"), claim_equals(["realm", ""], "a"))]
+async fn claims_in_claims() {}
+
 #[requires(acr = "a b", any_role("admin"), scopes_within())]
 async fn texts() {}
 

@@ -12,4 +12,7 @@ async fn by_name() {}
 #[requires_scope("a", any("a", "b"))]
 async fn met_anyway() {}
 
+#[requires(client = "web", client = "app", acr = "mfa", any_acr("phr", "mfa"))]
+async fn which_of_the_two() {}
+
 fn main() {}

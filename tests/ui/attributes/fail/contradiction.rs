@@ -16,7 +16,7 @@ async fn for_a_user_or_not() {}
 async fn demanded_and_denied() {}
 
 #[requires(max_actors = 0, delegated)]
-async fn delegated_by_nobody() {}
+async fn no_one_may_act() {}
 
 #[requires(scopes_within("a"), scope = "b", any_scope("c", "d"))]
 async fn beyond_the_bound() {}
@@ -26,5 +26,10 @@ async fn two_values() {}
 
 #[requires(shadow)]
 async fn a_trial_of_nothing() {}
+
+const WEB: &str = "web";
+
+#[requires(client = WEB, client = "app", any_role(WEB, WEB), deny_actor = WEB, actor = web)]
+async fn what_no_value_of_a_constant_mends() {}
 
 fn main() {}

@@ -6,7 +6,7 @@ async fn scopes() {}
 #[requires_scope(any("a", "b", "a"), any("c", "d"), any("d", "c"))]
 async fn choices() {}
 
-#[requires_audience("a", "a")]
+#[requires_audience(any("a", "a"))]
 async fn audiences() {}
 
 #[requires(delegated, delegated, client = "web", client = r"web", subject_kind = user, subject_kind = user)]

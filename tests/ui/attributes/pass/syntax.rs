@@ -19,26 +19,21 @@ async fn a_mixture() {}
 #[requires_audience("https://orders.example.com")]
 async fn one_audience() {}
 
-#[requires_audience("https://orders.example.com", "https://orders.example.com/")]
-async fn one_of_two_audiences() {}
 
 #[requires(
     scope = "orders:refund",
     scope = "profile",
+    deny_actor = "bot",
+    deny_actor = "other bot",
     any_scope("a", "b"),
     any_scope("a", "c"),
     audience = "https://orders.example.com",
-    audience = "https://refunds.example.com",
     issuer = "https://idp.example.com",
-    issuer = "https://idp.example.org",
     subject_kind = user,
-    subject_kind = service,
     on_behalf_of_user,
     delegated,
     actor = "agent",
-    actor = "other agent",
-    client = "web",
-    client = "app"
+    client = "web"
 )]
 async fn everything() {}
 
@@ -63,12 +58,13 @@ async fn only_a_flag() {}
     application_environment = "production",
     presenter = "Copilot",
     presenter_kind = agent,
-    presenter_kind = service,
     actor_kind = agent,
     presenter_tenant = "acme",
     presenter_environment = "production",
     risk_below("device", 70),
     claim_equals("plan", "gold"),
+    claim_equals(["realm", "plan"], "gold"),
+    claim_one_of("seats", any("1", "2")),
     claim_matches_path("account", "account_id"),
     claim_matches_header("account", "x-account"),
     tenant_matches_path = "tenant",
@@ -82,9 +78,9 @@ async fn only_a_flag() {}
     group = "ward-7",
     any_group("a", "b"),
     acr = "urn:example:mfa",
-    acr = "phr",
     max_authentication_age = 0,
-    shadow
+    shadow,
+    name = "everything else"
 )]
 async fn everything_else() {}
 
@@ -95,7 +91,6 @@ fn main() {
         .route("/3", get(one_of_two_scopes))
         .route("/4", get(a_mixture))
         .route("/5", get(one_audience))
-        .route("/6", get(one_of_two_audiences))
         .route("/7", get(everything))
         .route("/8", get(only_a_flag))
         .route("/9", get(everything_else));
