@@ -179,7 +179,13 @@ impl Authenticator {
         if let Some(registration) = &registration {
             registration.mark_seen(at);
         }
-        let circumstances = Circumstances { at, leeway: self.0.judge.leeway, risk: self.0.risk.clone() };
+        let circumstances = Circumstances {
+            at,
+            leeway: self.0.judge.leeway,
+            risk: self.0.risk.clone(),
+            judge: Arc::clone(&self.0.judge),
+            revision: revocations,
+        };
         DelegationContext::assertion(
             token,
             constraint,
@@ -187,7 +193,6 @@ impl Authenticator {
             registration,
             dpop_nonce,
             circumstances,
-            (Arc::clone(&self.0.judge), revocations),
             record,
         )
     }

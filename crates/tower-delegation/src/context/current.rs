@@ -19,13 +19,13 @@ impl DelegationContext {
     /// On the path of every decision: reads the time, and compares numbers. Only what has
     /// moved is looked up again.
     pub(crate) fn current(&self) -> Result<Cow<'_, Self>, DenialReason> {
-        self.current_at(self.0.judge.clock().now())
+        self.current_at(self.0.circumstances.judge.clock().now())
     }
 
     /// The same for a caller that has read the time.
     pub(crate) fn current_at(&self, now: Timestamp) -> Result<Cow<'_, Self>, DenialReason> {
         let inner = &*self.0;
-        let judge = &*inner.judge;
+        let judge = &*inner.circumstances.judge;
         judge.verifier.recheck_at(&inner.token, now)?;
         inner.judged_at.store(now.unix_millis(), Ordering::Relaxed);
         if inner.transport.holds(now) && judge.is_registered(inner.registration.as_deref(), now) {
@@ -47,7 +47,6 @@ impl DelegationContext {
             registration,
             dpop_nonce: None,
             circumstances: inner.circumstances.clone(),
-            judge: Arc::clone(&inner.judge),
             judged_at: now.unix_millis().into(),
             revision: revocations.number().into(),
             record: Record::Of(self.clone()),

@@ -40,8 +40,6 @@ pub(super) struct Inner {
     pub(super) registration: Option<Arc<Registration>>,
     pub(super) dpop_nonce: Option<HeaderValue>,
     pub(super) circumstances: Circumstances,
-    /// What the context is judged again by.
-    pub(super) judge: Arc<Judge>,
     /// When it was last found good, in Unix milliseconds.
     pub(super) judged_at: AtomicI64,
     /// The state of the store of revocations that was last asked.
@@ -64,6 +62,10 @@ pub(crate) struct Circumstances {
     /// How far clocks may differ.
     pub(crate) leeway: Duration,
     pub(crate) risk: Option<Arc<RiskSignals>>,
+    /// What the context is judged again by.
+    pub(crate) judge: Arc<Judge>,
+    /// The state of the store of revocations that was asked.
+    pub(crate) revision: Revision,
 }
 
 impl DelegationContext {
@@ -75,7 +77,6 @@ impl DelegationContext {
         registration: Option<Arc<Registration>>,
         dpop_nonce: Option<HeaderValue>,
         circumstances: Circumstances,
-        (judge, revision): (Arc<Judge>, Revision),
         record: RequestRecord,
     ) -> Self {
         Self(Arc::new(Inner {
@@ -85,9 +86,8 @@ impl DelegationContext {
             registration,
             dpop_nonce,
             judged_at: circumstances.at.unix_millis().into(),
+            revision: circumstances.revision.number().into(),
             circumstances,
-            judge,
-            revision: revision.number().into(),
             record: Record::Own(record),
         }))
     }
