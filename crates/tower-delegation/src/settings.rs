@@ -14,6 +14,7 @@ use crate::{
     clock::{DEFAULT_LEEWAY, MAX_LEEWAY},
     credential::IdentityHeaders,
     error::{ConfigError, Mistakes},
+    proof::{Dpop, DpopSettings},
     rejection::is_quotable,
     token::TokenCache,
 };
@@ -40,6 +41,14 @@ const MOST_ACTORS: usize = 64;
 /// | `refuse_untrusted_identity_headers` | `true` or `false` | `false` |
 /// | `token_cache.max_entries` | tokens; 0: none is kept | 50000 |
 /// | `token_cache.max_bytes` | bytes; 0: none is kept | 67108864 |
+/// | `dpop` | the keys below; left out: DPoP is not accepted | none |
+/// | `dpop.origins` | `https` URLs, at least one | `[]` |
+/// | `dpop.algorithms` | names such as `"ES256"`, at least one | all of [`SignatureAlgorithm`](crate::jwks::SignatureAlgorithm) |
+/// | `dpop.max_age_seconds` | whole seconds, 1 to 300 | 60 |
+/// | `dpop.future_tolerance_seconds` | whole seconds, 0 to 60 | 10 |
+/// | `dpop.rotate_nonces_every_seconds` | whole seconds, 10 to 3600 | none: no nonces are demanded |
+/// | `dpop.max_entries` | proofs, 1 or more | 500000 |
+/// | `dpop.max_entries_per_key` | proofs, 1 to `max_entries` | none: a tenth of `max_entries`, 8 or more |
 ///
 /// A key that is left out has its default. One that is not known is an error, and so is
 /// a value of another type. What is out of its range is reported by
@@ -88,6 +97,9 @@ pub struct Settings {
     pub refuse_untrusted_identity_headers: bool,
     /// How many verified tokens are kept.
     pub token_cache: TokenCache,
+    /// Whether and how tokens that are bound to a key are accepted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dpop: Option<DpopSettings>,
 }
 
 impl Default for Settings {
@@ -103,6 +115,7 @@ impl Default for Settings {
             identity_headers: Vec::new(),
             refuse_untrusted_identity_headers: false,
             token_cache: TokenCache::new(),
+            dpop: None,
         }
     }
 }
@@ -132,6 +145,9 @@ impl Settings {
             mistakes.add(ConfigError::InvalidRealm { realm: self.realm.clone() });
         }
         mistakes.take(IdentityHeaders::new(&self.identity_headers, self.refuse_untrusted_identity_headers));
+        if let Some(dpop) = &self.dpop {
+            mistakes.take(Dpop::from(dpop.clone()).check());
+        }
         mistakes.into_result()
     }
 }

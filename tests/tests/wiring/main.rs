@@ -3,5 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod challenges;
+mod mistakes;
 mod names;
 mod served;
+mod settings;

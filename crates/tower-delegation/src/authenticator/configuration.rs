@@ -70,6 +70,12 @@ impl Configuration {
     ) -> Result<Authenticator, ConfigError> {
         mistakes.take(self.check());
         mistakes.take(settings.check());
+        if let Some(dpop) = &settings.dpop
+            && self.dpop.replace(Dpop::from(dpop.clone())).is_some()
+        {
+            let problem = "it is given by `.dpop(..)` and in the settings: leave out one of the two";
+            mistakes.add(ConfigError::InvalidDpop { problem: problem.to_owned() });
+        }
         let mut context =
             BuildContext::new(self.clock.clone()).with_max_token_lifetime(settings.max_token_lifetime);
         #[cfg(feature = "http-client")]

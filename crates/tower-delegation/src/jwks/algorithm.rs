@@ -1,6 +1,8 @@
 //! Which signature algorithms there are, and sets of them.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 macro_rules! algorithms {
     ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
@@ -19,6 +21,8 @@ macro_rules! algorithms {
         impl SignatureAlgorithm {
             /// Every algorithm, in the order of the documentation.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            const NAMES: &'static [&'static str] = &[$($name,)*];
 
             /// The registered name, as it stands in `alg`.
             #[must_use]
@@ -65,6 +69,21 @@ algorithms! {
     /// The fully specified name of RFC 9864 for the same signature. A different
     /// identifier: a key published for one name never verifies for the other.
     Ed25519 = "Ed25519",
+}
+
+/// By its registered name.
+impl Serialize for SignatureAlgorithm {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+/// By its registered name.
+impl<'de> Deserialize<'de> for SignatureAlgorithm {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = Cow::<str>::deserialize(deserializer)?;
+        Self::from_name(&name).ok_or_else(|| D::Error::unknown_variant(&name, Self::NAMES))
+    }
 }
 
 impl fmt::Display for SignatureAlgorithm {

@@ -203,7 +203,8 @@ impl DelegationLayerBuilder {
     }
 
     /// Accepts tokens that are bound to a key, by scheme `DPoP` with a proof
-    /// (RFC 9449). Not configured unless set: every such token is then refused.
+    /// (RFC 9449). Not configured unless set: every such token is then refused. Not
+    /// together with the `dpop` of [`Settings`], which a `Dpop` can be made of.
     pub fn dpop(mut self, dpop: Dpop) -> Self {
         self.handles.dpop = Some(dpop);
         self

@@ -41,7 +41,7 @@ mod dpop;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use http::{HeaderValue, Method, Uri};
 
-pub use self::dpop::{Dpop, DpopNonces};
+pub use self::dpop::{Dpop, DpopNonces, DpopSettings};
 pub(crate) use self::dpop::{DpopRequest, DpopVerifier, ProofEnd};
 use crate::{
     clock::{Moment, Timestamp},

@@ -18,7 +18,7 @@ use super::{ReplayKey, ReplayStore, ReplayStoreError, Sighting, UsedProof};
 use crate::{clock::Timestamp, pass_through_hasher::PassThroughHasher, step::Step};
 
 /// The most proofs where no other number is set.
-const DEFAULT_MAX_ENTRIES: usize = 500_000;
+pub(crate) const DEFAULT_MAX_ENTRIES: usize = 500_000;
 
 /// The part of the store that one key may fill, where no share is set.
 const DEFAULT_SHARE: usize = 10;

@@ -34,7 +34,7 @@ use data_encoding::HEXLOWER;
 
 pub use self::memory::InMemoryReplayStore;
 pub(crate) use self::{
-    memory::Bounds,
+    memory::{Bounds, DEFAULT_MAX_ENTRIES},
     process::{Acceptance, ProcessReplayStore},
 };
 use crate::{clock::Timestamp, step::Step};

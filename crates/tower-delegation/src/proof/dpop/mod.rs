@@ -2,6 +2,7 @@
 
 mod nonce;
 mod proof;
+mod settings;
 mod target;
 #[cfg(test)]
 mod tests;
@@ -15,7 +16,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::{HeaderValue, Method};
 use moka::sync::Cache;
 
-pub use self::nonce::DpopNonces;
+pub use self::{nonce::DpopNonces, settings::DpopSettings};
 use self::{
     nonce::NonceMint,
     proof::{ProofClaims, ProofHeader},
@@ -93,8 +94,12 @@ impl Dpop {
     /// here, and the path from the request; never from `Host` or
     /// `X-Forwarded-*`, which any client can send.
     pub fn at(origin: &str) -> Self {
+        Self::of(vec![origin.to_owned()])
+    }
+
+    fn of(origins: Vec<String>) -> Self {
         Self {
-            origins: vec![origin.to_owned()],
+            origins,
             algorithms: AlgorithmSet::ALL,
             max_age: DEFAULT_MAX_AGE,
             future_tolerance: DEFAULT_FUTURE_TOLERANCE,
@@ -182,6 +187,9 @@ impl Dpop {
             }
         }
         let mut invalid = |problem: String| mistakes.add(ConfigError::InvalidDpop { problem });
+        if self.origins.is_empty() {
+            invalid("it has no origin: name the URL that clients know the service by".to_owned());
+        }
         if self.algorithms.is_empty() {
             invalid("no algorithm is allowed: leave out `.algorithms(..)` or name at least one".to_owned());
         }
