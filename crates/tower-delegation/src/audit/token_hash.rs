@@ -1,13 +1,19 @@
 //! [`TokenHash`]: tells two tokens apart, and neither of them.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
-use aws_lc_rs::{hmac, rand};
+use aws_lc_rs::{digest::SHA256_OUTPUT_LEN, hmac, rand};
 use data_encoding::HEXLOWER;
 use http::{HeaderMap, header::AUTHORIZATION};
 use serde::{Serialize, Serializer};
 
-use crate::{credential::MAX_TOKEN_LEN, error::ConfigError};
+use crate::{credential::MAX_TOKEN_LEN, error::ConfigError, token::VerifiedToken};
 
 /// The least bytes of a key: as many as the hash has (RFC 2104 section 3).
 const MIN_KEY_LEN: usize = 32;
@@ -26,7 +32,13 @@ const MAX_COPY_LEN: usize = 4096;
 /// printf %s "$TOKEN" | openssl dgst -sha256 -mac HMAC -macopt hexkey:"$KEY"
 /// ```
 #[derive(Clone)]
-pub struct TokenHashKey(Arc<hmac::Key>);
+pub struct TokenHashKey(Arc<NumberedKey>);
+
+struct NumberedKey {
+    /// Which key of the process it is.
+    number: u64,
+    key: hmac::Key,
+}
 
 impl TokenHashKey {
     /// Takes a key of at least 32 random bytes.
@@ -53,11 +65,15 @@ impl TokenHashKey {
     }
 
     fn of(key: &[u8]) -> Self {
-        Self(Arc::new(hmac::Key::new(hmac::HMAC_SHA256, key)))
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        let number = LAST.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::new(NumberedKey { number, key: hmac::Key::new(hmac::HMAC_SHA256, key) }))
     }
 
     fn hash(&self, token: &[u8]) -> TokenHash {
-        TokenHash(hmac::sign(&self.0, token))
+        let mut hash = [0; SHA256_OUTPUT_LEN];
+        hash.copy_from_slice(hmac::sign(&self.0.key, token).as_ref());
+        TokenHash(hash)
     }
 }
 
@@ -70,11 +86,11 @@ impl fmt::Debug for TokenHashKey {
 /// HMAC-SHA-256 of a token under the layer's [`TokenHashKey`]: 64 digits of
 /// lower-case hex.
 #[derive(Clone, Copy)]
-pub struct TokenHash(hmac::Tag);
+pub struct TokenHash([u8; SHA256_OUTPUT_LEN]);
 
 impl fmt::Display for TokenHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        HEXLOWER.encode_display(self.0.as_ref()).fmt(f)
+        HEXLOWER.encode_display(&self.0).fmt(f)
     }
 }
 
@@ -91,10 +107,13 @@ impl Serialize for TokenHash {
 }
 
 /// The token of a request, on its way to its hash. Hashing takes about a
-/// microsecond, so it is left to the thread that writes.
+/// microsecond, so it is left to the thread that writes, and the hash is kept with a
+/// token that was verified: its next requests need no copy of it.
 pub(crate) struct PresentedToken {
     key: TokenHashKey,
     form: Form,
+    /// Where the hash is kept.
+    verified: Option<VerifiedToken>,
 }
 
 enum Form {
@@ -118,14 +137,27 @@ impl PresentedToken {
         }
         let form =
             if token.len() <= MAX_COPY_LEN { Form::Copy(token.into()) } else { Form::Hash(key.hash(token)) };
-        Some(Self { key: key.clone(), form })
+        Some(Self { key: key.clone(), form, verified: None })
+    }
+
+    /// The same, now that it is verified.
+    #[must_use]
+    pub(crate) fn verified_as(self, token: &VerifiedToken) -> Self {
+        match token.digest(self.key.0.number) {
+            Some(digest) => Self { form: Form::Hash(TokenHash(digest)), ..self },
+            None => Self { verified: Some(token.clone()), ..self },
+        }
     }
 
     pub(crate) fn hash(&self) -> TokenHash {
-        match &self.form {
+        let hash = match &self.form {
             Form::Copy(token) => self.key.hash(token),
             Form::Hash(hash) => *hash,
+        };
+        if let Some(token) = &self.verified {
+            token.keep_digest(self.key.0.number, hash.0);
         }
+        hash
     }
 }
 

@@ -105,9 +105,10 @@ impl Configuration {
         let policies = policies.into_iter().map(|policy| (policy.issuer().clone(), Arc::new(policy)));
         let issuers = Arc::new(Issuers::new(policies.collect(), self.resolvers, context));
         let (leeway, max_actors) = (settings.leeway, settings.max_actors);
-        let verifier = Verifier::new(issuers, self.clock, leeway, max_actors, settings.token_cache);
-        let verifier = Arc::new(verifier);
         let (applications, revocations) = (self.applications, self.revocations);
+        let (is_revocable, cache) = (revocations.is_some(), settings.token_cache);
+        let verifier = Verifier::new(issuers, self.clock, leeway, max_actors, is_revocable, cache);
+        let verifier = Arc::new(verifier);
         let judge = Judge { verifier: Arc::clone(&verifier), applications, revocations, leeway };
         let inner = Arc::new(Inner {
             number: next_number(),

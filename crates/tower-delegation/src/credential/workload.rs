@@ -89,8 +89,11 @@ impl WorkloadIdentity {
     }
 
     /// The same identity, which counts only while `voucher` says so.
-    pub(crate) fn vouched_for_by(self, voucher: Arc<dyn Voucher>) -> Self {
-        self.resting_on(|basis| basis.voucher = Some(Arc::clone(&voucher)))
+    pub(crate) fn vouched_for_by(self, voucher: &Arc<impl Voucher + 'static>) -> Self {
+        self.resting_on(|basis| {
+            let voucher: Arc<dyn Voucher> = voucher.clone();
+            basis.voucher = Some(voucher);
+        })
     }
 
     fn resting_on(mut self, set: impl Fn(&mut Basis)) -> Self {

@@ -81,7 +81,7 @@ impl VerifiedSvid {
     /// The workload, if the time is right. It counts while the JWT-SVID does.
     pub(super) fn workload(self: &Arc<Self>, now: Timestamp) -> Result<WorkloadIdentity, DenialReason> {
         self.check_times(now)?;
-        Ok(WorkloadIdentity::of_spiffe_id(self.id.clone()).vouched_for_by(Arc::<Self>::clone(self)))
+        Ok(WorkloadIdentity::of_spiffe_id(self.id.clone()).vouched_for_by(self))
     }
 
     fn check_times(&self, now: Timestamp) -> Result<(), DenialReason> {

@@ -105,7 +105,7 @@ where
                 Step::Wait(outcome) => return self.wait(outcome),
             },
         };
-        self.admit(outcome, now)
+        (*self).admit(outcome, now)
     }
 
     /// Waits without a place in the audit queue.
@@ -120,22 +120,17 @@ where
             Some(places) => State::Queued { places, outcome: Some(outcome), parked: Some(self) },
             None => {
                 let now = self.gate.authenticator.now();
-                self.admit(outcome, now)
+                (*self).admit(outcome, now)
             }
         }
     }
 
-    fn admit(mut self: Box<Self>, outcome: Outcome, now: Moment) -> State<S, ReqBody, S::Future> {
-        let Self { request, gate, observer, .. } = &mut *self;
-        match gate.admit(outcome, request, observer, now) {
-            Ok(admitted) => (*self).serve(admitted),
+    fn admit(self, outcome: Outcome, now: Moment) -> State<S, ReqBody, S::Future> {
+        let Self { mut service, mut request, gate, mut observer } = self;
+        match gate.admit(outcome, &mut request, &mut observer, now) {
+            Ok(admitted) => State::Serving { future: service.call(request), admitted, observer },
             Err(rejection) => State::Refused { rejection },
         }
-    }
-
-    fn serve(self, admitted: Admitted) -> State<S, ReqBody, S::Future> {
-        let Self { mut service, request, observer, .. } = self;
-        State::Serving { future: service.call(request), admitted, observer }
     }
 }
 

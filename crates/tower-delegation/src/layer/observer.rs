@@ -10,6 +10,7 @@ use crate::{
     clock::Clock,
     context::{Anonymous, DelegationContext, Evaluations, Refused, RequestRecord},
     reason::DenialReason,
+    token::VerifiedToken,
 };
 
 /// Emits the event when the response head is there, or when it is dropped
@@ -43,6 +44,15 @@ pub(super) enum Caller {
 }
 
 impl Caller {
+    /// Their token, where it is good.
+    fn token(&self) -> Option<&VerifiedToken> {
+        match self {
+            Self::Unknown | Self::Anonymous(_) => None,
+            Self::Refused(refused) => Some(&refused.token),
+            Self::Known(delegation) => Some(delegation.token()),
+        }
+    }
+
     /// The record of the request.
     pub(super) fn record(&self) -> Option<&RequestRecord> {
         match self {
@@ -110,6 +120,9 @@ impl Observer {
     pub(super) fn identify(&mut self, caller: impl FnOnce() -> Caller) {
         if let Some(observed) = &mut self.0 {
             observed.caller = caller();
+            if let Some(verified) = observed.caller.token() {
+                observed.token = observed.token.take().map(|token| token.verified_as(verified));
+            }
             observed.decided();
         }
     }

@@ -32,6 +32,8 @@ pub(super) struct Terms<'t> {
     /// The other issuers whose actors this one may name.
     pub(super) speaks_for: &'t [IssuerUrl],
     pub(super) max_actors: usize,
+    /// Whether a store of revocations is asked: by hashes that are worked out once.
+    pub(super) is_revocable: bool,
 }
 
 impl RawClaims<'_> {
@@ -95,8 +97,10 @@ impl RawClaims<'_> {
             details: self.get(AUTHORIZATION_DETAILS),
         };
         facts.bounded = Bounded::cut(terms.grants, claimed);
-        let issued_at = date(self.issued_at, f64::floor)?;
-        facts.revocable = facts.revocable(&mapped.identifiers(), issued_at);
+        if terms.is_revocable {
+            let issued_at = date(self.issued_at, f64::floor)?;
+            facts.revocable = facts.revocable(&mapped.identifiers(), issued_at);
+        }
         Ok(facts)
     }
 
@@ -163,6 +167,7 @@ mod tests {
             grants: None,
             speaks_for: &[],
             max_actors: 8,
+            is_revocable: true,
         };
         claims.into_verified(&terms, "header.payload")
     }

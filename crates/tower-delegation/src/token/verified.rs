@@ -3,7 +3,7 @@
 use std::{
     fmt,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -52,6 +52,8 @@ pub(crate) struct Verified {
     epoch: AtomicU64,
     /// The hash of its text.
     hash: TextHash,
+    /// A digest of its text for the audit trail, and the number of the key that made it.
+    digest: OnceLock<(u64, [u8; 32])>,
 }
 
 /// No key set has this number.
@@ -217,11 +219,23 @@ impl VerifiedToken {
         hash: TextHash,
     ) -> Self {
         let epoch = AtomicU64::new(epoch.unwrap_or(NO_EPOCH));
-        Self(Arc::new(Verified { facts, policy, key, epoch, hash }))
+        Self(Arc::new(Verified { facts, policy, key, epoch, hash, digest: OnceLock::new() }))
     }
 
     pub(crate) fn facts(&self) -> &Facts {
         &self.0.facts
+    }
+
+    /// The digest of the token's text that [`keep_digest`](Self::keep_digest) was given for
+    /// the key with this number.
+    pub(crate) fn digest(&self, key: u64) -> Option<[u8; 32]> {
+        self.0.digest.get().filter(|(of, _)| *of == key).map(|(_, digest)| *digest)
+    }
+
+    /// Keeps a digest for as long as the token is held; that of the first key counts.
+    pub(crate) fn keep_digest(&self, key: u64, digest: [u8; 32]) {
+        // Another request may have been quicker, with the same result.
+        let _ = self.0.digest.set((key, digest));
     }
 
     /// The hash of the token's text.

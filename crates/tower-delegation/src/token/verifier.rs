@@ -41,6 +41,7 @@ pub(crate) struct Verifier {
     clock: Arc<dyn Clock>,
     leeway: Duration,
     max_actors: usize,
+    has_revocations: bool,
     verified: TextCache<Verified>,
 }
 
@@ -54,11 +55,12 @@ impl Verifier {
         clock: Arc<dyn Clock>,
         leeway: Duration,
         max_actors: usize,
+        has_revocations: bool,
         cache: TokenCache,
     ) -> Self {
         #[cfg(feature = "metrics")]
         super::metrics::describe();
-        Self { issuers, clock, leeway, max_actors, verified: TextCache::new(cache) }
+        Self { issuers, clock, leeway, max_actors, has_revocations, verified: TextCache::new(cache) }
     }
 
     pub(crate) fn issuers(&self) -> &Arc<Issuers> {
@@ -256,6 +258,7 @@ impl Verifier {
             grants: policy.grants(),
             speaks_for: policy.speaks_for(),
             max_actors: self.max_actors,
+            is_revocable: self.has_revocations,
         };
         let facts = claims.into_verified(&terms, token.signing_input())?;
         let verified = VerifiedToken::assertion(facts, policy.to_arc(), key, epoch, hash);
