@@ -34,17 +34,13 @@ pub struct Mistake {
 
 /// What no token can meet together, by the keys of one value.
 const EXCLUSIVE: &[(Key, Key, &str)] = &[
-    (Key::Delegated, Key::NotDelegated, "no token has both"),
-    (Key::OnBehalfOfUser, Key::NotOnBehalfOfUser, "no token has both"),
-    (Key::Actor, Key::NotDelegated, "an actor is demanded and every one forbidden"),
-    (Key::ActorOf, Key::NotDelegated, "an actor is demanded and every one forbidden"),
-    (Key::ActorKind, Key::NotDelegated, "an actor is demanded and every one forbidden"),
-    (
-        Key::Actor,
-        Key::ActorOf,
-        "each demands the current actor, and there is one: name it with `any_actor_of`",
-    ),
-    (Key::Shadow, Key::Exception, "in shadow mode nothing is refused, so no exception is needed"),
+    (Key::Delegated, Key::NotDelegated, "no token has both, remove one"),
+    (Key::OnBehalfOfUser, Key::NotOnBehalfOfUser, "no token has both, remove one"),
+    (Key::Actor, Key::NotDelegated, "an actor is demanded and every one forbidden, remove one"),
+    (Key::ActorOf, Key::NotDelegated, "an actor is demanded and every one forbidden, remove one"),
+    (Key::ActorKind, Key::NotDelegated, "an actor is demanded and every one forbidden, remove one"),
+    (Key::Actor, Key::ActorOf, "a token has one current actor, name several with `any_actor_of`"),
+    (Key::Shadow, Key::Exception, "in shadow mode nothing is refused, remove one"),
 ];
 
 /// Everything that is wrong with these demands together.
@@ -191,7 +187,8 @@ impl<'j> Judging<'j> {
             };
             return self.wrong(at, None, format!("`{name}` is demanded already, and both must hold: {fix}"));
         }
-        if earlier().any(|earlier| earlier.repeats(stated)) {
+        let is_bound = matches!(key.form(), Form::Number | Form::Seconds);
+        if earlier().any(|earlier| is_bound || earlier.repeats(stated)) {
             return self.redundant(at, None, "this is demanded already: remove one of the two".to_owned());
         }
         let Form::Any(word) = key.form() else { return };
@@ -216,7 +213,7 @@ impl<'j> Judging<'j> {
                 self.wrong(
                     first.max(second),
                     None,
-                    format!("`{mine}` and `{others}` exclude each other, {why}: remove one"),
+                    format!("`{mine}` and `{others}` exclude each other: {why}"),
                 );
             }
         }
@@ -330,8 +327,8 @@ mod tests {
             ("actor_of i a; not_delegated", "every one forbidden"),
             ("any_actor_of i a i b; not_delegated", "every one forbidden"),
             ("any_actor_kind agent service; not_delegated", "every one forbidden"),
-            ("actor a; actor_of i a", "there is one"),
-            ("any_actor a b; any_actor_of i a i b", "there is one"),
+            ("actor a; actor_of i a", "one current actor"),
+            ("any_actor a b; any_actor_of i a i b", "one current actor"),
             ("delegated; max_actors 0", "forbids every actor"),
             ("max_actors 0; actor ?", "forbids every actor"),
             ("on_behalf_of_user; subject_kind service", "a user as the subject"),
@@ -350,8 +347,6 @@ mod tests {
             ("actor_of i a; actor_of i b", "write `any_actor_of`"),
             ("presenter_kind agent; presenter_kind service", "write `any_presenter_kind`"),
             ("time_window; time_window", "write `any_time_window`"),
-            ("max_actors 1; max_actors 2", "remove one of the two"),
-            ("max_token_age 1; max_token_age 1", "remove one of the two"),
             ("scopes_within a; scopes_within b", "remove one of the two"),
             ("scopes_within a; scope b", "beyond `scopes_within`"),
             ("any_scope b c; scopes_within a", "beyond `scopes_within`"),
@@ -388,6 +383,8 @@ mod tests {
             ("delegated; any_client a a", "in the choice already"),
             ("delegated; claim_one_of a a", "two values at least"),
             ("delegated; scopes_within", "nothing is tolerated"),
+            ("max_actors 1; max_actors 2", "demanded already"),
+            ("max_token_age 1; max_token_age 1", "demanded already"),
             ("role a; any_role a b", "always met"),
             ("any_actor a b; deny_actor a", "leave it out"),
         ] {

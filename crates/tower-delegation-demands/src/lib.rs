@@ -112,8 +112,8 @@ keys! {
     AnyAudience "any_audience" Any(Word::Audience), Once;
     AudiencesWithin "audiences_within" Within(Word::Audience), Once;
     ScopesWithin "scopes_within" Within(Word::Scope), Once;
-    MaxTokenLifetime "max_token_lifetime" Seconds, Once;
-    MaxTokenAge "max_token_age" Seconds, Once;
+    MaxTokenLifetime "max_token_lifetime" Seconds, All;
+    MaxTokenAge "max_token_age" Seconds, All;
     // Its sender.
     SenderConstrained "sender_constrained" Flag, All;
     MutualTls "mutual_tls" Flag, All;
@@ -127,7 +127,7 @@ keys! {
     NotOnBehalfOfUser "not_on_behalf_of_user" Flag, All;
     Delegated "delegated" Flag, All;
     NotDelegated "not_delegated" Flag, All;
-    MaxActors "max_actors" Number, Once;
+    MaxActors "max_actors" Number, All;
     DenyActor "deny_actor" One(Word::Actor), All;
     Actor "actor" One(Word::Actor), Once;
     AnyActor "any_actor" Any(Word::Actor), Once;
@@ -183,7 +183,7 @@ keys! {
     // What a client can mend.
     Acr "acr" One(Word::Acr), Once;
     AnyAcr "any_acr" Any(Word::Acr), Once;
-    MaxAuthenticationAge "max_authentication_age" Seconds, Once;
+    MaxAuthenticationAge "max_authentication_age" Seconds, All;
     Scope "scope" One(Word::Scope), All;
     AnyScope "any_scope" Any(Word::Scope), All;
     // What comes of a denial.

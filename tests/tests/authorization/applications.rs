@@ -80,7 +80,7 @@ async fn the_applications_are_those_that_are_demanded() {
             Some(R::ScopeTooBroad),
         ),
         ("excluded kind", new().not(new().presenter_kind(Agent)), copilot, Some(R::Excluded)),
-        ("application", new().application("Nightly").application("Shop"), same, None),
+        ("application", new().any_application(["Nightly", "Shop"]), same, None),
         ("application kind", new().application_kind(App), copilot, None),
         ("tenant", new().application_tenant("acme"), copilot, None),
         ("environment", new().application_environment("production"), same, None),
@@ -92,7 +92,7 @@ async fn the_applications_are_those_that_are_demanded() {
             same,
             None,
         ),
-        ("actor kind", new().actor_kind(Service).actor_kind(Agent), copilot, None),
+        ("actor kind", new().any_actor_kind([Service, Agent]), copilot, None),
         ("no agent, as excluded", new().not(new().presenter_kind(Agent)), same, None),
     ];
     let registry = registry(world.idp.issuer());

@@ -17,7 +17,7 @@ async fn the_user_authenticated_well_enough() {
     let world = World::new().await;
     let new = Requirement::new;
     let weak = Some(R::AuthenticationTooWeak);
-    let mfa = || new().acr("urn:example:mfa").acr("phr");
+    let mfa = || new().any_acr(["urn:example:mfa", "phr"]);
     let rows: Vec<Row> = vec![
         ("no class", mfa(), |t| t, weak),
         ("another class", mfa(), |t| t.acr("pwd"), weak),
@@ -70,8 +70,7 @@ async fn the_user_authenticated_lately_enough() {
 async fn the_challenge_says_what_would_help_and_no_more() {
     let world = World::new().await;
     let requirement = Requirement::new()
-        .acr("urn:example:mfa")
-        .acr("phr")
+        .any_acr(["urn:example:mfa", "phr"])
         .max_authentication_age(MINUTE * 5)
         .scope("orders:refund")
         .any_scope(["a", "b"])

@@ -113,7 +113,7 @@ async fn claims_say_what_is_demanded() {
         ("purpose", purpose(), |t| t.claim("purpose", "treatment"), None),
         (
             "one of two purposes",
-            purpose().purpose("purpose", "billing"),
+            new().any_purpose("purpose", ["treatment", "billing"]),
             |t| t.claim("purpose", "billing"),
             None,
         ),

@@ -84,7 +84,7 @@ async fn the_parties_are_those_that_are_demanded() {
         ),
         ("another client", new().client("shop-web"), |t| t.client("newsletter"), Some(R::ClientNotAllowed)),
         ("the actor is no client", new().client("copilot"), copilot, Some(R::ClientNotAllowed)),
-        ("kind", new().subject_kind(SubjectKind::Service).subject_kind(SubjectKind::User), same, None),
+        ("kind", new().any_subject_kind([SubjectKind::Service, SubjectKind::User]), same, None),
         ("for a user", new().on_behalf_of_user(), same, None),
         ("for a user, through an agent", new().on_behalf_of_user(), copilot, None),
         ("for itself", new().not_on_behalf_of_user(), service, None),
@@ -94,15 +94,15 @@ async fn the_parties_are_those_that_are_demanded() {
         ("no actor", new().max_actors(0), same, None),
         ("none of those denied", new().deny_actor("bot").deny_actor("shop-web"), chain, None),
         ("actor", new().actor("copilot"), chain, None),
-        ("actor of the token's issuer", new().actor_of(idp, "copilot"), copilot, None),
+        ("actor of the token's issuer", new().actor_of(idp.as_str(), "copilot"), copilot, None),
         ("actor of another issuer", new().actor_of("https://agents.example.com", "copilot"), foreign, None),
         (
             "one of two actors",
-            new().actor_of("https://agents.example.com", "x").actor("copilot"),
+            new().any_actor_of([("https://agents.example.com", "x"), (idp.as_str(), "copilot")]),
             copilot,
             None,
         ),
-        ("client", new().client("newsletter").client("shop-web"), same, None),
+        ("client", new().any_client(["newsletter", "shop-web"]), same, None),
     ];
     world.check(rows).await;
 }

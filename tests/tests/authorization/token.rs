@@ -62,8 +62,8 @@ async fn the_token_is_the_one_that_is_demanded() {
             |t| t.expires_in(MINUTE + Duration::from_secs(1)),
             Some(R::TokenLifetimeNotAllowed),
         ),
-        ("issuer", new().issuer("x").issuer(idp), |t| t, None),
-        ("tenant", new().tenant("globex").tenant("acme"), |t| t, None),
+        ("issuer", new().any_issuer(["x", idp.as_str()]), |t| t, None),
+        ("tenant", new().any_tenant(["globex", "acme"]), |t| t, None),
         ("audience", new().audience(AUDIENCE), |t| t, None),
         ("audience within", new().audiences_within([AUDIENCE, "https://other"]), |t| t, None),
         ("scope within", new().scopes_within(["orders:read", "orders:write"]), |t| t, None),
@@ -128,9 +128,8 @@ async fn a_route_has_its_hours() {
         let token = world.member().sign();
         judge(name, service.request(Method::GET, PATH).bearer_auth(&token), expected, &audit).await;
     }
-    let shifts = Requirement::new()
-        .time_window(TimeWindow::daily((6, 0), (8, 0)))
-        .time_window(TimeWindow::daily((11, 0), (13, 0)));
+    let shifts = [TimeWindow::daily((6, 0), (8, 0)), TimeWindow::daily((11, 0), (13, 0))];
+    let shifts = Requirement::new().any_time_window(shifts);
     let service = world.guard(shifts).await;
     assert_eq!(service.get(PATH, &world.member().sign()).await.status, 200, "one of two windows");
 }

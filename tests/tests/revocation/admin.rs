@@ -155,7 +155,7 @@ fn the_routes_are_in_the_inventory() {
     let operators = Requirement::named("operators").scope("revocations:write");
     let routes = revocation_routes(InMemoryRevocations::new(), operators).unwrap();
     let router = GuardedRouter::<()>::new().nest("/revocations", routes);
-    let rule = r#"operators: scope [ "revocations:write" ]"#;
+    let rule = r#"operators: scope "revocations:write""#;
     let expected = format!(
         "POST  /revocations       {rule}\nGET   /revocations       {rule}\nPOST  /revocations/lift  {rule}\n"
     );

@@ -155,7 +155,7 @@ fn who_could_use_what_and_why_not() {
                 "",
                 "delegation_forbidden",
                 "",
-                "actor_not_allowed",
+                "actor_denied",
                 "",
                 "",
                 "",

@@ -78,7 +78,7 @@ fn json_says_of_each_route_what_it_demands() {
     assert_eq!(routes.len(), 6);
     assert_eq!(
         routes[0],
-        json!({ "method": "*", "path": "/orders", "requirements": [{ "name": "no_scope", "client": ["shop-web"] }] })
+        json!({ "method": "*", "path": "/orders", "requirements": [{ "name": "no_scope", "client": "shop-web" }] })
     );
     assert_eq!(routes[1]["requirements"].as_array().unwrap().len(), 2);
     assert_eq!(routes[4], json!({ "method": "GET", "path": "/alive", "public": "probe" }));
@@ -92,7 +92,8 @@ fn a_table_has_an_inventory_too() {
          [[route]]\nmethods = [\"*\"]\npath = \"/b\"\npublic = \"why\"\n",
     )
     .unwrap();
-    let expected = "GET   /a  GET|POST /a: scope [ \"b\" ]\nPOST  /a  GET|POST /a: scope [ \"b\" ]\n*     /b  public: why\n";
+    let expected =
+        "GET   /a  GET|POST /a: scope \"b\"\nPOST  /a  GET|POST /a: scope \"b\"\n*     /b  public: why\n";
     assert_eq!(table.inventory().to_string(), expected);
     assert_eq!(table.inventory().scopes(), ["b"]);
 }

@@ -41,8 +41,8 @@ fn router() -> GuardedRouter {
 #[test]
 fn the_inventory_names_every_route() {
     let expected = "\
-GET   /orders     list: scope [ \"orders:read\" ]
-POST  /orders     create: scope [ \"orders:write\" ] and create: on_behalf_of_user
+GET   /orders     list: scope \"orders:read\"
+POST  /orders     create: scope \"orders:write\" and create: on_behalf_of_user
 GET   /orders/me  any_caller: a verified token
 GET   /alive      public: probe of the orchestrator
 *     /any        any_caller: a verified token

@@ -443,7 +443,7 @@ async fn a_guard_wraps_every_method() {
         .route("/mistaken", guard(Requirement::new().delegated(), any(handler)));
     assert_eq!(
         routes.inventory().to_string().lines().next().unwrap(),
-        r#"*     /any       orders: scope [ "orders:read" ]"#
+        r#"*     /any       orders: scope "orders:read""#
     );
     let served =
         Served::start(routes.behind(world.layer().allow_anonymous().build().unwrap()).unwrap()).await;

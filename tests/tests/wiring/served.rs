@@ -258,15 +258,15 @@ async fn a_service_has_a_rule() {
         .behind(world.layer().build().unwrap())
         .unwrap();
     let expected = "\
-*  /orders.v1.Orders/{*call}     calls: scope [ \"orders:read\" ]
-*  /{tenant}/report              report: tenant_matches_path [ \"tenant\" ]
-*  /shop/{shop}/files            files: scope [ \"orders:read\" ]
-*  /shop/{shop}/files/           files: scope [ \"orders:read\" ]
-*  /shop/{shop}/files/{*rest}    files: scope [ \"orders:read\" ]
-*  /shop/{shop}/labels/{*label}  labels: scope [ \"orders:read\" ]
-*  /assets                       assets: scope [ \"assets:read\" ]
-*  /assets/                      assets: scope [ \"assets:read\" ]
-*  /assets/{*rest}               assets: scope [ \"assets:read\" ]
+*  /orders.v1.Orders/{*call}     calls: scope \"orders:read\"
+*  /{tenant}/report              report: tenant_matches_path \"tenant\"
+*  /shop/{shop}/files            files: scope \"orders:read\"
+*  /shop/{shop}/files/           files: scope \"orders:read\"
+*  /shop/{shop}/files/{*rest}    files: scope \"orders:read\"
+*  /shop/{shop}/labels/{*label}  labels: scope \"orders:read\"
+*  /assets                       assets: scope \"assets:read\"
+*  /assets/                      assets: scope \"assets:read\"
+*  /assets/{*rest}               assets: scope \"assets:read\"
 ";
     assert_eq!(app.inventory().to_string(), expected);
     let served = Served::start(app).await;

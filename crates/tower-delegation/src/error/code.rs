@@ -50,7 +50,6 @@ codes! {
     InvalidAuditQueue => "invalid_audit_queue",
     AuditThread => "audit_thread",
     InvalidScope => "invalid_scope",
-    ContradictoryRequirement => "contradictory_requirement",
     InvalidDpop => "invalid_dpop",
     InvalidRequirement => "invalid_requirement",
     InvalidWeekday => "invalid_weekday",

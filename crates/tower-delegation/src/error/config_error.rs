@@ -244,28 +244,22 @@ pub enum ConfigError {
         /// The scope as given.
         scope: String,
     },
-    /// A requirement demands things that no token can have together.
-    #[error("requirement {requirement:?} contradicts itself: {problem}")]
-    ContradictoryRequirement {
-        /// The requirement's name.
-        requirement: String,
-        /// Which demands exclude each other.
-        problem: String,
-    },
     /// The configuration of DPoP contradicts itself or lacks something.
     #[error("the configuration of DPoP is not usable: {problem}")]
     InvalidDpop {
         /// What is wrong with it, and what would be right.
         problem: String,
     },
-    /// A demand that no request can meet, that every request meets, or that
+    /// A demand that no request can meet, that contradicts another one, or that
     /// cannot be read.
-    #[error("requirement {requirement:?} is not usable: {problem}")]
+    #[error("requirement {requirement:?} is not usable: `{key}`: {problem}")]
     InvalidRequirement {
         /// The requirement's name.
         requirement: String,
+        /// The key of the demand: the method that makes it.
+        key: &'static str,
         /// What is wrong with it, and what would be right.
-        problem: &'static str,
+        problem: String,
     },
     /// A day of the week that is not known.
     #[error("{name:?} is not a day of the week: use its English name in lower case, such as \"monday\"")]

@@ -1,9 +1,12 @@
 //! What a route demands: one [`Requirement`] behind the attribute, the
 //! extractor, the layer and the call.
 //!
-//! 1. Every demand of a requirement must hold. What it names and the token
-//!    lacks is a denial. So is what is malformed (`claim_malformed`), also inside
-//!    [`not`](Requirement::not); a malformed claim that no demand names is none.
+//! 1. Every demand of a requirement must hold. A demand fails, or is unknown, where
+//!    what it names is absent or malformed (`claim_malformed`); both deny, also inside
+//!    [`not`](Requirement::not). A malformed claim that no demand names denies nothing.
+//!    Where one of several values is enough, the method begins with `any_`; a second
+//!    plain one is a contradiction, except of what adds up: scopes, roles, permissions,
+//!    groups and authorization details.
 //! 2. Demands are checked in one fixed order, and the denial names the first
 //!    that fails:
 //!
@@ -57,24 +60,16 @@
 //! assert!(Requirement::check::<RefundOrder>().is_ok());
 //! ```
 
-mod applications;
-mod authentication;
-mod circumstances;
-mod comparison;
-mod composition;
-mod describe;
-mod details;
-mod evaluate;
-mod grants;
-mod hindrance;
-mod leniency;
-mod needs;
-mod origin;
-mod parties;
-mod per_type;
-mod scopes;
-mod sender;
-mod sufficient;
+mod bars;
+mod builder;
+mod challenge;
+mod check;
+mod claims;
+mod demand;
+mod detail;
+mod enforcement;
+mod requires;
+mod say;
 #[cfg(test)]
 mod tests;
 mod window;
@@ -85,31 +80,23 @@ pub mod scenarios {}
 
 use std::{borrow::Cow, sync::Arc};
 
-use self::{
-    applications::Applications, authentication::Authentication, circumstances::Circumstances,
-    comparison::Comparisons, composition::Composition, describe::Description, grants::Grants,
-    leniency::Leniency, origin::Origin, parties::Parties, scopes::Scopes, sender::Sender,
-};
+use tower_delegation_demands::{Key, judge};
+
+use self::enforcement::Enforcement;
+pub(crate) use self::{challenge::each_with_each, check::Evidence, demand::Demand};
 pub use self::{
-    details::AuthorizationDetail,
-    evaluate::{Decision, Denial},
+    check::{Decision, Denial},
+    detail::AuthorizationDetail,
+    requires::Requires,
     window::{TimeWindow, Weekday},
 };
-pub(crate) use self::{evaluate::Evidence, sufficient::each_with_each};
-use crate::{error::ConfigError, scope::Scope, spiffe::SpiffePattern};
-
-/// A type that stands for a requirement: the `R` of `Authorized<R>`.
-pub trait Requires: 'static {
-    /// What is demanded. Called at the type's first use; the answer is kept for
-    /// the life of the process.
-    fn requirement() -> Requirement;
-}
+use crate::error::{ConfigError, Mistakes};
 
 /// What is demanded of a request's [`DelegationContext`](crate::context::DelegationContext).
 ///
 /// A new requirement demands nothing beyond a verified token. Each method adds
-/// one demand. A mistake (an impossible scope, two demands that exclude each
-/// other) is kept and reported by [`check`](Self::check),
+/// one demand. Mistakes (an impossible scope, two demands that exclude each
+/// other) are kept, all of them, and reported by [`check`](Self::check),
 /// [`RequireLayer::new`](crate::layer::RequireLayer::new) and, at the latest,
 /// by the first request.
 ///
@@ -118,43 +105,33 @@ pub trait Requires: 'static {
 /// ```
 /// use tower_delegation::Requirement;
 ///
-/// let requirement = Requirement::named("RefundOrder").scope("orders:refund").on_behalf_of_user();
-/// assert_eq!(requirement.to_string(), r#"RefundOrder: on_behalf_of_user; scope [ "orders:refund" ]"#);
+/// let requirement = Requirement::named("RefundOrder").scope("orders:refund").any_client(["web", "app"]);
+/// assert_eq!(requirement.to_string(), r#"RefundOrder: client any [ "web", "app" ]; scope "orders:refund""#);
 /// assert_eq!(
 ///     serde_json::to_string(&requirement)?,
-///     r#"{"name":"RefundOrder","on_behalf_of_user":true,"scope":["orders:refund"]}"#
+///     r#"{"name":"RefundOrder","client":{"any":["web","app"]},"scope":"orders:refund"}"#
 /// );
 /// # Ok::<_, serde_json::Error>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct Requirement {
     name: Cow<'static, str>,
-    origin: Origin,
-    sender: Sender,
-    parties: Parties,
-    applications: Applications,
-    circumstances: Circumstances,
-    comparisons: Comparisons,
-    grants: Grants,
-    composition: Composition,
-    authentication: Authentication,
-    scopes: Scopes,
-    leniency: Option<Leniency>,
+    /// In the order of the checks.
+    demands: Vec<Demand>,
+    enforcement: Enforcement,
     /// The scopes demanded, space-delimited, as audit events carry them.
     demanded_scopes: Option<Arc<str>>,
-    /// Does any demand look at the parameters of the path?
-    reads_path: bool,
-    /// The first mistake.
-    mistake: Option<Mistake>,
+    /// What was wrong as it was written, then what the demands are together.
+    mistakes: Vec<Mistake>,
 }
 
 /// A mistake in the making of a requirement.
 #[derive(Clone, Debug)]
-enum Mistake {
-    Scope(String),
-    Workload(String),
-    Contradiction(&'static str),
-    Problem(&'static str),
+pub(crate) struct Mistake {
+    pub(crate) key: Key,
+    pub(crate) words: Cow<'static, str>,
+    /// Found by judging the demands together, which is done again with each of them.
+    is_judged: bool,
 }
 
 impl Requirement {
@@ -170,20 +147,10 @@ impl Requirement {
     pub fn named(name: impl Into<Cow<'static, str>>) -> Self {
         Self {
             name: name.into(),
-            origin: Origin::default(),
-            sender: Sender::default(),
-            parties: Parties::default(),
-            applications: Applications::default(),
-            circumstances: Circumstances::default(),
-            comparisons: Comparisons::default(),
-            grants: Grants::default(),
-            composition: Composition::default(),
-            authentication: Authentication::default(),
-            scopes: Scopes::default(),
-            leniency: None,
+            demands: Vec::new(),
+            enforcement: Enforcement::Enforced,
             demanded_scopes: None,
-            reads_path: false,
-            mistake: None,
+            mistakes: Vec::new(),
         }
     }
 
@@ -193,32 +160,17 @@ impl Requirement {
         &self.name
     }
 
-    /// Is the requirement of `R` free of mistakes? For a test or for start-up.
-    ///
-    /// # Errors
-    /// Those of [`checked`](Self::checked).
-    pub fn check<R: Requires>() -> Result<(), ConfigError> {
-        Self::of::<R>().clone().checked().map(drop)
-    }
-
     /// This requirement, if it is free of mistakes.
     ///
     /// # Errors
-    /// [`ConfigError::InvalidScope`], [`ConfigError::InvalidSpiffePattern`],
-    /// [`ConfigError::InvalidRequirement`] and [`ConfigError::ContradictoryRequirement`].
+    /// A [`ConfigError::InvalidRequirement`] for each mistake.
     pub fn checked(self) -> Result<Self, ConfigError> {
-        match &self.mistake {
-            None => Ok(self),
-            Some(Mistake::Scope(scope)) => Err(ConfigError::InvalidScope { scope: scope.clone() }),
-            Some(Mistake::Workload(pattern)) => SpiffePattern::new(pattern).map(|_| self.clone()),
-            Some(Mistake::Contradiction(problem)) => Err(ConfigError::ContradictoryRequirement {
-                requirement: self.name.into_owned(),
-                problem: (*problem).to_owned(),
-            }),
-            Some(Mistake::Problem(problem)) => {
-                Err(ConfigError::InvalidRequirement { requirement: self.name.into_owned(), problem })
-            }
+        let mut mistakes = Mistakes::default();
+        for Mistake { key, words, .. } in &self.mistakes {
+            let (requirement, problem) = (self.name.to_string(), words.to_string());
+            mistakes.add(ConfigError::InvalidRequirement { requirement, key: key.name(), problem });
         }
+        mistakes.into_result().map(|()| self)
     }
 
     pub(crate) fn shared_name(&self) -> Cow<'static, str> {
@@ -230,55 +182,64 @@ impl Requirement {
         self.demanded_scopes.as_ref()
     }
 
-    /// Does any demand look at the parameters of the path? Whoever calls
+    /// Whether any demand looks at the parameters of the path. A caller of
     /// [`authorize`](crate::context::DelegationContext::authorize) need not
     /// collect them otherwise.
     #[must_use]
     pub fn reads_path(&self) -> bool {
-        self.reads_path
+        self.demands.iter().any(Demand::reads_path)
     }
 
     /// Does it demand nothing beyond a verified token?
     pub(crate) fn is_empty(&self) -> bool {
-        Description::of(self).is_empty()
+        self.demands.is_empty()
     }
 
-    /// Looks for demands that exclude each other.
-    fn settle(mut self) -> Self {
-        let bound = self.origin.scopes_within.as_deref();
-        let found = self
-            .parties
-            .contradiction()
-            .or_else(|| self.origin.contradiction())
-            .or_else(|| self.comparisons.contradiction())
-            .or_else(|| self.scopes.contradiction(bound?));
-        if let Some(problem) = found {
-            self.add_contradiction(problem);
+    /// Takes a demand in at its place, and judges all of them together.
+    fn demand(mut self, demand: Demand) -> Self {
+        self.examine(&demand);
+        let key = demand.say().0;
+        let place = self.demands.partition_point(|known| known.say().0 <= key);
+        self.demands.insert(place, demand);
+        self.mistakes.retain(|mistake| !mistake.is_judged);
+        let stated: Vec<_> = self.demands.iter().map(Demand::stated).collect();
+        let judged: Vec<_> = judge(&stated).into_iter().filter(|mistake| !mistake.is_redundant).collect();
+        for mistake in judged {
+            let key = stated.get(mistake.at).map_or(key, |stated| stated.key);
+            self.mistakes.push(Mistake { key, words: mistake.words.into(), is_judged: true });
         }
         self.demanded_scopes = self.needs().map(|needs| needs.scope.into());
         self
     }
 
-    fn read_scope(&mut self, scope: &str) -> Option<Scope> {
-        match Scope::new(scope) {
-            Ok(scope) => Some(scope),
-            Err(_) => {
-                self.add_mistake(Mistake::Scope(scope.to_owned()));
-                None
+    /// Notes what is wrong with a demand by itself, and in its parts.
+    fn examine(&mut self, demand: &Demand) {
+        let key = demand.say().0;
+        let wrong = match demand {
+            Demand::TimeWindow(any) => any.iter().find_map(TimeWindow::mistake),
+            Demand::AuthorizationDetail(detail) => detail.mistake(),
+            Demand::AllOf(parts) | Demand::AnyOf(parts) if parts.is_empty() => Some("there is nothing in it"),
+            _ => None,
+        };
+        wrong.into_iter().for_each(|words| self.mistake(key, words));
+        for part in demand.parts() {
+            for mistake in &part.mistakes {
+                self.mistake(key, format!("`{}`: {}", mistake.key.name(), mistake.words));
+            }
+            if part.is_mode_set() {
+                self.mistake(
+                    key,
+                    "only a whole requirement can be in shadow mode or have an exception, no part",
+                );
+            }
+            if part.demands.is_empty() && part.mistakes.is_empty() {
+                self.mistake(key, "a part of it demands nothing");
             }
         }
     }
 
-    fn add_contradiction(&mut self, problem: &'static str) {
-        self.add_mistake(Mistake::Contradiction(problem));
-    }
-
-    fn add_problem(&mut self, problem: &'static str) {
-        self.add_mistake(Mistake::Problem(problem));
-    }
-
-    fn add_mistake(&mut self, mistake: Mistake) {
-        self.mistake.get_or_insert(mistake);
+    fn mistake(&mut self, key: Key, words: impl Into<Cow<'static, str>>) {
+        self.mistakes.push(Mistake { key, words: words.into(), is_judged: false });
     }
 }
 

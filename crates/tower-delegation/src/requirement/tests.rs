@@ -16,7 +16,7 @@ fn mistakes_are_found() {
         ("a pattern without a trust domain", new().workload("spiffe://*/orders")),
         ("two scopes in one", new().scope("a b")),
         ("quote", new().any_scope(["a\""])),
-        ("one of none", new().any_scope([])),
+        ("one of none", new().any_scope([""; 0])),
         ("both ways", new().delegated().not_delegated()),
         ("both ways, turned", new().not_delegated().delegated()),
         ("an actor without delegation", new().not_delegated().actor("bot")),
@@ -34,6 +34,27 @@ fn mistakes_are_found() {
         ("a choice beyond", new().scopes_within(["c"]).any_scope(["a", "b"])),
         ("a bound that is no scope", new().scopes_within(["a b"])),
         ("an audience beyond", new().audience("a").audiences_within(["b"])),
+        ("two clients", new().client("a").client("b")),
+        ("one client twice", new().client("a").client("a")),
+        ("a client and a choice", new().any_client(["a", "b"]).client("a")),
+        ("two choices", new().any_issuer(["a", "b"]).any_issuer(["b", "c"])),
+        ("two tenants", new().tenant("a").tenant("b")),
+        ("two audiences", new().audience("a").audience("b")),
+        ("two workloads", new().workload("spiffe://a/b").workload("spiffe://a/c")),
+        ("two kinds", new().subject_kind(SubjectKind::User).subject_kind(SubjectKind::Service)),
+        ("an unknown kind", new().subject_kind(SubjectKind::Unknown)),
+        ("two actors of issuers", new().actor_of("i", "a").actor_of("i", "b")),
+        ("an actor, and one of an issuer", new().actor("a").actor_of("i", "b")),
+        ("two applications", new().application("a").application("b")),
+        ("two windows", new().time_window(window((8, 0), (9, 0))).time_window(window((9, 0), (10, 0)))),
+        ("two purposes", new().purpose("purpose", "a").purpose("purpose", "b")),
+        ("two classes", new().acr("a").acr("b")),
+        ("a claim of an earlier actor", new().claim_equals(["act", "act", "sub"], "a")),
+        ("the chain as a claim", new().claim_one_of("act", ["a", "b"])),
+        ("the chain by the path", new().claim_matches_path(["act", "sub"], "id")),
+        ("the chain by a header field", new().claim_matches_header(["act", "sub"], "x-actor")),
+        ("the chain as a purpose", new().any_purpose(["act", "act"], ["a"])),
+        ("white space around a client", new().client(" web")),
         ("no audience at all", new().audiences_within([""; 0])),
         ("no lifetime", new().max_token_lifetime(Duration::ZERO)),
         ("no age", new().max_token_age(Duration::ZERO)),
@@ -41,7 +62,7 @@ fn mistakes_are_found() {
         ("two classes in one", new().acr("a b")),
         ("a class that breaks the challenge", new().acr("a\"")),
         ("an empty role", new().role("")),
-        ("one of no groups", new().any_group([])),
+        ("one of no groups", new().any_group([""; 0])),
         ("one of empty permissions", new().any_permission(["a", ""])),
         ("a detail without type", new().authorization_detail(AuthorizationDetail::of_type(""))),
         (
@@ -50,7 +71,7 @@ fn mistakes_are_found() {
         ),
         ("a claim without name", new().claim_equals("", "a")),
         ("a claim without value", new().claim_equals("a", "")),
-        ("a claim of no values", new().claim_one_of("a", [])),
+        ("a claim of no values", new().claim_one_of("a", [""; 0])),
         ("a claim of two values", new().claim_equals("a", "1").claim_equals("a", "2")),
         ("a claim of other choices", new().claim_one_of("a", ["1", "2"]).claim_one_of("a", ["3"])),
         ("a parameter without name", new().claim_matches_path("a", "")),
@@ -84,8 +105,11 @@ fn consistent_requirements_pass() {
         ("nothing", new()),
         ("an actor", new().delegated().actor("bot")),
         ("a user", new().on_behalf_of_user().subject_kind(SubjectKind::User)),
+        ("two scopes, two roles", new().scope("a").scope("b").role("a").role("b").any_role(["c", "d"])),
+        ("two bounds", new().max_token_age(MINUTE).max_token_age(MINUTE * 2).max_actors(1).max_actors(2)),
+        ("a choice of one", new().any_client(["a"]).any_scope(["a"])),
         ("the same twice", new().delegated().delegated()),
-        ("one of two actors denied", new().actor("a").actor("b").deny_actor("a")),
+        ("one of two actors denied", new().any_actor(["a", "b"]).deny_actor("a")),
         ("a scope within", new().scopes_within(["a", "b"]).scope("a").any_scope(["b", "c"])),
         ("no scope at all", new().scopes_within([])),
         ("choices that meet", new().claim_one_of("a", ["1", "2"]).claim_one_of("a", ["2", "3"])),
@@ -119,26 +143,28 @@ fn it_describes_itself_in_the_order_of_its_checks() {
     let requirement = Requirement::named("everything")
         .scope("a")
         .any_scope(["b", "c"])
-        .acr("mfa")
+        .any_acr(["mfa", "pin"])
         .max_authentication_age(MINUTE)
         .any_of([Requirement::named("one").client("shop"), Requirement::named("two").mutual_tls()])
-        .not(Requirement::named("no").deny_actor("bot"))
+        .not(Requirement::named("no").deny_actor("bot").deny_actor("worm"))
         .authorization_detail(detail)
         .role("admin")
         .any_group(["x", "y"])
-        .purpose("purpose", "treatment")
+        .any_purpose("purpose", ["treatment", "billing"])
         .claim_equals(["realm", "name"], "acme")
+        .claim_one_of("plan", ["gold", "silver"])
         .claim_matches_path("account", "id")
         .tenant_matches_header("X-Tenant")
         .subject_matches_path("user")
         .risk_below("device", 70)
+        .risk_below("place", 50)
         .time_window(TimeWindow::daily((8, 0), (18, 0)).on([Weekday::Friday]).utc_offset_minutes(-60))
         .subject_kind(SubjectKind::User)
         .on_behalf_of_user()
         .max_actors(2)
         .actor_of("https://idp", "agent")
         .sender_constrained()
-        .workload("spiffe://prod/shop/*")
+        .any_workload(["spiffe://prod/shop/*", "spiffe://prod/desk"])
         .issuer("https://idp")
         .audiences_within(["api"])
         .scopes_within([])
@@ -149,27 +175,63 @@ fn it_describes_itself_in_the_order_of_its_checks() {
     assert_eq!(
         json,
         concat!(
-            r#"{"name":"everything","issuer":["https://idp"],"audiences_within":["api"],"scopes_within":[],"#,
-            r#""max_token_age":60,"sender_constrained":true,"workload":["spiffe://prod/shop/*"],"#,
-            r#""subject_kind":["user"],"on_behalf_of_user":true,"max_actors":2,"#,
-            r#""actor_of":[{"issuer":"https://idp","actor":"agent"}],"#,
-            r#""time_window":[{"start":"08:00","end":"18:00","utc_offset_minutes":-60,"days":["friday"]}],"#,
-            r#""risk_below":[{"signal":"device","level":70}],"#,
-            r#""claim_one_of":[{"claim":["realm","name"],"one_of":["acme"]}],"#,
-            r#""claim_matches_path":[{"claim":"account","parameter":"id"}],"#,
-            r#""tenant_matches_header":["x-tenant"],"subject_matches_path":["user"],"#,
-            r#""purpose":[{"claim":"purpose","one_of":["treatment"]}],"#,
-            r#""role":["admin"],"any_group":[["x","y"]],"#,
-            r#""authorization_detail":[{"type":"payment","actions":["initiate"],"identifier_matches_path":"account"}],"#,
-            r#""any_of":[[{"name":"one","client":["shop"]},{"name":"two","mutual_tls":true}]],"#,
-            r#""not":[{"name":"no","deny_actor":["bot"]}],"#,
-            r#""acr":["mfa"],"max_authentication_age":60,"scope":["a"],"any_scope":[["b","c"],[]],"#,
+            r#"{"name":"everything","issuer":"https://idp","audiences_within":["api"],"scopes_within":[],"#,
+            r#""max_token_age":60,"sender_constrained":true,"#,
+            r#""workload":{"any":["spiffe://prod/shop/*","spiffe://prod/desk"]},"#,
+            r#""subject_kind":"user","on_behalf_of_user":true,"max_actors":2,"#,
+            r#""actor_of":{"issuer":"https://idp","actor":"agent"},"#,
+            r#""time_window":{"start":"08:00","end":"18:00","utc_offset_minutes":-60,"days":["friday"]},"#,
+            r#""risk_below":{"all":[{"signal":"device","level":70},{"signal":"place","level":50}]},"#,
+            r#""claim_equals":{"claim":["realm","name"],"value":"acme"},"#,
+            r#""claim_one_of":{"claim":"plan","value":{"any":["gold","silver"]}},"#,
+            r#""claim_matches_path":{"claim":"account","parameter":"id"},"#,
+            r#""tenant_matches_header":"x-tenant","subject_matches_path":"user","#,
+            r#""purpose":{"claim":"purpose","purpose":{"any":["treatment","billing"]}},"#,
+            r#""role":"admin","group":{"any":["x","y"]},"#,
+            r#""authorization_detail":{"type":"payment","actions":["initiate"],"identifier_matches_path":"account"},"#,
+            r#""any_of":[{"name":"one","client":"shop"},{"name":"two","mutual_tls":true}],"#,
+            r#""not":{"name":"no","deny_actor":{"all":["bot","worm"]}},"#,
+            r#""acr":{"any":["mfa","pin"]},"max_authentication_age":60,"#,
+            r#""scope":{"all":["a",{"any":["b","c"]},{"any":[]}]},"#,
             r#""exception":{"reason":"migration \"42\"","until":2000000000}}"#,
         )
     );
     let _: serde_json::Value = serde_json::from_str(&json).unwrap();
-    let line =
-        Requirement::named("a\nb").role("x\u{1b}").client("shop").any_scope(["a", "b"]).shadow().to_string();
-    assert_eq!(line, r#"a\nb: client [ "shop" ]; role [ "x\u{1b}" ]; any_scope [ [ "a", "b" ] ]; shadow"#);
+    let line = Requirement::named("a\nb")
+        .role("x\u{1b}")
+        .any_client(["shop", "desk"])
+        .scope("c")
+        .any_scope(["a", "b"])
+        .shadow();
+    let expected =
+        r#"a\nb: client any [ "shop", "desk" ]; role "x\u{1b}"; scope all [ "c", any [ "a", "b" ] ]; shadow"#;
+    assert_eq!(line.to_string(), expected);
     assert_eq!(Requirement::named("open").to_string(), "open: a verified token");
+}
+
+#[test]
+fn every_mistake_is_kept() {
+    let part = Requirement::named("part").scope("a b");
+    let requirement = Requirement::named("r")
+        .client("a")
+        .client("b")
+        .workload("orders")
+        .delegated()
+        .not_delegated()
+        .tenant_matches_header("host")
+        .any_of([part, Requirement::new()]);
+    let error = requirement.checked().unwrap_err();
+    let mistakes: Vec<String> = error.mistakes().map(ToString::to_string).collect();
+    assert!(mistakes.iter().all(|mistake| mistake.starts_with("requirement \"r\"")), "{mistakes:#?}");
+    for (name, expected) in [
+        ("the second client", "`client`: `client` is demanded already"),
+        ("the pattern", "`workload`: "),
+        ("the contradiction", "`delegated` and `not_delegated` exclude each other"),
+        ("the header field", "`tenant_matches_header`: "),
+        ("the part's scope", "`any_of`: `scope`: the scope contains a space"),
+        ("the empty part", "`any_of`: a part of it demands nothing"),
+    ] {
+        assert!(mistakes.iter().any(|mistake| mistake.contains(expected)), "{name}: {mistakes:#?}");
+    }
+    assert_eq!(mistakes.len(), 7, "{mistakes:#?}");
 }

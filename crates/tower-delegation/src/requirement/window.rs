@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use super::describe::Said;
+use super::say::Said;
 use crate::{clock::Timestamp, error::ConfigError};
 
 const MINUTES_PER_DAY: i64 = 24 * 60;
@@ -139,13 +139,15 @@ impl TimeWindow {
         (self.days == 0).then_some("a time window has no day")
     }
 
-    pub(super) fn describe(&self) -> Said<'_> {
-        let clock = |(hour, minute): (u8, u8)| Said::Text(format!("{hour:02}:{minute:02}"));
+    pub(super) fn say(&self) -> Said<'_> {
+        let clock = |(hour, minute): (u8, u8)| Said::Text(format!("{hour:02}:{minute:02}").into());
         let days = Weekday::ALL.into_iter().filter(|day| self.days & day.bit() != 0);
-        let mut members = vec![("start", clock(self.start)), ("end", clock(self.end))];
-        members.push(("utc_offset_minutes", Said::Signed(self.utc_offset_minutes.into())));
-        members.push(("days", Said::texts(days.map(Weekday::as_str))));
-        Said::Members(members)
+        Said::Members(vec![
+            ("start", clock(self.start)),
+            ("end", clock(self.end)),
+            ("utc_offset_minutes", Said::Number(self.utc_offset_minutes.into())),
+            ("days", Said::list(days.map(Weekday::as_str))),
+        ])
     }
 }
 

@@ -12,7 +12,7 @@ use serde::{Serialize, Serializer, ser::SerializeStruct as _};
 use serde_json::{Value, json};
 
 #[cfg(feature = "axum")]
-use crate::error::ConfigError;
+use crate::error::{ConfigError, Mistakes};
 use crate::requirement::{Requirement, each_with_each};
 
 /// The methods that an OpenAPI path item may have.
@@ -184,12 +184,16 @@ impl RouteInventory {
     /// Are all requirements free of mistakes, and all reasons reasons?
     #[cfg(feature = "axum")]
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        let mut mistakes = Mistakes::default();
         for route in self.public() {
             if matches!(&route.rule, RouteRule::Public(reason) if reason.trim().is_empty()) {
-                return Err(ConfigError::PublicWithoutReason { route: route.to_string() });
+                mistakes.add(ConfigError::PublicWithoutReason { route: route.to_string() });
             }
         }
-        self.requirements().try_for_each(|(_, requirement)| requirement.clone().checked().map(drop))
+        for (_, requirement) in self.requirements() {
+            mistakes.take(requirement.clone().checked());
+        }
+        mistakes.into_result()
     }
 
     fn requirements(&self) -> impl Iterator<Item = (&RuledRoute, &Requirement)> {

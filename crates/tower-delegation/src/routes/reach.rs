@@ -108,8 +108,9 @@ impl RouteRule {
         let hindrance = match self {
             Self::Public(_) => None,
             Self::Table => return Reach::Table,
-            Self::Requirements(requirements) => standing
-                .or_else(|| requirements.iter().find_map(|requirement| requirement.hindrance(application))),
+            Self::Requirements(requirements) => {
+                standing.or_else(|| requirements.iter().find_map(|requirement| requirement.bars(application)))
+            }
         };
         hindrance.map_or(Reach::Could, Reach::Never)
     }

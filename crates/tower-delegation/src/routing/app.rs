@@ -217,9 +217,8 @@ impl GuardedRouter {
     /// in a warning here.
     ///
     /// # Errors
-    /// What is wrong with a requirement: [`ConfigError::InvalidScope`],
-    /// [`ConfigError::ContradictoryRequirement`] and the like; a public route
-    /// without a reason: [`ConfigError::PublicWithoutReason`].
+    /// Every mistake in a requirement: [`ConfigError::InvalidRequirement`]; each public
+    /// route without a reason: [`ConfigError::PublicWithoutReason`].
     pub fn behind(self, delegation: DelegationLayer) -> Result<GuardedApp, ConfigError> {
         GuardedApp::new(self, delegation)
     }

@@ -115,7 +115,7 @@ impl<S: Clone + Send + Sync + 'static> GuardedRouter<S> {
     /// let router = GuardedRouter::<()>::new().service("/orders.v1.Orders/{*call}", orders, calls);
     /// assert_eq!(
     ///     router.inventory().to_string(),
-    ///     "*  /orders.v1.Orders/{*call}  orders: scope [ \"orders:read\" ]\n"
+    ///     "*  /orders.v1.Orders/{*call}  orders: scope \"orders:read\"\n"
     /// );
     /// ```
     pub fn service<T>(self, path: &str, requirement: Requirement, service: T) -> Self

@@ -154,7 +154,7 @@ where
 ///
 /// let read = Requirement::named("orders").scope("orders:read");
 /// let router = GuardedRouter::<()>::new().route("/orders", guard(read, any(orders).get(list_orders)));
-/// assert_eq!(router.inventory().to_string(), "*  /orders  orders: scope [ \"orders:read\" ]\n");
+/// assert_eq!(router.inventory().to_string(), "*  /orders  orders: scope \"orders:read\"\n");
 /// ```
 pub fn guard<S>(requirement: Requirement, methods: MethodRouter<S>) -> GuardedMethods<S>
 where

@@ -92,15 +92,16 @@ where
     S: Clone + Send + Sync + 'static,
 {
     let problem = if requirement.is_empty() {
-        Some("it demands nothing, so every verified token could revoke")
+        Some(("scope", "nothing is demanded, so every verified token could revoke: demand a scope"))
     } else if requirement.is_lenient() {
-        Some("it is in shadow mode or has an exception, so every verified token could revoke")
+        Some(("shadow", "in shadow mode or under an exception every verified token could revoke: enforce it"))
     } else {
         None
     };
-    if let Some(problem) = problem {
-        return Err(ConfigError::ContradictoryRequirement {
+    if let Some((key, problem)) = problem {
+        return Err(ConfigError::InvalidRequirement {
             requirement: requirement.name().to_owned(),
+            key,
             problem: problem.to_owned(),
         });
     }

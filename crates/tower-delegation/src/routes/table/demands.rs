@@ -41,8 +41,11 @@ fn demand(is: Requirement, key: &str, value: &Value) -> Result<Requirement, Prob
         "any_scope" => each(is, choices(value)?, Requirement::any_scope),
         "scopes_within" => is.scopes_within(list(value)?),
         "issuer" => each(is, texts(value)?, Requirement::issuer),
+        "any_issuer" => is.any_issuer(list(value)?),
         "tenant" => each(is, texts(value)?, Requirement::tenant),
+        "any_tenant" => is.any_tenant(list(value)?),
         "audience" => each(is, texts(value)?, Requirement::audience),
+        "any_audience" => is.any_audience(list(value)?),
         "audiences_within" => is.audiences_within(list(value)?),
         "max_token_lifetime" => is.max_token_lifetime(seconds(value)?),
         "max_token_age" => is.max_token_age(seconds(value)?),
@@ -50,9 +53,13 @@ fn demand(is: Requirement, key: &str, value: &Value) -> Result<Requirement, Prob
         "mutual_tls" => flag(value).map(|()| is.mutual_tls())?,
         "dpop" => flag(value).map(|()| is.dpop())?,
         "workload" => each(is, texts(value)?, Requirement::workload),
+        "any_workload" => is.any_workload(list(value)?),
         "subject_kind" => {
             let kinds = texts(value)?.into_iter().map(kind).collect::<Read<Vec<_>>>()?;
             each(is, kinds, Requirement::subject_kind)
+        }
+        "any_subject_kind" => {
+            is.any_subject_kind(list(value)?.into_iter().map(kind).collect::<Read<Vec<_>>>()?)
         }
         "on_behalf_of_user" => flag(value).map(|()| is.on_behalf_of_user())?,
         "not_on_behalf_of_user" => flag(value).map(|()| is.not_on_behalf_of_user())?,
@@ -61,24 +68,42 @@ fn demand(is: Requirement, key: &str, value: &Value) -> Result<Requirement, Prob
         "max_actors" => is.max_actors(number(value)?),
         "deny_actor" => each(is, texts(value)?, Requirement::deny_actor),
         "actor" => each(is, texts(value)?, Requirement::actor),
+        "any_actor" => is.any_actor(list(value)?),
         "actor_of" => pairs(value)?.try_fold(is, |is, (issuer, actor)| {
             let issuer = issuer.as_str().ok_or_else(expected_pairs)?;
             text(actor).map(|actor| is.actor_of(issuer, actor))
         })?,
+        "any_actor_of" => {
+            let pairs = pairs(value)?.map(|(issuer, actor)| {
+                Ok((issuer.as_str().ok_or_else(expected_pairs)?.to_owned(), text(actor)?.to_owned()))
+            });
+            is.any_actor_of(pairs.collect::<Read<Vec<_>>>()?)
+        }
         "client" => each(is, texts(value)?, Requirement::client),
+        "any_client" => is.any_client(list(value)?),
         "application" => each(is, texts(value)?, Requirement::application),
+        "any_application" => is.any_application(list(value)?),
         "application_kind" => each(is, application_kinds(value)?, Requirement::application_kind),
+        "any_application_kind" => is.any_application_kind(application_kinds(value)?),
         "application_tenant" => each(is, texts(value)?, Requirement::application_tenant),
+        "any_application_tenant" => is.any_application_tenant(list(value)?),
         "application_environment" => each(is, texts(value)?, Requirement::application_environment),
+        "any_application_environment" => is.any_application_environment(list(value)?),
         "presenter" => each(is, texts(value)?, Requirement::presenter),
+        "any_presenter" => is.any_presenter(list(value)?),
         "presenter_kind" => each(is, application_kinds(value)?, Requirement::presenter_kind),
+        "any_presenter_kind" => is.any_presenter_kind(application_kinds(value)?),
         "presenter_tenant" => each(is, texts(value)?, Requirement::presenter_tenant),
+        "any_presenter_tenant" => is.any_presenter_tenant(list(value)?),
         "presenter_environment" => each(is, texts(value)?, Requirement::presenter_environment),
+        "any_presenter_environment" => is.any_presenter_environment(list(value)?),
         "actor_kind" => each(is, application_kinds(value)?, Requirement::actor_kind),
+        "any_actor_kind" => is.any_actor_kind(application_kinds(value)?),
         "time_window" => {
             let windows = tables(value)?.map(window).collect::<Read<Vec<_>>>()?;
             each(is, windows, Requirement::time_window)
         }
+        "any_time_window" => is.any_time_window(tables(value)?.map(window).collect::<Read<Vec<_>>>()?),
         "risk_below" => pairs(value)?.try_fold(is, |is, (signal, level)| {
             let signal = signal.as_str().ok_or_else(expected_pairs)?;
             number(level).map(|level| is.risk_below(signal, level))
@@ -94,6 +119,9 @@ fn demand(is: Requirement, key: &str, value: &Value) -> Result<Requirement, Prob
         }
         "claim_matches_header" => {
             claims(is, value, |is, claim, name| text(name).map(|name| is.claim_matches_header(claim, name)))?
+        }
+        "any_purpose" => {
+            claims(is, value, |is, claim, value| list(value).map(|values| is.any_purpose(claim, values)))?
         }
         "purpose" => claims(is, value, |is, claim, value| text(value).map(|value| is.purpose(claim, value)))?,
         "tenant_matches_path" => is.tenant_matches_path(text(value)?),
@@ -113,6 +141,7 @@ fn demand(is: Requirement, key: &str, value: &Value) -> Result<Requirement, Prob
         "any_of" => is.any_of(parts(value)?),
         "not" => each(is, parts(value)?, Requirement::not),
         "acr" => each(is, texts(value)?, Requirement::acr),
+        "any_acr" => is.any_acr(list(value)?),
         "max_authentication_age" => is.max_authentication_age(seconds(value)?),
         "shadow" => flag(value).map(|()| is.shadow())?,
         "exception" => exception(is, value)?,

@@ -1,5 +1,5 @@
-//! One requirement per type, built at first use and kept for the life of the
-//! process.
+//! [`Requires`]: a requirement that a type stands for, built at first use and kept
+//! for the life of the process.
 
 use std::{
     any::TypeId,
@@ -9,7 +9,15 @@ use std::{
 
 use arc_swap::ArcSwap;
 
-use super::{Requirement, Requires};
+use super::Requirement;
+use crate::error::ConfigError;
+
+/// A type that stands for a requirement: the `R` of `Authorized<R>`.
+pub trait Requires: 'static {
+    /// What is demanded. Called at the type's first use; the answer is kept for
+    /// the life of the process.
+    fn requirement() -> Requirement;
+}
 
 /// Readers take no lock; the map changes only when a type is met for the first
 /// time, so it holds as many entries as the program has `Requires` types.
@@ -19,6 +27,14 @@ static BUILT: LazyLock<ArcSwap<HashMap<TypeId, &'static Requirement>>> = LazyLoc
 static BUILDING: Mutex<()> = Mutex::new(());
 
 impl Requirement {
+    /// Is the requirement of `R` free of mistakes? For a test or for start-up.
+    ///
+    /// # Errors
+    /// Those of [`checked`](Self::checked).
+    pub fn check<R: Requires>() -> Result<(), ConfigError> {
+        Self::of::<R>().clone().checked().map(drop)
+    }
+
     /// The requirement of `R`.
     pub(crate) fn of<R: Requires>() -> &'static Self {
         let id = TypeId::of::<R>();

@@ -1,8 +1,10 @@
-//! What comes of a denial, where it is not a refusal.
+//! What comes of a denial.
 
 use std::borrow::Cow;
 
-use super::{Requirement, describe::Description};
+use tower_delegation_demands::Key;
+
+use super::{Demand, Requirement};
 use crate::{
     clock::Timestamp,
     context::Effect,
@@ -10,9 +12,10 @@ use crate::{
 };
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Leniency {
+pub(super) enum Enforcement {
+    Enforced,
     Shadow,
-    Exception { reason: Cow<'static, str>, until: Timestamp },
+    Excepted { reason: Cow<'static, str>, until: Timestamp },
 }
 
 impl Requirement {
@@ -26,13 +29,16 @@ impl Requirement {
     /// Two things stay as they are. A request without credentials has no
     /// context and is refused: that a token was verified is not what is tried
     /// out. And a requirement that cannot be judged, because it contradicts
-    /// itself or names a risk signal that nobody registered, is a 500.
+    /// itself or names a risk signal that is not registered, is a 500.
     #[must_use]
     pub fn shadow(mut self) -> Self {
-        if matches!(self.leniency, Some(Leniency::Exception { .. })) {
-            self.add_contradiction("a requirement in shadow mode refuses nobody, so it needs no exception");
+        if matches!(self.enforcement, Enforcement::Excepted { .. }) {
+            self.mistake(
+                Key::Shadow,
+                "in shadow mode nothing is refused, so no exception is needed: remove one",
+            );
         }
-        self.leniency = Some(Leniency::Shadow);
+        self.enforcement = Enforcement::Shadow;
         self
     }
 
@@ -47,22 +53,27 @@ impl Requirement {
     pub fn exception(mut self, reason: impl Into<Cow<'static, str>>, until: Timestamp) -> Self {
         let reason = reason.into();
         if reason.trim().is_empty() {
-            self.add_problem("an exception needs a reason");
+            self.mistake(Key::Exception, "an exception needs a reason");
         }
-        if self.leniency.is_some() {
-            self.add_contradiction(
-                "a requirement has one exception or is in shadow mode, not both and not two",
-            );
+        if self.is_mode_set() {
+            let words =
+                "a requirement has one exception or is in shadow mode, not both and not two: remove one";
+            self.mistake(Key::Exception, words);
         }
-        self.leniency = Some(Leniency::Exception { reason, until });
+        self.enforcement = Enforcement::Excepted { reason, until };
         self
+    }
+
+    /// Is it in shadow mode or under an exception, as a whole?
+    pub(super) fn is_mode_set(&self) -> bool {
+        self.enforcement != Enforcement::Enforced
     }
 
     /// Whether it, or a part of it, is in shadow mode or has an exception: what it
     /// denies may then happen all the same.
     #[cfg(feature = "axum")]
     pub(crate) fn is_lenient(&self) -> bool {
-        self.leniency.is_some() || self.composition.parts().any(Self::is_lenient)
+        self.is_mode_set() || self.demands.iter().flat_map(Demand::parts).any(Self::is_lenient)
     }
 
     /// What an outcome does at this time. An allow on trial, or under an exception,
@@ -71,21 +82,12 @@ impl Requirement {
         let is_ours = denial.is_some_and(|denial| {
             matches!(denial.kind(), RejectionKind::Misconfigured | RejectionKind::Unavailable)
         });
-        match &self.leniency {
-            Some(Leniency::Shadow) if !is_ours => Effect::Shadowed,
-            Some(Leniency::Exception { reason, until }) if !is_ours && now < *until => {
+        match &self.enforcement {
+            Enforcement::Shadow if !is_ours => Effect::Shadowed,
+            Enforcement::Excepted { reason, until } if !is_ours && now < *until => {
                 Effect::Excepted(reason.clone())
             }
-            Some(_) | None => Effect::Enforced,
-        }
-    }
-}
-
-impl Leniency {
-    pub(super) fn describe<'r>(&'r self, to: &mut Description<'r>) {
-        match self {
-            Self::Shadow => to.flag("shadow", true),
-            Self::Exception { reason, until } => to.exception(reason, *until),
+            _ => Effect::Enforced,
         }
     }
 }

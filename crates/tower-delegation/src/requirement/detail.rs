@@ -4,8 +4,8 @@
 use serde_json::value::RawValue;
 
 use super::{
-    describe::Said,
-    evaluate::{Evidence, Failure, Outcome},
+    check::{Evidence, Failure, Outcome},
+    say::Said,
 };
 use crate::{
     context::PathParameters,
@@ -70,26 +70,26 @@ impl AuthorizationDetail {
         }
     }
 
-    /// With this action, beside those named before.
+    /// With this action, in addition to those already named.
     pub fn action(mut self, action: &str) -> Self {
         self.actions.push(action.into());
         self
     }
 
-    /// For this location, beside those named before: usually this service's
+    /// For this location, in addition to those already named: usually this service's
     /// own identifier (RFC 9396 section 9).
     pub fn location(mut self, location: &str) -> Self {
         self.locations.push(location.into());
         self
     }
 
-    /// For this kind of data, beside those named before.
+    /// For this kind of data, in addition to those already named.
     pub fn datatype(mut self, datatype: &str) -> Self {
         self.datatypes.push(datatype.into());
         self
     }
 
-    /// With this privilege, beside those named before.
+    /// With this privilege, in addition to those already named.
     pub fn privilege(mut self, privilege: &str) -> Self {
         self.privileges.push(privilege.into());
         self
@@ -126,7 +126,7 @@ impl AuthorizationDetail {
             .then_some("an authorization detail with an empty type or member is demanded")
     }
 
-    pub(super) fn describe(&self) -> Said<'_> {
+    pub(super) fn say(&self) -> Said<'_> {
         let mut members = vec![("type", Said::text(&self.kind))];
         for (name, list) in [
             ("actions", &self.actions),
@@ -135,7 +135,7 @@ impl AuthorizationDetail {
             ("privileges", &self.privileges),
         ] {
             if !list.is_empty() {
-                members.push((name, Said::texts(list)));
+                members.push((name, Said::list(list)));
             }
         }
         members.extend(self.identifier.as_ref().map(|identifier| match identifier {
@@ -143,6 +143,30 @@ impl AuthorizationDetail {
             Identifier::PathParameter(name) => ("identifier_matches_path", Said::text(name)),
         }));
         Said::Members(members)
+    }
+
+    /// Does one object of the claim grant all of it?
+    pub(super) fn check(&self, evidence: &Evidence<'_>) -> Outcome {
+        let claim = evidence.delegation.raw_claim([AUTHORIZATION_DETAILS]);
+        let claim = claim.ok_or(Failure::unknown(DenialReason::AuthorizationDetailMissing))?;
+        let is_usable = evidence.delegation.may_ever_use_detail(&self.kind);
+        let (mut is_granted, mut is_certain, mut is_sound) = (false, true, true);
+        let is_array = each_entry(claim, |entry| match Object::read(entry) {
+            Some(object) => match self.is_granted_by(&object, evidence.facts.path_parameters) {
+                // Granted, and cut: nothing is certain, for those that exclude it.
+                Some(true) if !is_usable => is_certain = false,
+                Some(grants) => is_granted |= grants,
+                None => is_certain = false,
+            },
+            None => is_sound = false,
+        });
+        if !(is_array && is_sound) {
+            return Err(Failure::unknown(DenialReason::AuthorizationDetailsMalformed));
+        }
+        if is_granted {
+            return Ok(());
+        }
+        Err(Failure { reason: DenialReason::AuthorizationDetailMissing, is_certain })
     }
 
     /// Does this one object grant all of it? `None`: it may, and what it says of
@@ -224,32 +248,4 @@ fn covers(list: Option<&RawValue>, demanded: &[Box<str>]) -> Option<bool> {
     };
     let covers = || !demanded.is_empty() && demanded.iter().all(|wanted| contains(wanted));
     (is_array && are_strings).then(covers)
-}
-
-pub(super) fn check(demanded: &[AuthorizationDetail], evidence: &Evidence<'_>) -> Outcome {
-    if demanded.is_empty() {
-        return Ok(());
-    }
-    let claim = evidence.delegation.raw_claim([AUTHORIZATION_DETAILS]);
-    let claim = claim.ok_or(Failure::unknown(DenialReason::AuthorizationDetailMissing))?;
-    for detail in demanded {
-        let is_usable = evidence.delegation.may_ever_use_detail(&detail.kind);
-        let (mut is_granted, mut is_certain, mut is_sound) = (false, true, true);
-        let is_array = each_entry(claim, |entry| match Object::read(entry) {
-            Some(object) => match detail.is_granted_by(&object, evidence.facts.path_parameters) {
-                // Granted, and cut: nothing is certain, for those that exclude it.
-                Some(true) if !is_usable => is_certain = false,
-                Some(grants) => is_granted |= grants,
-                None => is_certain = false,
-            },
-            None => is_sound = false,
-        });
-        if !(is_array && is_sound) {
-            return Err(Failure::unknown(DenialReason::AuthorizationDetailsMalformed));
-        }
-        if !is_granted {
-            return Err(Failure { reason: DenialReason::AuthorizationDetailMissing, is_certain });
-        }
-    }
-    Ok(())
 }
