@@ -353,6 +353,28 @@ async fn an_exception_ends_in_a_kept_context() {
     assert!(kept.recheck().is_ok(), "the token is good");
 }
 
+/// What a rule demands of a time, it demands of now.
+#[tokio::test]
+async fn ages_are_those_of_now_in_a_kept_context() {
+    let bench = Bench::new().await;
+    let signed_in = bench.world.clock.now().unix_seconds();
+    let token = bench.world.token().claim("auth_time", signed_in).expires_in(60 * MINUTE);
+    let kept = bench.kept(&token.sign()).await;
+    let fresh = Requirement::named("fresh").max_token_age(10 * MINUTE);
+    let lately = Requirement::named("lately").max_authentication_age(10 * MINUTE);
+    for (name, minutes, [of_token, of_user]) in [
+        ("at once", 0, ["", ""]),
+        ("still", 9, ["", ""]),
+        ("then", 2, ["token_age_not_allowed", "authentication_too_old"]),
+        ("for good", 20, ["token_age_not_allowed", "authentication_too_old"]),
+    ] {
+        bench.world.clock.advance(minutes * MINUTE);
+        assert_eq!(reason(&kept.authorize(&fresh, &RequestFacts::none())), of_token, "{name}");
+        assert_eq!(reason(&kept.authorize(&lately, &RequestFacts::none())), of_user, "{name}");
+        assert!(kept.recheck().is_ok(), "{name}: the token is good");
+    }
+}
+
 /// A store that counts how often it is asked.
 #[derive(Debug)]
 struct Counted {

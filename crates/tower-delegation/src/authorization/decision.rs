@@ -87,7 +87,7 @@ impl DelegationContext {
         if denial == Some(DenialReason::NotOnBehalfOfUser) && self.subject().kind() == SubjectKind::Unknown {
             log_unknown_kind(self.issuer());
         }
-        let effect = requirement.effect(denial, current.judged_at());
+        let effect = requirement.effect(denial, current.authenticated_at());
         let refusal = denial.filter(|_| effect == Effect::Enforced);
         let needs = refusal
             .filter(|_| basis != Basis::Question)

@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use std::sync::atomic::Ordering;
+
 use http::HeaderValue;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
@@ -22,11 +24,12 @@ use crate::{
 };
 
 impl DelegationContext {
-    /// When this request was authenticated: the time that requirements go by,
-    /// however long the request takes.
+    /// When the context was last found good: on arrival of the request, and wherever it
+    /// was judged again since. The time that requirements go by: of a context that is kept,
+    /// the token's age and that of the user's authentication are those of now.
     #[must_use]
     pub fn authenticated_at(&self) -> Timestamp {
-        self.0.circumstances.at
+        Timestamp::from_unix_millis(self.0.judged_at.load(Ordering::Relaxed))
     }
 
     /// The party that the request is made for.

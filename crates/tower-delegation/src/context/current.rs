@@ -53,11 +53,6 @@ impl DelegationContext {
         }))))
     }
 
-    /// When the context was last found good: the time that decisions go by.
-    pub(crate) fn judged_at(&self) -> Timestamp {
-        Timestamp::from_unix_millis(self.0.judged_at.load(Ordering::Relaxed))
-    }
-
     /// Whether everything that `former` shows about the same request is still so.
     pub(crate) fn shows_all_of(&self, former: &Self) -> bool {
         let (now, before) = (self.workload(), former.workload());
