@@ -43,9 +43,10 @@ impl World {
     }
 
     /// The usual trust: the provider's metadata, this service's audience, the
-    /// provider's mark of users, and every kind of grant.
+    /// provider's mark of users, every kind of grant, and its word on the actors of
+    /// `https://agents.example.com`.
     pub fn issuer(&self) -> TrustedIssuer {
-        self.issuer_at(self.idp.issuer())
+        self.issuer_at(self.idp.issuer()).may_speak_for("https://agents.example.com")
     }
 
     /// The same for another issuer of the provider.
