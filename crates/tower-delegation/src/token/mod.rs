@@ -4,7 +4,7 @@
 //!    RFC 9068 section 2.2 requires, or of the profile that the issuer's
 //!    [`ClaimMapping`](crate::issuer::ClaimMapping) describes, signed by a published key of exactly one
 //!    trusted issuer, meant for this service, at this time.
-//! 2. Refused: everything else. [`DenialReason`]
+//! 2. Refused: everything else. [`DenialReason`](crate::reason::DenialReason)
 //!    lists the reasons; a client learns `invalid_token` and no more.
 //!
 //! Limits, all before any cryptography: token 16 KiB, JOSE header 4 KiB, JSON
