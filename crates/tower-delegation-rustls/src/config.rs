@@ -23,7 +23,7 @@ use tower_delegation::{
 };
 
 use crate::{
-    error::TlsConfigError,
+    error::{TlsConfigError, both},
     pem::Pem,
     verifier::{Anchors, ClientPolicy},
 };
@@ -110,8 +110,7 @@ impl TlsConfig {
     }
 
     fn install(&self, last: &mut Last, builder: TlsConfigBuilder) -> Result<Reload, TlsConfigError> {
-        let policy = builder.policy()?;
-        let server = builder.server_config(&policy)?;
+        let (server, policy) = builder.read()?;
         let is_new = policy != last.policy;
         let generation = self.0.generation.current() + u64::from(is_new);
         // First the new configuration, then the end of the old generation: a
@@ -236,10 +235,11 @@ impl TlsConfigBuilder {
     ///
     /// # Errors
     ///
-    /// Something is missing, cannot be read or does not fit together.
+    /// Everything that is missing, cannot be read or does not fit together: see
+    /// [`TlsConfigError::mistakes`].
     pub fn build(self) -> Result<TlsConfig, TlsConfigError> {
-        let policy = self.policy()?;
-        let active = Active { server: self.server_config(&policy)?, trust: policy.trust(), generation: 0 };
+        let (server, policy) = self.read()?;
+        let active = Active { server, trust: policy.trust(), generation: 0 };
         Ok(TlsConfig(Arc::new(Shared {
             active: ArcSwap::from_pointee(active),
             generation: TrustGeneration::new(),
@@ -248,28 +248,44 @@ impl TlsConfigBuilder {
         })))
     }
 
+    /// Reads everything, and reports everything that is wrong with it.
+    fn read(&self) -> Result<(Arc<ServerConfig>, ClientPolicy), TlsConfigError> {
+        let (certificate, policy) = both(self.certificate(), self.policy())?;
+        Ok((self.server_config(certificate, &policy)?, policy))
+    }
+
     fn policy(&self) -> Result<ClientPolicy, TlsConfigError> {
-        let mut revocation_lists = BTreeSet::new();
+        let mut revocation_lists = Ok(BTreeSet::new());
         for pem in &self.revocation_lists {
-            let lists = pem.all::<CertificateRevocationListDer<'_>>("a certificate revocation list")?;
-            revocation_lists.extend(lists.iter().map(|list| list.to_vec()));
+            let lists = pem.all::<CertificateRevocationListDer<'_>>("a certificate revocation list");
+            revocation_lists = both(revocation_lists, lists).map(|(mut all, lists)| {
+                all.extend(lists.iter().map(|list| list.to_vec()));
+                all
+            });
         }
         let policy = match self.clients.as_slice() {
-            [] => ClientPolicy::Ignored,
-            [ClientCertificates::Any] => ClientPolicy::Any,
+            [] => Ok(ClientPolicy::Ignored),
+            [ClientCertificates::Any] => Ok(ClientPolicy::Any),
             [ClientCertificates::Chained { bundles, required }] => {
-                let anchors = bundles.anchors()?;
+                let (anchors, revocation_lists) = both(bundles.anchors(), revocation_lists)?;
                 return Ok(ClientPolicy::Chained { anchors, revocation_lists, required: *required });
             }
-            [_, _, ..] => return Err(TlsConfigError::ClientCertificatesTwice),
+            [_, _, ..] => Err(TlsConfigError::ClientCertificatesTwice),
         };
+        let (policy, revocation_lists) = both(policy, revocation_lists)?;
         if revocation_lists.is_empty() { Ok(policy) } else { Err(TlsConfigError::RevocationListsUnused) }
     }
 
-    fn server_config(&self, policy: &ClientPolicy) -> Result<Arc<ServerConfig>, TlsConfigError> {
+    fn certificate(&self) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), TlsConfigError> {
         let (chain, key) = self.server.as_ref().ok_or(TlsConfigError::NoServerCertificate)?;
-        let chain = chain.all::<CertificateDer<'static>>("the server certificate")?;
-        let key = key.first::<PrivateKeyDer<'static>>("the server certificate's key")?;
+        both(chain.all("the server certificate"), key.first("the server certificate's key"))
+    }
+
+    fn server_config(
+        &self,
+        (chain, key): (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>),
+        policy: &ClientPolicy,
+    ) -> Result<Arc<ServerConfig>, TlsConfigError> {
         // By name, not the process-wide default: another crate may have set that.
         let provider = Arc::new(aws_lc_rs::default_provider());
         let time = Arc::new(HandshakeTime(Arc::clone(&self.clock)));
@@ -297,18 +313,21 @@ impl Bundles {
             Self::Common(bundle) => return Ok(Anchors::Common(certificates(bundle)?)),
             Self::ByTrustDomain(named) => named,
         };
-        let mut anchors = BTreeMap::<String, BTreeSet<Vec<u8>>>::new();
+        let mut anchors = Ok(BTreeMap::<String, BTreeSet<Vec<u8>>>::new());
         for (name, bundle) in named {
-            match SpiffeId::new(&format!("spiffe://{name}")) {
-                Ok(id) if !id.has_path() => {}
-                Ok(_) | Err(_) => return Err(TlsConfigError::InvalidTrustDomain { name: name.clone() }),
-            }
-            anchors.entry(name.clone()).or_default().extend(certificates(bundle)?);
+            let is_named = match SpiffeId::new(&format!("spiffe://{name}")) {
+                Ok(id) if !id.has_path() => Ok(()),
+                Ok(_) | Err(_) => Err(TlsConfigError::InvalidTrustDomain { name: name.clone() }),
+            };
+            let bundle = both(is_named, certificates(bundle));
+            anchors = both(anchors, bundle).map(|(mut anchors, ((), bundle))| {
+                anchors.entry(name.clone()).or_default().extend(bundle);
+                anchors
+            });
         }
-        if anchors.is_empty() {
-            Err(TlsConfigError::NoTrustDomain)
-        } else {
-            Ok(Anchors::ByTrustDomain(anchors))
+        match anchors? {
+            none if none.is_empty() => Err(TlsConfigError::NoTrustDomain),
+            anchors => Ok(Anchors::ByTrustDomain(anchors)),
         }
     }
 }

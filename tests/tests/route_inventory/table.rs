@@ -379,22 +379,83 @@ async fn a_bad_table_changes_nothing_and_a_good_one_everything() {
 
     for bad in ["[[route]]", "no toml", &TABLE.replace("scope", "scoep")] {
         std::fs::write(&file, bad).unwrap();
-        assert!(table.reload().is_err(), "{bad}");
-        assert!(table.replace(bad).is_err(), "{bad}");
+        for error in [table.reload().unwrap_err(), table.replace(bad).unwrap_err()] {
+            assert!(matches!(error, ConfigError::RouteTableNotReplaced { .. }), "{bad}: {error}");
+            let cause = RouteTable::from_toml(bad).unwrap_err().to_string();
+            assert_eq!(error.to_string(), format!("the route table stays as it was: {cause}"));
+            assert_eq!(table.failure().unwrap().to_string(), cause);
+        }
         assert_eq!((status("/orders/1").await, status("/admin").await), (200, 403), "{bad}");
     }
     std::fs::remove_file(&file).unwrap();
-    assert!(matches!(table.reload(), Err(ConfigError::RouteTableUnreadable { .. })));
+    assert!(table.reload().is_err());
+    assert!(matches!(*table.failure().unwrap(), ConfigError::RouteTableUnreadable { .. }));
     assert_eq!(status("/orders/1").await, 200);
 
     std::fs::write(&file, "[[route]]\nmethods = [\"GET\"]\npath = \"/admin\"\nany_caller = true").unwrap();
     table.reload().unwrap();
+    assert!(table.failure().is_none());
     assert_eq!((status("/orders/1").await, status("/admin").await), (403, 200));
     // A table without rows is one: it closes everything.
     table.replace("").unwrap();
     assert_eq!((status("/orders/1").await, status("/admin").await), (403, 403));
     std::fs::remove_dir_all(&folder).unwrap();
     assert!(matches!(RouteTable::from_toml("").unwrap().reload(), Err(ConfigError::NoRouteTableFile)));
+}
+
+#[test]
+fn every_mistake_of_every_row_is_reported_at_once() {
+    let row = |methods: &str, path: &str, rest: &str| {
+        format!("[[route]]\nmethods = [{methods}]\npath = \"{path}\"\n{rest}\n")
+    };
+    let text = row("'get'", "/a", "scope = 'a'")
+        + &row("'GET'", "b", "scope = 'a'")
+        + &row("'GET'", "/c", "scoep = 'a'");
+    let error = RouteTable::from_toml(&text).unwrap_err();
+    assert_eq!(error.mistakes().count(), 3, "{error}");
+    // What is wrong with the rows together.
+    let text = row("'GET'", "/{a", "any_caller = true")
+        + &row("'GET', 'PUT'", "/d", "any_caller = true").repeat(2)
+        + &row("'*'", "/e", "any_caller = true").repeat(2);
+    let error = RouteTable::from_toml(&text).unwrap_err();
+    let texts: Vec<_> = error.mistakes().map(ToString::to_string).collect();
+    for told in
+        ["path is not usable", "another row is for GET /d", "another row is for PUT /d", "every method of /e"]
+    {
+        assert_eq!(texts.iter().filter(|text| text.contains(told)).count(), 1, "{told}: {texts:#?}");
+    }
+}
+
+#[tokio::test]
+async fn the_file_of_a_table_is_watched() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("routes.toml");
+    std::fs::write(&file, TABLE).unwrap();
+    let table = RouteTable::from_toml_file(&file).unwrap();
+    let rows = table.inventory().routes().len();
+    let watcher = table.watch().unwrap();
+    let replace = |text: &str| {
+        std::fs::write(folder.path().join("next"), text).unwrap();
+        std::fs::rename(folder.path().join("next"), &file).unwrap();
+    };
+    let until = async |holds: &dyn Fn() -> bool| {
+        let wait = async {
+            while !holds() {
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(std::time::Duration::from_secs(20), wait).await.unwrap();
+    };
+    replace("no table");
+    until(&|| table.failure().is_some()).await;
+    assert_eq!(table.inventory().routes().len(), rows, "a bad file changes nothing");
+    replace("[[route]]\nmethods = ['GET']\npath = '/watched'\nany_caller = true");
+    until(&|| table.inventory().routes().len() == 1).await;
+    assert!(table.failure().is_none());
+    drop(watcher);
+    replace("no table");
+    assert!(table.failure().is_none(), "no longer watched");
+    assert!(matches!(RouteTable::from_toml("").unwrap().watch(), Err(ConfigError::NoRouteTableFile)));
 }
 
 /// Handlers that leave their rules to the table, behind it.

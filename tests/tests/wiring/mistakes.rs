@@ -129,6 +129,15 @@ fn reached() -> Vec<ConfigError> {
         table("not toml"),
         RouteTable::from_toml_file("/nowhere/routes.toml").unwrap_err(),
         RouteTable::from_toml("").unwrap().reload().unwrap_err(),
+        RouteTable::from_toml("").unwrap().replace("not toml").unwrap_err(),
+        {
+            let folder = tempfile::tempdir().unwrap();
+            let file = folder.path().join("routes.toml");
+            fs::write(&file, "").unwrap();
+            let table = RouteTable::from_toml_file(&file).unwrap();
+            drop(folder);
+            table.watch().unwrap_err()
+        },
         GuardedRouter::new()
             .route("/", get(public("", async || "alive")))
             .behind(layer().build().unwrap())

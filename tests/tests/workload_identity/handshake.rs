@@ -221,7 +221,28 @@ fn refused_settings() {
         (
             "certificate and key exchanged",
             TlsConfig::builder().server_certificate(Pem::text(one.key_pem()), Pem::text(one.chain_pem())),
-            |error| matches!(error, E::NothingInPem { .. }),
+            |error| {
+                error.mistakes().count() == 2
+                    && error.mistakes().all(|mistake| matches!(mistake, E::NothingInPem { .. }))
+            },
+        ),
+        (
+            "everything at once",
+            TlsConfig::builder()
+                .server_certificate(Pem::file("no-such-chain"), Pem::file("no-such-key"))
+                .require_workloads([("a/b", Pem::text("")), ("example.org", Pem::file("no-such-bundle"))])
+                .add_revocation_lists(Pem::text("")),
+            |error| {
+                let text = error.to_string();
+                let told = [
+                    "no-such-chain",
+                    "no-such-key",
+                    "\"a/b\"",
+                    "no-such-bundle",
+                    "a certificate revocation list",
+                ];
+                error.mistakes().count() == 6 && told.iter().all(|told| text.contains(told))
+            },
         ),
         (
             "no such file",

@@ -60,6 +60,8 @@ codes! {
     RouteTableMalformed => "route_table_malformed",
     RouteTableUnreadable => "route_table_unreadable",
     NoRouteTableFile => "no_route_table_file",
+    RouteTableNotReplaced => "route_table_not_replaced",
+    RouteTableUnwatchable => "route_table_unwatchable",
     InvalidSpiffePattern => "invalid_spiffe_pattern",
     NoApplication => "no_application",
     InvalidApplication => "invalid_application",

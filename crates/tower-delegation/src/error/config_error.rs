@@ -311,6 +311,20 @@ pub enum ConfigError {
     /// A route table that was not read from a file cannot be read again.
     #[error("the route table has no file to read again: make it with `RouteTable::from_toml_file(..)`")]
     NoRouteTableFile,
+    /// Another route table cannot take the place of the one in use.
+    #[error("the route table stays as it was: {source}")]
+    RouteTableNotReplaced {
+        /// What is wrong with the other.
+        source: Arc<Self>,
+    },
+    /// The file of a route table cannot be watched.
+    #[error("the route table cannot be watched at {path:?}: {source}")]
+    RouteTableUnwatchable {
+        /// The path as given.
+        path: PathBuf,
+        /// What the operating system said.
+        source: Box<dyn Error + Send + Sync>,
+    },
     /// A pattern over SPIFFE IDs means no workload, or leaves open which trust domain.
     #[error("{pattern:?} is not a pattern over SPIFFE IDs: {problem}")]
     InvalidSpiffePattern {

@@ -5,7 +5,10 @@ use serde::Deserialize;
 use toml::{Table, Value};
 
 use super::{Access, TableRow, demands, path};
-use crate::{error::ConfigError, requirement::Requirement};
+use crate::{
+    error::{ConfigError, all},
+    requirement::Requirement,
+};
 
 /// The document: nothing but rows.
 #[derive(Deserialize)]
@@ -23,7 +26,7 @@ pub(super) fn read(text: &str) -> Result<Vec<TableRow>, ConfigError> {
         ConfigError::RouteTableMalformed { line, source: Box::new(error) }
     })?;
     let rows = document.routes.into_iter().zip(1_usize..);
-    rows.map(|(row, place)| self::row(row, place)).collect()
+    all(rows.map(|(row, place)| self::row(row, place)))
 }
 
 fn row(mut row: Table, place: usize) -> Result<TableRow, ConfigError> {

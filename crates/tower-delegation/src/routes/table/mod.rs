@@ -8,14 +8,18 @@ use std::{
     collections::HashMap,
     fmt, fs,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use arc_swap::{ArcSwap, Guard};
 use http::Method;
 
 use super::{RouteInventory, RouteRule, RuledRoute};
-use crate::{error::ConfigError, reason::DenialReason, requirement::Requirement};
+use crate::{
+    error::{ConfigError, Mistakes},
+    reason::DenialReason,
+    requirement::Requirement,
+};
 
 /// The rules of a service as a table of routes that can be read, reviewed and
 /// replaced apart from the code. [`RouteTableLayer`](crate::layer::RouteTableLayer)
@@ -36,6 +40,16 @@ pub struct RouteTable(Arc<Inner>);
 struct Inner {
     rows: ArcSwap<Rows>,
     file: Option<PathBuf>,
+    /// Held for as long as a reload takes: one at a time.
+    last: Mutex<Last>,
+}
+
+/// The last attempt to read rows.
+#[derive(Default)]
+struct Last {
+    /// What was read, good or bad. `None`: it was not readable.
+    text: Option<String>,
+    failure: Option<Arc<ConfigError>>,
 }
 
 impl RouteTable {
@@ -44,7 +58,7 @@ impl RouteTable {
     /// # Errors
     /// [`ConfigError::RouteTableMalformed`] and [`ConfigError::InvalidRouteRow`].
     pub fn from_toml(text: &str) -> Result<Self, ConfigError> {
-        Ok(Self::of(Rows::of(file::read(text)?)?, None))
+        Self::of(text.to_owned(), None)
     }
 
     /// Reads a table from a file, which [`reload`](Self::reload) reads again.
@@ -53,31 +67,95 @@ impl RouteTable {
     /// Those of [`from_toml`](Self::from_toml), and [`ConfigError::RouteTableUnreadable`].
     pub fn from_toml_file(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
         let path = path.as_ref();
-        Ok(Self::of(Rows::of(file::read(&read_file(path)?)?)?, Some(path.to_owned())))
+        Self::of(read_file(path)?, Some(path.to_owned()))
     }
 
-    fn of(rows: Rows, file: Option<PathBuf>) -> Self {
-        Self(Arc::new(Inner { rows: ArcSwap::from_pointee(rows), file }))
+    fn of(text: String, file: Option<PathBuf>) -> Result<Self, ConfigError> {
+        let rows = ArcSwap::from_pointee(Rows::of(file::read(&text)?)?);
+        let last = Mutex::new(Last { text: Some(text), failure: None });
+        Ok(Self(Arc::new(Inner { rows, file, last })))
     }
 
     /// Takes these rows instead of those in use, all at once. Requests that are
     /// being served keep the decision that they got.
     ///
     /// # Errors
-    /// Those of [`from_toml`](Self::from_toml); the rows in use then stay.
+    /// [`ConfigError::RouteTableNotReplaced`], with what [`from_toml`](Self::from_toml)
+    /// reports; the rows in use then stay, and [`failure`](Self::failure) says so.
     pub fn replace(&self, text: &str) -> Result<(), ConfigError> {
-        self.0.rows.store(Arc::new(Rows::of(file::read(text)?)?));
-        Ok(())
+        self.install(&mut self.last(), Ok(text.to_owned()))
     }
 
     /// Reads the table's file again.
     ///
     /// # Errors
-    /// Those of [`from_toml_file`](Self::from_toml_file), and
-    /// [`ConfigError::NoRouteTableFile`]; the rows in use then stay.
+    /// [`ConfigError::RouteTableNotReplaced`], with what
+    /// [`from_toml_file`](Self::from_toml_file) reports; the rows in use then stay, and
+    /// [`failure`](Self::failure) says so. [`ConfigError::NoRouteTableFile`] if the table
+    /// was not read from a file.
     pub fn reload(&self) -> Result<(), ConfigError> {
         let file = self.0.file.as_deref().ok_or(ConfigError::NoRouteTableFile)?;
-        self.replace(&read_file(file)?)
+        let mut last = self.last();
+        self.install(&mut last, read_file(file))
+    }
+
+    /// Watches the table's file and [reloads](Self::reload) it whenever its text has
+    /// changed, on a thread of its own: see [`FileWatcher`](crate::watch::FileWatcher) for
+    /// how a file is best replaced.
+    ///
+    /// A file that is missing or wrong leaves the rows as they were: that is an error event
+    /// of `tracing`, and [`failure`](Self::failure) reports it.
+    ///
+    /// # Errors
+    /// [`ConfigError::NoRouteTableFile`] if the table was not read from a file,
+    /// [`ConfigError::RouteTableUnwatchable`] if the operating system refuses.
+    #[cfg(feature = "reload")]
+    pub fn watch(&self) -> Result<crate::watch::FileWatcher, ConfigError> {
+        let path = self.0.file.clone().ok_or(ConfigError::NoRouteTableFile)?;
+        let (table, file) = (self.clone(), path.clone());
+        let look = move || {
+            let mut last = table.last();
+            let outcome = match read_file(&file) {
+                Ok(text) if last.text.as_ref() == Some(&text) => Ok(()),
+                text => table.install(&mut last, text),
+            };
+            if let Err(error) = outcome {
+                tracing::error!(
+                    error = %crate::text::Text::account(&error.to_string()), "the file of the route table is not usable"
+                );
+            }
+        };
+        crate::watch::FileWatcher::start([path.clone()], look)
+            .map_err(|source| ConfigError::RouteTableUnwatchable { path, source: source.into() })
+    }
+
+    /// Why the last attempt to [`replace`](Self::replace) or [`reload`](Self::reload) the
+    /// rows failed. `None`: it did not.
+    #[must_use]
+    pub fn failure(&self) -> Option<Arc<ConfigError>> {
+        self.last().failure.clone()
+    }
+
+    fn last(&self) -> MutexGuard<'_, Last> {
+        self.0.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn install(&self, last: &mut Last, text: Result<String, ConfigError>) -> Result<(), ConfigError> {
+        *last = Last::default();
+        let rows = text.and_then(|text| {
+            let rows = file::read(&text).and_then(Rows::of);
+            last.text = Some(text);
+            rows
+        });
+        match rows {
+            Ok(rows) => self.0.rows.store(Arc::new(rows)),
+            Err(error) => {
+                let source = Arc::new(error);
+                last.failure = Some(Arc::clone(&source));
+                return Err(ConfigError::RouteTableNotReplaced { source });
+            }
+        }
+        Ok(())
     }
 
     /// Every row as a route with its rule.
@@ -215,27 +293,29 @@ impl Rows {
         let mut templates: Vec<(Box<str>, Methods)> = Vec::new();
         let mut by_text = HashMap::new();
         let mut by_path = matchit::Router::new();
+        let mut mistakes = Mistakes::default();
         for (place, row) in rows.iter().enumerate() {
             let wrong = |problem: String| ConfigError::InvalidRouteRow { row: row.name(), problem };
             let text = row.path.as_str();
             let at = *by_text.entry(Box::from(text)).or_insert(templates.len());
             if at == templates.len() {
                 let unusable = |error| wrong(format!("its path is not usable: {error}"));
-                by_path.insert(text, at).map_err(unusable)?;
+                mistakes.take(by_path.insert(text, at).map_err(unusable));
                 templates.push((text.into(), Methods::default()));
             }
             let Some((_, methods)) = templates.get_mut(at) else { continue };
             let twice = |method: &str| wrong(format!("another row is for {method} {} already", row.path));
             if row.methods.is_empty() && methods.every.replace(place).is_some() {
-                return Err(twice("every method of"));
+                mistakes.add(twice("every method of"));
             }
             for method in &row.methods {
                 if methods.by_method.iter().any(|(known, _)| known == method) {
-                    return Err(twice(method.as_str()));
+                    mistakes.add(twice(method.as_str()));
                 }
                 methods.by_method.push((method.clone(), place));
             }
         }
+        mistakes.into_result()?;
         Ok(Self { rows, templates, by_text, by_path })
     }
 
