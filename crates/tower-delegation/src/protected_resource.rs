@@ -229,10 +229,12 @@ impl ProtectedResource {
         let mut mistakes = Mistakes::default();
         mistakes.take(all(self.scopes.iter().map(|scope| Scope::new(scope))));
         for (issuer, server) in &self.authorization_servers {
-            if !may_trust(issuer) {
+            let is_trusted = may_trust(issuer);
+            if !is_trusted {
                 mistakes.add(ConfigError::UntrustedAuthorizationServer { issuer: issuer.clone() });
             }
-            if !has_metadata(server) {
+            // A server that is the issuer itself is wrong in one way, not in two.
+            if !has_metadata(server) && (is_trusted || issuer != server) {
                 mistakes.add(ConfigError::InvalidUrl {
                     url: server.clone(),
                     purpose: "an authorization server of the protected resource",
