@@ -401,7 +401,8 @@ fn is_actor<'a>(
     if any.clone().any(|(issuer, id)| actor.is(issuer, id)) {
         return Some(true);
     }
-    (!any.any(|(issuer, id)| actor.issuer() == issuer && actor.id() == id)).then_some(false)
+    let is_claimed = |issuer| actor.issuer() == issuer || actor.claimed_issuer() == Some(issuer);
+    (!any.any(|(issuer, id)| is_claimed(issuer) && actor.id() == id)).then_some(false)
 }
 
 /// Is an application registered for one of these by name? Not known where it is for
