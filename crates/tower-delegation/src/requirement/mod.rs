@@ -26,7 +26,7 @@
 //!    one challenge names both (RFC 9470 section 3).
 //! 3. A requirement that contradicts itself denies with 500 `misconfigured`;
 //!    [`Requirement::check`] finds it before any request does.
-//! 4. The time is the request's: when it was authenticated.
+//! 4. The time is that of the decision.
 //!
 //! An evaluation waits for nothing and allocates nothing: ten demands take about
 //! 0.1 µs. Only demands on claims, purpose and authorization details read the

@@ -12,7 +12,7 @@ const MINUTES_PER_DAY: i64 = 24 * 60;
 ///
 /// From the first minute on, and up to the last, which is not in it. A window
 /// that ends before it begins goes over midnight, and belongs to the day on
-/// which it begins. The time is the request's: when it was authenticated.
+/// which it begins. The time is that of the decision.
 ///
 /// ```
 /// use tower_delegation::{clock::Timestamp, requirement::{TimeWindow, Weekday}};
