@@ -84,6 +84,34 @@ async fn only_a_flag() {}
 )]
 async fn everything_else() {}
 
+#[requires(
+    any_issuer("https://idp.example.com", "https://idp.example.org"),
+    any_tenant("a", "b"),
+    any_audience("a", "b"),
+    any_workload("spiffe://prod/ns/*/web", "spiffe://prod/**"),
+    any_subject_kind(user, service),
+    any_actor("a", "b"),
+    any_client("web", "app"),
+    any_application("a", "b"),
+    any_application_kind(agent, service),
+    any_application_tenant("a", "b"),
+    any_application_environment("a", "b"),
+    any_presenter("a", "b"),
+    any_presenter_kind(agent, service),
+    any_presenter_tenant("a", "b"),
+    any_presenter_environment("a", "b"),
+    any_actor_kind(agent, service),
+    any_purpose("purpose", any("a", "b")),
+    any_acr("mfa", "phr")
+)]
+async fn alternatives() {}
+
+#[requires(any_actor_of(("https://idp.example.com", "a"), ("https://idp.example.org", "b")))]
+async fn actors_of_several_issuers() {}
+
+#[requires_audience(any("https://orders.example.com", "https://orders.example.com/"))]
+async fn one_of_two_audiences() {}
+
 fn main() {
     let _: Router = Router::new()
         .route("/1", get(one_scope))
@@ -93,5 +121,8 @@ fn main() {
         .route("/5", get(one_audience))
         .route("/7", get(everything))
         .route("/8", get(only_a_flag))
-        .route("/9", get(everything_else));
+        .route("/6", get(one_of_two_audiences))
+        .route("/9", get(everything_else))
+        .route("/10", get(alternatives))
+        .route("/11", get(actors_of_several_issuers));
 }
