@@ -148,7 +148,7 @@ fn reached() -> Vec<ConfigError> {
             .and_then(|served| served.beside("", axum::Router::new()))
             .map(drop)
             .unwrap_err(),
-        rule(Requirement::named("r").workload("web")),
+        TrustedHop::spiffe("web").unwrap_err(),
         Applications::builder().build().unwrap_err(),
         Applications::builder()
             .add_application(Application::builder("a", ApplicationKind::Agent))
