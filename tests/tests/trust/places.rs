@@ -25,7 +25,14 @@ use tower_delegation_testing::{Endpoint, MockIdp};
 
 /// A sink that writes while it is open.
 #[derive(Clone, Debug, Default)]
-struct Gate(Arc<(Mutex<Vec<Option<u16>>>, Condvar, AtomicBool)>);
+struct Gate(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    statuses: Mutex<Vec<Option<u16>>>,
+    opens: Condvar,
+    is_open: AtomicBool,
+}
 
 impl Gate {
     fn opened() -> Self {
@@ -35,20 +42,21 @@ impl Gate {
     }
 
     fn open(&self) {
-        let _statuses = self.0.0.lock().unwrap();
-        self.0.2.store(true, Ordering::Relaxed);
-        self.0.1.notify_all();
+        let _statuses = self.0.statuses.lock().unwrap();
+        self.0.is_open.store(true, Ordering::Relaxed);
+        self.0.opens.notify_all();
     }
 
     fn statuses(&self) -> Vec<Option<u16>> {
-        self.0.0.lock().unwrap().clone()
+        self.0.statuses.lock().unwrap().clone()
     }
 }
 
 impl AuditSink for Gate {
     fn record(&self, event: &AuditEvent) -> Result<(), SinkError> {
-        let statuses = self.0.0.lock().unwrap();
-        let mut statuses = self.0.1.wait_while(statuses, |_| !self.0.2.load(Ordering::Relaxed)).unwrap();
+        let statuses = self.0.statuses.lock().unwrap();
+        let is_closed = |_: &mut _| !self.0.is_open.load(Ordering::Relaxed);
+        let mut statuses = self.0.opens.wait_while(statuses, is_closed).unwrap();
         statuses.push(event.status().map(|status| status.as_u16()));
         Ok(())
     }
@@ -68,7 +76,7 @@ impl RevocationStore for Counting {
 
 /// What holds a place for too long fails the test, in place of waiting for ever.
 async fn in_time<T>(awaited: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(20), awaited).await.expect("a place is free")
+    tokio::time::timeout(Duration::from_secs(20), awaited).await.unwrap()
 }
 
 async fn until(is_so: impl Fn() -> bool) {
@@ -99,8 +107,10 @@ async fn unsigned_tokens_of_a_slow_issuer_keep_no_one_waiting() {
     let partner = MockIdp::builder().clock(world.clock.clone()).audience(AUDIENCE).start().await;
     let sink = Gate::opened();
     let trusted = TrustedIssuer::discover(partner.issuer()).unwrap().add_audience(AUDIENCE);
+    let (trusted, own) = (trusted.namespace("corp"), world.issuer().namespace("corp"));
     let audit = Audit::new(sink.clone()).max_entries(2);
-    let layer = world.layer().add_issuer(trusted).add_audit(audit).build().unwrap();
+    let layer = DelegationLayer::builder().clock(world.clock.clone()).add_issuer(own).add_issuer(trusted);
+    let layer = layer.add_audit(audit).build().unwrap();
     let (served, arrived) = counted(&layer).await;
     let token = world.token().sign();
     assert_eq!(served.get("/", &token).await.status, 200, "the keys are there");

@@ -33,8 +33,8 @@ fn for_web(layer: DelegationLayerBuilder) -> Router {
 /// The keys of JWT-SVIDs as a bundle.
 fn bundle(spire: &MockIdp) -> String {
     let mut bundle = spire.jwks();
-    for key in bundle["keys"].as_array_mut().unwrap() {
-        key["use"] = "jwt-svid".into();
+    for key in bundle.pointer_mut("/keys").unwrap().as_array_mut().unwrap() {
+        key.as_object_mut().unwrap().insert("use".to_owned(), "jwt-svid".into());
     }
     bundle.to_string()
 }

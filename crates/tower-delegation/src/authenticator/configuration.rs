@@ -107,8 +107,7 @@ impl Configuration {
         let (leeway, max_actors) = (settings.leeway, settings.max_actors);
         let (applications, revocations) = (self.applications, self.revocations);
         let (is_revocable, cache) = (revocations.is_some(), settings.token_cache);
-        let verifier = Verifier::new(issuers, self.clock, leeway, max_actors, is_revocable, cache);
-        let verifier = Arc::new(verifier);
+        let verifier = Arc::new(Verifier::new(issuers, self.clock, leeway, max_actors, is_revocable, cache));
         let judge = Judge { verifier: Arc::clone(&verifier), applications, revocations, leeway };
         let inner = Arc::new(Inner {
             number: next_number(),

@@ -232,12 +232,11 @@ mod tests {
     #[test]
     fn a_malformed_fact_is_a_state() {
         let facts = |change: &str| {
-            let token = verify(change).unwrap();
-            let facts = token;
+            let facts = verify(change).unwrap();
             (
                 facts.auth_time.map(|time| time.is_some()),
-                facts.acr.clone().map(|acr| acr.is_some()),
-                facts.amr.clone().map(|methods| methods.len()),
+                facts.acr.map(|acr| acr.is_some()),
+                facts.amr.map(|methods| methods.len()),
             )
         };
         assert_eq!(facts("{}"), (Ok(false), Ok(false), Ok(0)));
