@@ -6,7 +6,11 @@ use std::net::SocketAddr;
 
 #[cfg(feature = "axum")]
 use axum::extract::{ConnectInfo, MatchedPath, NestedPath, OriginalUri};
-use http::{Extensions, HeaderMap, Method, Request, Uri, header::CONTENT_TYPE, request::Parts};
+use http::{
+    Extensions, HeaderMap, Method, Request, Uri,
+    header::{ACCESS_CONTROL_REQUEST_METHOD, CONTENT_TYPE},
+    request::Parts,
+};
 
 use crate::{clock::Moment, credential::PeerInfo};
 
@@ -62,6 +66,11 @@ impl<'r> Arrival<'r> {
     pub(crate) fn dialect(self) -> Dialect {
         // Every call in gRPC is a `POST`.
         if *self.method == Method::POST && is_grpc(self.headers) { Dialect::Grpc } else { Dialect::Http }
+    }
+
+    /// Whether it is a browser's question whether another request may be sent (CORS).
+    pub(crate) fn is_preflight(self) -> bool {
+        *self.method == Method::OPTIONS && self.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
     }
 
     /// The other end of the connection, where the listener reports its address.

@@ -106,7 +106,7 @@ async fn each_route_asks_for_what_its_rule_says() {
         ("another scope", Method::POST, "/orders", Some(&reader), 403, "insufficient_scope"),
         ("no token where any caller may", Method::GET, "/orders/me", None, 401, "missing_credentials"),
         ("no token, any method", Method::PUT, "/any", None, 401, "missing_credentials"),
-        ("a bad token on a public route", Method::GET, "/alive", Some(&"x".to_owned()), 401, "invalid_token"),
+        ("a bad token on a public route", Method::GET, "/alive", Some(&"x".to_owned()), 200, ""),
         ("no such route", Method::GET, "/admin", Some(&reader), 404, ""),
         ("no such method", Method::DELETE, "/orders", Some(&reader), 405, ""),
         ("enough", Method::GET, "/orders", Some(&reader), 200, ""),

@@ -5,5 +5,6 @@
 mod challenges;
 mod mistakes;
 mod names;
+mod public;
 mod served;
 mod settings;

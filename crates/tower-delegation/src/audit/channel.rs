@@ -20,7 +20,7 @@ use tokio::sync::{
 };
 
 use super::{
-    AuditEvent, AuditSink, Overflow, SinkError,
+    AuditDecision, AuditEvent, AuditSink, Overflow, SinkError,
     metrics::{self, EventFate},
 };
 use crate::text::{Text, causes};
@@ -191,9 +191,11 @@ impl Channel {
             (Route::Queued(queue), None) => match queue.sender.try_send(Message::Event(event.clone())) {
                 Ok(()) => {}
                 Err(TrySendError::Full(_) | TrySendError::Closed(_)) => match queue.overflow {
-                    // Whoever has no place was not served.
-                    Overflow::Block => self.account.add_refused(),
-                    Overflow::DropAndCount => self.account.add_dropped(),
+                    // A request without a place was not served, unless its route is public.
+                    Overflow::Block if event.decision() != AuditDecision::Allow => {
+                        self.account.add_refused();
+                    }
+                    Overflow::Block | Overflow::DropAndCount => self.account.add_dropped(),
                 },
             },
         }

@@ -6,6 +6,7 @@
 mod admission;
 mod client_identity;
 mod configuration;
+mod deferred;
 mod status;
 
 use std::{
@@ -19,8 +20,8 @@ use std::{
 use http::{HeaderMap, Uri, header::AUTHORIZATION, request::Parts, uri::PathAndQuery};
 
 use self::client_identity::Identity;
-pub(crate) use self::configuration::Configuration;
 pub use self::{client_identity::ClientIdentity, status::Status};
+pub(crate) use self::{configuration::Configuration, deferred::Deferred};
 use crate::{
     arrival::{Arrival, peer_info},
     clock::{Clock, Moment, Timestamp},

@@ -1,15 +1,54 @@
 //! Who sent a request: what the [`DelegationLayer`](crate::layer::DelegationLayer)
 //! outside has found, and the refusal where that is not enough.
 
-use http::Extensions;
+use http::{Extensions, request::Parts};
 
 #[cfg(any(feature = "axum", feature = "toml"))]
 use crate::context::RequestRecord;
 use crate::{
+    arrival::Arrival,
+    authenticator::Deferred,
     context::{Anonymous, DelegationContext},
     rejection::Rejection,
     requirement::Requirement,
+    step::Step,
 };
+
+/// Finds out who sent the request with this head, where the layer has put that off:
+/// on a public route. After a wait it is called once more, and has its answer.
+pub(crate) fn ask(head: &mut Parts) -> Step<Result<(), Rejection>> {
+    let Some(deferred) = deferred(&head.extensions).cloned() else { return Step::Ready(Ok(())) };
+    let now = deferred.now();
+    match deferred.authenticate(Arrival::of_parts(head, now)) {
+        Step::Ready(Ok(found)) => {
+            if let Some(delegation) = found {
+                head.extensions.remove::<Anonymous>();
+                head.extensions.insert(delegation);
+            }
+            head.extensions.remove::<Deferred>();
+            Step::Ready(Ok(()))
+        }
+        Step::Ready(Err(rejection)) => Step::Ready(Err(rejection)),
+        Step::Wait(outcome) => Step::wait(async move { outcome.await.map(drop) }),
+    }
+}
+
+/// The same for code that can wait.
+#[cfg(feature = "axum")]
+pub(crate) async fn asked(head: &mut Parts) -> Result<(), Rejection> {
+    match ask(head) {
+        Step::Ready(verdict) => verdict,
+        Step::Wait(verdict) => {
+            verdict.await?;
+            ask(head).answer().await
+        }
+    }
+}
+
+/// Whether it is still to be found out who sent the request.
+pub(crate) fn deferred(extensions: &Extensions) -> Option<&Deferred> {
+    extensions.get()
+}
 
 /// The context of the request with these extensions. Where it carries no credentials,
 /// the refusal says what `requirement` needs.

@@ -15,8 +15,10 @@ pub use self::policy::Policy;
 pub(crate) use self::policy::Verdict;
 #[cfg(test)]
 pub(crate) use self::policy::sealed;
+#[cfg(feature = "toml")]
+pub(crate) use self::table::{is_public, needs};
 #[cfg(feature = "axum")]
 pub(crate) use self::{
-    caller::{context, optional_context, record},
+    caller::{asked, context, optional_context, record},
     policy::admit,
 };

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use http::request::Parts;
 
-use super::hearing::{Hearing, Round};
+use super::{
+    caller::{ask, deferred},
+    hearing::{Hearing, Round},
+};
 use crate::{rejection::Rejection, requirement::Requirement, step::Step};
 
 /// Whether the request may go on, or how it is answered.
@@ -48,11 +51,35 @@ pub(crate) async fn admit(policy: &(impl sealed::Decide + ?Sized), head: &mut Pa
 
 impl sealed::Decide for Requirement {
     fn judge(&self, head: &mut Parts) -> Step<Verdict> {
-        Step::Ready(Hearing::of_requirement(self).hold(head, Round::First))
+        hear(head, |head, round| Hearing::of_requirement(self).hold(head, round))
     }
 
     fn judge_again(&self, head: &mut Parts) -> Verdict {
-        Hearing::of_requirement(self).hold(head, Round::Again)
+        hear_again(head, |head, round| Hearing::of_requirement(self).hold(head, round))
+    }
+}
+
+/// Judges the request with this head, once it is known who sent it.
+pub(super) fn hear(head: &mut Parts, judge: impl FnOnce(&mut Parts, Round) -> Verdict) -> Step<Verdict> {
+    if deferred(&head.extensions).is_some() {
+        match ask(head) {
+            Step::Ready(Ok(())) => {}
+            other => return other,
+        }
+    }
+    Step::Ready(judge(head, Round::First))
+}
+
+/// The same after a wait: where that was for who sent the request, nothing was judged
+/// before it.
+pub(super) fn hear_again(head: &mut Parts, judge: impl FnOnce(&mut Parts, Round) -> Verdict) -> Verdict {
+    if deferred(&head.extensions).is_none() {
+        return judge(head, Round::Again);
+    }
+    match ask(head) {
+        Step::Ready(verdict) => verdict.and_then(|()| judge(head, Round::First)),
+        // Another head than the one that was waited for.
+        Step::Wait(_) => Err(Rejection::layer_missing()),
     }
 }
 

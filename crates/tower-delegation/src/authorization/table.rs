@@ -1,12 +1,12 @@
 //! A route table as a [`Policy`]: a request is held against its row, and refused
 //! where it has none.
 
-use http::request::Parts;
+use http::{Extensions, Method, Uri, request::Parts};
 
 use super::{
-    caller::record,
+    caller::{deferred, record},
     hearing::{Hearing, Round},
-    policy::{Policy, Verdict, sealed::Decide},
+    policy::{Policy, Verdict, hear, hear_again, sealed::Decide},
 };
 #[cfg(feature = "axum")]
 use crate::{
@@ -14,9 +14,10 @@ use crate::{
     routes::ChosenRoute,
 };
 use crate::{
-    context::{Basis, PathParameters},
+    context::{Basis, Needs, PathParameters},
     reason::DenialReason,
     rejection::Rejection,
+    requirement::Requirement,
     routes::{Access, Found, Parameters, RouteTable, Rows},
     step::Step,
     text::Text,
@@ -26,12 +27,39 @@ impl Policy for RouteTable {}
 
 impl Decide for RouteTable {
     fn judge(&self, head: &mut Parts) -> Step<Verdict> {
-        Step::Ready(judge(self, head, Round::First))
+        if deferred(&head.extensions).is_none() || is_public(self, &head.extensions, &head.uri, &head.method)
+        {
+            return Step::Ready(judge(self, head, Round::First));
+        }
+        hear(head, |head, round| judge(self, head, round))
     }
 
     fn judge_again(&self, head: &mut Parts) -> Verdict {
-        judge(self, head, Round::Again)
+        hear_again(head, |head, round| judge(self, head, round))
     }
+}
+
+/// Whether every row that is for the request is public: it does not matter then who
+/// sent it.
+pub(crate) fn is_public(table: &RouteTable, extensions: &Extensions, uri: &Uri, method: &Method) -> bool {
+    let rows = table.current();
+    let is_public = |found: &Found<'_>| matches!(found.row.access(), Access::Public(_));
+    rows.has_public()
+        && find(&rows, extensions, uri, method)
+            .is_ok_and(|(found, closer)| is_public(&found) && closer.as_ref().is_none_or(is_public))
+}
+
+/// The scopes that the row of a request needs.
+pub(crate) fn needs(
+    table: &RouteTable,
+    extensions: &Extensions,
+    uri: &Uri,
+    method: &Method,
+) -> Option<Box<Needs>> {
+    let rows = table.current();
+    let (found, _) = find(&rows, extensions, uri, method).ok()?;
+    let Access::Requirements(requirements) = found.row.access() else { return None };
+    requirements.iter().find_map(Requirement::needs)
 }
 
 fn judge(table: &RouteTable, head: &mut Parts, round: Round) -> Verdict {
@@ -39,30 +67,39 @@ fn judge(table: &RouteTable, head: &mut Parts, round: Round) -> Verdict {
         return Err(Rejection::layer_missing());
     }
     let rows = table.current();
-    let (found, closer) = find(&rows, head).map_err(|reason| unruled(reason, head))?;
+    let (found, closer) =
+        find(&rows, &head.extensions, &head.uri, &head.method).map_err(|reason| unruled(reason, head))?;
     [Some(found), closer].iter().flatten().try_for_each(|found| meet(found, head, round))
 }
 
 /// The row of a request, and another one that matches its path more closely.
-fn find<'t>(rows: &'t Rows, head: &Parts) -> Result<(Found<'t>, Option<Found<'t>>), DenialReason> {
+fn find<'t>(
+    rows: &'t Rows,
+    extensions: &Extensions,
+    uri: &Uri,
+    method: &Method,
+) -> Result<(Found<'t>, Option<Found<'t>>), DenialReason> {
     #[cfg(feature = "axum")]
     {
-        let path = received_path(&head.extensions, &head.uri).ok_or(DenialReason::PathAmbiguous)?;
-        if let Some(route) = ChosenRoute::of(head) {
-            return rows.of_route(&route, path, &head.method);
+        let path = received_path(extensions, uri).ok_or(DenialReason::PathAmbiguous)?;
+        if let Some(route) = ChosenRoute::of(extensions, uri) {
+            return rows.of_route(&route, path, method);
         }
-        rows.of_path(path, &head.method).map(|found| (found, None))
+        rows.of_path(path, method).map(|found| (found, None))
     }
     #[cfg(not(feature = "axum"))]
-    rows.of_path(head.uri.path(), &head.method).map(|found| (found, None))
+    {
+        let _ = extensions;
+        rows.of_path(uri.path(), method).map(|found| (found, None))
+    }
 }
 
 #[cfg(feature = "axum")]
 impl<'r> ChosenRoute<'r> {
-    fn of(head: &'r Parts) -> Option<Self> {
-        let template = matched_route(&head.extensions)?.as_str();
-        let below_nested = below_nested(&head.extensions, template)?;
-        Some(Self { template, below_nested, path: head.uri.path() })
+    fn of(extensions: &'r Extensions, uri: &'r Uri) -> Option<Self> {
+        let template = matched_route(extensions)?.as_str();
+        let below_nested = below_nested(extensions, template)?;
+        Some(Self { template, below_nested, path: uri.path() })
     }
 }
 

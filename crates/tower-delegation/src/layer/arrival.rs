@@ -6,7 +6,7 @@ use http::Request;
 
 use crate::{
     arrival::Arrival,
-    authenticator::Authenticator,
+    authenticator::{Authenticator, Deferred},
     clock::Moment,
     context::{Anonymous, DelegationContext, RequestRecord},
 };
@@ -15,6 +15,8 @@ use crate::{
 pub(super) enum Judged {
     Known(DelegationContext),
     Anonymous(Anonymous),
+    /// Nothing yet: for a public route that was put off.
+    Deferred(Deferred),
 }
 
 impl Judged {
@@ -22,6 +24,7 @@ impl Judged {
         match self {
             Self::Known(delegation) => delegation.record(),
             Self::Anonymous(anonymous) => anonymous.record(),
+            Self::Deferred(deferred) => deferred.record(),
         }
     }
 }
@@ -42,6 +45,12 @@ pub(super) fn take_judged<B>(
     now: Moment,
 ) -> Option<Judged> {
     let extensions = request.extensions_mut();
+    if let Some(deferred) = extensions.remove::<Deferred>() {
+        extensions.remove::<DelegationContext>();
+        extensions.remove::<Anonymous>();
+        return (deferred.is_of(authenticator) && !deferred.record().has_ended())
+            .then_some(Judged::Deferred(deferred));
+    }
     let judged = match (extensions.remove::<DelegationContext>(), extensions.remove::<Anonymous>()) {
         (None, None) => return None,
         (Some(delegation), None) => Judged::Known(delegation),
@@ -71,7 +80,7 @@ fn has_passed(authenticator: &Authenticator, judged: &Judged, arrival: Arrival<'
     };
     let is_over = || match judged {
         Judged::Known(delegation) => authenticator.has_ended(delegation, arrival.now),
-        Judged::Anonymous(_) => false,
+        Judged::Anonymous(_) | Judged::Deferred(_) => false,
     };
     let has_passed = authenticator.has_judged(passage, arrival) && !record.has_ended() && !is_over();
     if !has_passed {

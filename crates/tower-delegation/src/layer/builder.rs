@@ -32,6 +32,8 @@ pub struct DelegationLayerBuilder {
     handles: Configuration,
     audits: Vec<Audit>,
     token_hash_key: Option<TokenHashKey>,
+    #[cfg(feature = "toml")]
+    tables: Vec<crate::routes::RouteTable>,
 }
 
 impl DelegationLayer {
@@ -233,6 +235,17 @@ impl DelegationLayerBuilder {
         self
     }
 
+    /// Says that the routes behind the layer have their rules in this table, which a
+    /// [`RouteTableLayer`](super::RouteTableLayer) further inside asks. The layer then
+    /// verifies nothing before a route whose row is public, and names the scopes of a
+    /// row to a request without credentials. Of several tables each must say that a
+    /// route is public.
+    #[cfg(feature = "toml")]
+    pub fn route_table(mut self, table: &crate::routes::RouteTable) -> Self {
+        self.tables.push(table.clone());
+        self
+    }
+
     /// Sends audit events to this sink, too. The first one replaces the
     /// default, a `tracing` event for each request;
     /// `Audit::inline(TracingSink)` brings that back.
@@ -264,7 +277,14 @@ impl DelegationLayerBuilder {
     /// Every mistake that there is, with its setting, its value and what would be right:
     /// see [`ConfigError::mistakes`].
     pub fn build(self) -> Result<DelegationLayer, ConfigError> {
-        let Self { settings, handles, audits, token_hash_key } = self;
+        let Self {
+            settings,
+            handles,
+            audits,
+            token_hash_key,
+            #[cfg(feature = "toml")]
+            tables,
+        } = self;
         let mut mistakes = Mistakes::default();
         for audit in &audits {
             mistakes.take(audit.check());
@@ -285,6 +305,9 @@ impl DelegationLayerBuilder {
                 true => InnerAuthenticators::Allowed,
                 false => InnerAuthenticators::Reported,
             },
+            #[cfg(feature = "toml")]
+            routes: KnownRoutes::of_tables(tables),
+            #[cfg(not(feature = "toml"))]
             routes: KnownRoutes::default(),
             trail,
         })

@@ -175,10 +175,14 @@ where
                         observer.refused(rejection.reason(), rejection.status());
                         return Poll::Ready(Ok(admitted.watch.answer(&rejection)));
                     }
-                    if let Some(nonce) = admitted.dpop_nonce.take() {
-                        hand_out(*nonce, response.headers_mut());
+                    let nonce = admitted.dpop_nonce.take().map(|nonce| *nonce);
+                    if let Some(nonce) = nonce.or_else(|| admitted.watch.late_nonce()) {
+                        hand_out(nonce, response.headers_mut());
                     }
-                    observer.answered(response.status());
+                    match admitted.watch.late_refusal(&response) {
+                        Some(reason) => observer.refused(reason, response.status()),
+                        None => observer.answered(response.status()),
+                    }
                     return Poll::Ready(Ok(response.map(DelegationBody::service)));
                 }
                 StateProjection::Refused { rejection } => {

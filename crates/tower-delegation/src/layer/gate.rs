@@ -9,9 +9,9 @@ use super::{
     undecided::{UndecidedResponses, Watch},
 };
 use crate::{
-    arrival::{Arrival, Dialect, peer_info},
+    arrival::{Arrival, peer_info},
     audit::Trail,
-    authenticator::{Authenticator, Outcome},
+    authenticator::{Authenticator, Deferred, Outcome},
     clock::Moment,
     context::RequestRecord,
     reason::DenialReason,
@@ -48,6 +48,46 @@ impl Gate {
         }
     }
 
+    /// Lets a request to a public route in, and puts authentication off.
+    pub(super) fn defer<B>(
+        &self,
+        request: &mut Request<B>,
+        observer: &mut Observer,
+        now: Moment,
+    ) -> Admitted {
+        let peer = peer_info(request.extensions()).cloned();
+        let transport = self.authenticator.identify(request.headers_mut(), peer.as_ref(), now.wall);
+        let deferred = self.authenticator.defer(Arrival::of(request, now), transport);
+        observer.identify(|| Caller::Deferred(deferred.clone()));
+        self.mark(deferred.record());
+        let admitted = self.pass_on(deferred, request, now);
+        Admitted { watch: admitted.watch.until_the_end(), ..admitted }
+    }
+
+    /// Lets a request in about whose caller nothing is known yet.
+    fn pass_on<B>(&self, deferred: Deferred, request: &mut Request<B>, now: Moment) -> Admitted {
+        let watch = self.watch(request, now, Caller::Deferred(deferred.clone()));
+        let extensions = request.extensions_mut();
+        match deferred.caller() {
+            Some(delegation) => drop(extensions.insert(delegation.clone())),
+            None => {
+                extensions.insert(deferred.anonymous().clone());
+                extensions.insert(deferred);
+            }
+        }
+        Admitted { dpop_nonce: None, watch }
+    }
+
+    /// What an outer layer has put off: done here, unless anyone may go in here too.
+    pub(super) fn take_over<B>(
+        &self,
+        deferred: &Deferred,
+        request: &Request<B>,
+        now: Moment,
+    ) -> Step<Outcome> {
+        deferred.authenticate(Arrival::of(request, now))
+    }
+
     /// Puts what is known about the caller into the request's extensions, or
     /// says why the request is refused.
     pub(super) fn admit<B>(
@@ -57,13 +97,12 @@ impl Gate {
         observer: &mut Observer,
         now: Moment,
     ) -> Result<Admitted, Rejection> {
-        let dialect = Arrival::of(request, now).dialect();
         let mut rejection = match (outcome, self.anonymous) {
             (Ok(Some(delegation)), _) => {
                 observer.identify(|| Caller::Known(delegation.clone()));
                 self.mark(delegation.record());
                 let dpop_nonce = delegation.dpop_nonce().cloned().map(Box::new);
-                let watch = self.watch(dialect, Caller::Known(delegation.clone()));
+                let watch = self.watch(request, now, Caller::Known(delegation.clone()));
                 request.extensions_mut().insert(delegation);
                 return Ok(Admitted { dpop_nonce, watch: watch.until_the_end() });
             }
@@ -71,7 +110,7 @@ impl Gate {
                 let anonymous = self.authenticator.anonymous(Arrival::of(request, now));
                 observer.identify(|| Caller::Anonymous(anonymous.clone()));
                 self.mark(anonymous.record());
-                let watch = self.watch(dialect, Caller::Anonymous(anonymous.clone()));
+                let watch = self.watch(request, now, Caller::Anonymous(anonymous.clone()));
                 request.extensions_mut().insert(anonymous);
                 return Ok(Admitted { dpop_nonce: None, watch: watch.until_the_end() });
             }
@@ -102,7 +141,6 @@ impl Gate {
         request: &mut Request<B>,
         now: Moment,
     ) -> Result<Admitted, Rejection> {
-        let dialect = Arrival::of(request, now).dialect();
         let caller = match judged {
             Judged::Known(delegation) => {
                 request.extensions_mut().insert(delegation.clone());
@@ -112,12 +150,13 @@ impl Gate {
                 let needs = self.routes.needs(request);
                 return Err(Rejection::missing_credentials(None, anonymous.record()).with_needs(needs));
             }
+            Judged::Deferred(deferred) => return Ok(self.pass_on(deferred, request, now)),
             Judged::Anonymous(anonymous) => {
                 request.extensions_mut().insert(anonymous.clone());
                 Caller::Anonymous(anonymous)
             }
         };
-        Ok(Admitted { dpop_nonce: None, watch: self.watch(dialect, caller) })
+        Ok(Admitted { dpop_nonce: None, watch: self.watch(request, now, caller) })
     }
 
     /// Lets layers further inside know that this one has judged the request.
@@ -125,8 +164,8 @@ impl Gate {
         record.admit(self.inner_authenticators == InnerAuthenticators::Allowed);
     }
 
-    fn watch(&self, dialect: Dialect, caller: Caller) -> Watch {
-        Watch::over(dialect, caller, self.undecided)
+    fn watch<B>(&self, request: &Request<B>, now: Moment, caller: Caller) -> Watch {
+        Watch::over(Arrival::of(request, now), caller, self.undecided)
     }
 }
 

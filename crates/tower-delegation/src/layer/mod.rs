@@ -164,17 +164,15 @@ impl DelegationLayer {
     /// then a mistake, and a refusal names what the route needs.
     #[cfg(feature = "axum")]
     pub(crate) fn around_rules(self, routes: &RouteInventory) -> Self {
-        Self {
-            undecided: UndecidedResponses::Refused,
-            routes: KnownRoutes::of(RouteScopes::of(routes)),
-            ..self
-        }
+        let routes = self.routes.clone().ruled(RouteScopes::of(routes));
+        Self { undecided: UndecidedResponses::Refused, routes, ..self }
     }
 
-    /// The layer around public handlers: requests without credentials go on to them.
+    /// The layer around public handlers: nothing is verified before they run.
     #[cfg(feature = "axum")]
     pub(crate) fn around_public(self) -> Self {
-        Self { undecided: UndecidedResponses::Refused, anonymous: AnonymousRequests::Allowed, ..self }
+        let routes = self.routes.clone().public();
+        Self { undecided: UndecidedResponses::Refused, routes, ..self }
     }
 
     /// The authenticator behind the layer, for tokens that come by other ways than HTTP.

@@ -7,6 +7,7 @@ use http::{Method, StatusCode};
 use crate::{
     arrival::{Arrival, Route},
     audit::{AuditEvent, COUNTED, PendingPlaces, Places, PresentedToken, TraceContext, Trail},
+    authenticator::Deferred,
     clock::Clock,
     context::{Anonymous, DelegationContext, Evaluations, Refused, RequestRecord},
     reason::DenialReason,
@@ -41,6 +42,8 @@ pub(super) enum Caller {
     /// Their token is good, and they may not present it.
     Refused(Refused),
     Known(DelegationContext),
+    /// Of a public route: known where someone has asked.
+    Deferred(Deferred),
 }
 
 impl Caller {
@@ -50,6 +53,7 @@ impl Caller {
             Self::Unknown | Self::Anonymous(_) => None,
             Self::Refused(refused) => Some(&refused.token),
             Self::Known(delegation) => Some(delegation.token()),
+            Self::Deferred(deferred) => deferred.caller().map(DelegationContext::token),
         }
     }
 
@@ -59,6 +63,7 @@ impl Caller {
             Self::Unknown | Self::Refused(_) => None,
             Self::Anonymous(anonymous) => Some(anonymous.record()),
             Self::Known(delegation) => Some(delegation.record()),
+            Self::Deferred(deferred) => Some(deferred.record()),
         }
     }
 }
@@ -108,6 +113,12 @@ impl Observer {
     /// not authenticated yet takes no place from requests that are.
     pub(super) fn release(&mut self) {
         self.hold(Places::default());
+    }
+
+    /// Takes a place in every queue where there is one: a public route waits for none.
+    /// Where a queue is full, the event is dropped and counted.
+    pub(super) fn reserve_without_waiting(&mut self, trail: &Trail) {
+        drop(self.reserve(trail));
     }
 
     /// The places were waited for.
@@ -166,6 +177,12 @@ impl Observed {
             Caller::Known(delegation) => {
                 let evaluations = RequestRecord::take(delegation.record());
                 (Some(delegation), None, evaluations)
+            }
+            Caller::Deferred(deferred) => {
+                let evaluations = deferred.record().take();
+                let refused = deferred.found().and_then(|found| found.as_ref().err());
+                let refused = refused.and_then(|rejection| rejection.clone().take_refused());
+                (deferred.caller().cloned(), refused, evaluations)
             }
         };
         let event = AuditEvent {

@@ -12,31 +12,72 @@ use crate::{
 /// What is known of the routes behind the layer; nothing on a plain router.
 #[derive(Clone, Debug, Default)]
 pub(super) struct KnownRoutes {
+    /// Every route is public.
+    are_public: bool,
     #[cfg(feature = "axum")]
     scopes: Option<std::sync::Arc<RouteScopes>>,
+    #[cfg(feature = "toml")]
+    tables: std::sync::Arc<[crate::routes::RouteTable]>,
 }
 
 impl KnownRoutes {
+    /// The routes that these tables are about.
+    #[cfg(feature = "toml")]
+    pub(super) fn of_tables(tables: Vec<crate::routes::RouteTable>) -> Self {
+        Self { tables: tables.into(), ..Self::default() }
+    }
+
+    /// The same where every route has a rule in the code.
     #[cfg(feature = "axum")]
-    pub(super) fn of(scopes: RouteScopes) -> Self {
-        Self { scopes: Some(std::sync::Arc::new(scopes)) }
+    pub(super) fn ruled(self, scopes: RouteScopes) -> Self {
+        Self { scopes: Some(std::sync::Arc::new(scopes)), ..self }
+    }
+
+    /// The same where every route is public.
+    #[cfg(feature = "axum")]
+    pub(super) fn public(self) -> Self {
+        Self { are_public: true, ..self }
+    }
+
+    /// Is it a request that anyone may make, whoever sends it?
+    pub(super) fn is_public<B>(&self, request: &Request<B>) -> bool {
+        #[cfg(feature = "toml")]
+        if !self.tables.is_empty() {
+            let (extensions, uri, method) = (request.extensions(), request.uri(), request.method());
+            let mut tables = self.tables.iter();
+            // Where there are rules in the code too, one of them may be another.
+            return tables.all(|table| crate::authorization::is_public(table, extensions, uri, method))
+                || self.are_public;
+        }
+        #[cfg(not(feature = "toml"))]
+        let _ = request;
+        self.are_public
     }
 
     /// The scopes that the route of a request needs.
-    #[cfg_attr(not(feature = "axum"), expect(clippy::unused_self, reason = "axum knows the route"))]
     pub(super) fn needs<B>(&self, request: &Request<B>) -> Option<Box<Needs>> {
-        #[cfg(feature = "axum")]
-        {
-            let extensions = request.extensions();
-            let template = matched_route(extensions)?.as_str();
-            // The prefix of routers further outside is none of the routes'.
-            let own = below_nested(extensions, template)?;
-            self.scopes.as_ref()?.needs(own, request.method())
-        }
-        #[cfg(not(feature = "axum"))]
-        {
-            let _ = request;
-            None
-        }
+        let of_code = self.needs_of_code(request);
+        #[cfg(feature = "toml")]
+        let of_code = of_code.or_else(|| {
+            let (extensions, uri, method) = (request.extensions(), request.uri(), request.method());
+            let mut tables = self.tables.iter();
+            tables.find_map(|table| crate::authorization::needs(table, extensions, uri, method))
+        });
+        of_code
+    }
+
+    #[cfg(feature = "axum")]
+    fn needs_of_code<B>(&self, request: &Request<B>) -> Option<Box<Needs>> {
+        let extensions = request.extensions();
+        let template = matched_route(extensions)?.as_str();
+        // The prefix of routers further outside is none of the routes'.
+        let own = below_nested(extensions, template)?;
+        self.scopes.as_ref()?.needs(own, request.method())
+    }
+
+    #[cfg(not(feature = "axum"))]
+    #[expect(clippy::unused_self, reason = "axum knows the route")]
+    fn needs_of_code<B>(&self, _: &Request<B>) -> Option<Box<Needs>> {
+        None
     }
 }

@@ -11,13 +11,13 @@ use http_body::Body;
 use tower_service::Service;
 
 use super::{
-    arrival::take_judged,
+    arrival::{Judged, take_judged},
     body::DelegationBody,
     future::{Parked, ResponseFuture},
-    gate::Gate,
+    gate::{AnonymousRequests, Gate},
     observer::Observer,
 };
-use crate::{arrival::Arrival, step::Step};
+use crate::{arrival::Arrival, authenticator::Outcome, clock::Moment, step::Step};
 
 /// Authenticates requests before the inner service sees them.
 ///
@@ -76,7 +76,16 @@ where
         let now = self.gate.authenticator.now();
         // Before anything that can refuse or wait: what an outer layer found is not
         // what this one will find.
-        if let Some(judged) = take_judged(&self.gate.authenticator, &mut request, now) {
+        let is_public = self.gate.routes.is_public(&request);
+        let judged = take_judged(&self.gate.authenticator, &mut request, now);
+        if let Some(Judged::Deferred(deferred)) = &judged
+            && !is_public
+            && self.gate.anonymous == AnonymousRequests::Refused
+        {
+            let outcome = self.gate.take_over(deferred, &request, now);
+            return self.enter(outcome, request, Observer::silent(), now);
+        }
+        if let Some(judged) = judged {
             return match self.gate.pass(judged, &mut request, now) {
                 Ok(admitted) => {
                     ResponseFuture::serving(self.inner.call(request), admitted, Observer::silent())
@@ -86,11 +95,33 @@ where
         }
         let mut observer =
             Observer::start(&self.gate.trail, self.gate.authenticator.clock(), Arrival::of(&request, now));
+        if is_public {
+            observer.reserve_without_waiting(&self.gate.trail);
+            let admitted = self.gate.defer(&mut request, &mut observer, now);
+            return ResponseFuture::serving(self.inner.call(request), admitted, observer);
+        }
         if let Some(places) = observer.reserve(&self.gate.trail) {
             let (service, gate) = (self.take_ready(), self.gate.clone());
             return ResponseFuture::queued(places, None, Parked { service, request, gate, observer });
         }
-        match self.gate.authenticate(&mut request, now) {
+        let outcome = self.gate.authenticate(&mut request, now);
+        self.enter(outcome, request, observer, now)
+    }
+}
+
+impl<S> Delegation<S> {
+    /// Lets a request in, or refuses it, as soon as that is known.
+    fn enter<ReqBody, ResBody>(
+        &mut self,
+        outcome: Step<Outcome>,
+        mut request: Request<ReqBody>,
+        mut observer: Observer,
+        now: Moment,
+    ) -> ResponseFuture<S, ReqBody>
+    where
+        S: Service<Request<ReqBody>, Response = Response<ResBody>> + Clone,
+    {
+        match outcome {
             Step::Ready(outcome) => match self.gate.admit(outcome, &mut request, &mut observer, now) {
                 Ok(admitted) => ResponseFuture::serving(self.inner.call(request), admitted, observer),
                 Err(rejection) => ResponseFuture::refused(rejection),

@@ -6,9 +6,10 @@ use crate::routes::RouteTable;
 /// Lets a request through only if its row in a [`RouteTable`] allows it; where
 /// it has none, it is refused.
 ///
-/// Goes inside of a [`DelegationLayer`](super::DelegationLayer), with
-/// [`allow_anonymous`](super::DelegationLayerBuilder::allow_anonymous) where rows
-/// are public; without one every request is answered with 500.
+/// Goes inside of a [`DelegationLayer`](super::DelegationLayer), which is given the
+/// table too, by [`route_table`](super::DelegationLayerBuilder::route_table): it then
+/// verifies nothing before a public row. Without a `DelegationLayer` every request is
+/// answered with 500.
 ///
 /// Under axum a request's row is that of the route that axum has chosen: the
 /// method, and the route's template to the letter. Where no route was chosen (a

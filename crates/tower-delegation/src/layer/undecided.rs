@@ -4,7 +4,11 @@
 use http::{HeaderValue, Response, header::CONTENT_TYPE};
 
 use super::{body::DelegationBody, observer::Caller};
-use crate::{arrival::Dialect, reason::RejectionKind, rejection::Rejection};
+use crate::{
+    arrival::{Arrival, Dialect},
+    reason::{DenialReason, RejectionKind},
+    rejection::Rejection,
+};
 
 const GRPC_STATUS: &str = "grpc-status";
 
@@ -20,13 +24,15 @@ pub(super) struct Watch {
     caller: Caller,
     undecided: UndecidedResponses,
     dialect: Dialect,
+    is_preflight: bool,
     /// Does the request end with this response?
     is_outermost: bool,
 }
 
 impl Watch {
-    pub(super) fn over(dialect: Dialect, caller: Caller, undecided: UndecidedResponses) -> Self {
-        Self { caller, undecided, dialect, is_outermost: false }
+    pub(super) fn over(arrival: Arrival<'_>, caller: Caller, undecided: UndecidedResponses) -> Self {
+        let is_preflight = arrival.is_preflight();
+        Self { caller, undecided, dialect: arrival.dialect(), is_preflight, is_outermost: false }
     }
 
     /// The same for the layer that has authenticated the request.
@@ -55,7 +61,24 @@ impl Watch {
             "outcome" => if passes { "passed" } else { "refused" }
         )
         .increment(1);
-        (!passes).then(Rejection::undecided)
+        (!passes).then(|| Rejection::undecided(self.is_preflight))
+    }
+
+    /// The refusal of credentials that the handler of a public route has asked for, where
+    /// the response is that refusal.
+    pub(super) fn late_refusal<B>(&self, response: &Response<B>) -> Option<DenialReason> {
+        match self.caller {
+            Caller::Deferred(_) => response.extensions().get().map(Rejection::reason),
+            _ => None,
+        }
+    }
+
+    /// A nonce for the client that turned out to be one with proofs.
+    pub(super) fn late_nonce(&self) -> Option<HeaderValue> {
+        match &self.caller {
+            Caller::Deferred(deferred) => deferred.caller()?.dpop_nonce().cloned(),
+            _ => None,
+        }
     }
 
     fn is_failure<B>(&self, response: &Response<B>) -> bool {

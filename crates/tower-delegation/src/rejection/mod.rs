@@ -31,7 +31,10 @@
 mod challenge;
 mod table;
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, Once},
+};
 
 use bytes::Bytes;
 use http::{
@@ -115,11 +118,15 @@ impl Rejection {
     }
 
     /// A handler answered, or was about to, and nothing had decided whether it may.
-    pub(crate) fn undecided() -> Self {
-        tracing::error!(
-            "a request was served and no enforced requirement allowed it: \
-             give its route a rule that is not on trial, or declare it public with a reason"
-        );
+    pub(crate) fn undecided(is_preflight: bool) -> Self {
+        if is_preflight {
+            warn_of_preflight();
+        } else {
+            tracing::error!(
+                "a request was served and no enforced requirement allowed it: \
+                 give its route a rule that is not on trial, or declare it public with a reason"
+            );
+        }
         let reason = DenialReason::Undecided;
         Self { reason, space: None, scheme: None, needs: None, dpop_nonce: None, refused: None }
     }
@@ -265,6 +272,17 @@ impl fmt::Display for Rejection {
 }
 
 impl std::error::Error for Rejection {}
+
+/// Any stranger can send a preflight: it is reported once in the life of the process.
+fn warn_of_preflight() {
+    static WARNED: Once = Once::new();
+    WARNED.call_once(|| {
+        tracing::warn!(
+            "a CORS preflight was answered inside of the DelegationLayer and refused, because it carries no \
+             token: put the CORS layer outside of it"
+        );
+    });
+}
 
 /// Adds what the client needs to the challenge (RFC 6750 section 3, RFC 9470 section 3).
 fn with_needs(challenge: Challenge, needs: &Needs) -> Challenge {

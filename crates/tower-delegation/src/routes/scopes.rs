@@ -9,7 +9,10 @@ use crate::context::Needs;
 
 /// The scopes that the rules of each route name, by its template and method.
 #[derive(Debug, Default)]
-pub(crate) struct RouteScopes(HashMap<Box<str>, Vec<(Option<Method>, Option<Box<Needs>>)>>);
+pub(crate) struct RouteScopes(HashMap<Box<str>, Vec<ByMethod>>);
+
+/// What the routes of one method need; of every other one where there is none.
+type ByMethod = (Option<Method>, Option<Box<Needs>>);
 
 impl RouteScopes {
     pub(crate) fn of(routes: &RouteInventory) -> Self {

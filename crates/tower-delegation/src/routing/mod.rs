@@ -2,7 +2,9 @@
 //!
 //! 1. `DelegationContext`: a verified token, else 401.
 //! 2. `Option<DelegationContext>`: `None` only where the layer ran, allows
-//!    anonymous requests, and the request carried no credentials.
+//!    anonymous requests, and the request carried no credentials. Of a [`public`]
+//!    handler it is verified here, for the first time: bad credentials are a 401, keys
+//!    that cannot be fetched a 503.
 //! 3. [`Authorized<R>`]: a verified token that meets the requirement `R`, else
 //!    401 or 403 with a challenge that names what `R` needs. Where `R` is in
 //!    shadow mode or has an exception, a verified token is enough.
@@ -64,7 +66,7 @@ pub use self::{
 };
 
 use crate::{
-    authorization::{admit, context, optional_context},
+    authorization::{admit, asked, context, optional_context},
     context::DelegationContext,
     rejection::Rejection,
     requirement::{Requirement, Requires},
@@ -144,6 +146,7 @@ impl<S: Sync> FromRequestParts<S> for DelegationContext {
     type Rejection = Rejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Rejection> {
+        asked(parts).await?;
         context(&parts.extensions, None).cloned()
     }
 }
@@ -152,6 +155,7 @@ impl<S: Sync> OptionalFromRequestParts<S> for DelegationContext {
     type Rejection = Rejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, Rejection> {
+        asked(parts).await?;
         optional_context(&parts.extensions).map(Option::<&Self>::cloned)
     }
 }

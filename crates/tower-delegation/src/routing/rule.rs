@@ -157,8 +157,18 @@ ruled!(T2 T3 T4 T5 T6 T7 T8 T9 T10 T11 T12 T13 T14);
 ruled!(T2 T3 T4 T5 T6 T7 T8 T9 T10 T11 T12 T13 T14 T15);
 ruled!(T2 T3 T4 T5 T6 T7 T8 T9 T10 T11 T12 T13 T14 T15 T16);
 
-/// A handler for everybody, with the reason why: it stands in the inventory and
-/// in the record of each request.
+/// A handler for everyone, with the reason why: it is in the inventory and in the
+/// record of each request.
+///
+/// In a guarded router nothing is verified before it runs, and nothing is waited for:
+/// neither keys, nor a store of used proofs, nor a place in an audit queue (where a
+/// queue is full, the event is dropped and counted). What is wrong with the
+/// credentials at first sight is in the record, as the requirement `credentials` that
+/// is not enforced. A handler that takes a `DelegationContext`, or an `Option` of one,
+/// has the credentials verified then: it gets the context, or its client the 401 or
+/// 503 that was due.
+///
+/// On a plain router it is behind whatever the layer there does.
 ///
 /// ```
 /// use tower_delegation::routing::{GuardedRouter, get, public};
@@ -235,7 +245,7 @@ impl<H: Handler<T, S>, T, S> Handler<OfTable<T>, S> for ByTable<H> {
         if record.is_some_and(RequestRecord::is_allowed_by_row) {
             Either::Left(self.handler.call(request, state))
         } else {
-            Either::Right(std::future::ready(Rejection::undecided().into_response()))
+            Either::Right(std::future::ready(Rejection::undecided(false).into_response()))
         }
     }
 }

@@ -80,7 +80,7 @@ impl<P: Decide> Decide for Slow<P> {
         }
         let answer = self.answer.lock().unwrap().take().unwrap();
         self.asked.notify_one();
-        Step::wait(async { answer.await.unwrap_or_else(|_| Err(Rejection::undecided())) })
+        Step::wait(async { answer.await.unwrap_or_else(|_| Err(Rejection::undecided(false))) })
     }
 
     fn judge_again(&self, head: &mut Parts) -> Verdict {

@@ -245,6 +245,7 @@ impl TableRow {
 /// A table, ready to be asked.
 pub(crate) struct Rows {
     rows: Vec<TableRow>,
+    has_public: bool,
     /// The rows of each template.
     templates: Vec<(Box<str>, Methods)>,
     /// Places in `templates` by the text, as axum names the route that it has chosen.
@@ -289,6 +290,11 @@ pub(crate) struct ChosenRoute<'r> {
 }
 
 impl Rows {
+    /// Whether there is a public row at all.
+    pub(crate) fn has_public(&self) -> bool {
+        self.has_public
+    }
+
     fn of(rows: Vec<TableRow>) -> Result<Self, ConfigError> {
         let mut templates: Vec<(Box<str>, Methods)> = Vec::new();
         let mut by_text = HashMap::new();
@@ -316,7 +322,8 @@ impl Rows {
             }
         }
         mistakes.into_result()?;
-        Ok(Self { rows, templates, by_text, by_path })
+        let has_public = rows.iter().any(|row| matches!(row.access, Access::Public(_)));
+        Ok(Self { rows, has_public, templates, by_text, by_path })
     }
 
     /// The rows for the route that axum has chosen: usually one.
