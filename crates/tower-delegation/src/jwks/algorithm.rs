@@ -86,6 +86,33 @@ impl<'de> Deserialize<'de> for SignatureAlgorithm {
     }
 }
 
+impl SignatureAlgorithm {
+    /// The same algorithm in `jsonwebtoken`'s words; `None` for `ES512` and
+    /// `Ed25519`, which it cannot name.
+    #[must_use]
+    pub const fn to_jsonwebtoken(self) -> Option<jsonwebtoken::Algorithm> {
+        use jsonwebtoken::Algorithm;
+        match self {
+            Self::Rs256 => Some(Algorithm::RS256),
+            Self::Rs384 => Some(Algorithm::RS384),
+            Self::Rs512 => Some(Algorithm::RS512),
+            Self::Ps256 => Some(Algorithm::PS256),
+            Self::Ps384 => Some(Algorithm::PS384),
+            Self::Ps512 => Some(Algorithm::PS512),
+            Self::Es256 => Some(Algorithm::ES256),
+            Self::Es384 => Some(Algorithm::ES384),
+            Self::EdDsa => Some(Algorithm::EdDSA),
+            Self::Es512 | Self::Ed25519 => None,
+        }
+    }
+
+    /// The algorithm that `jsonwebtoken` names; `None` for the HMAC family.
+    #[must_use]
+    pub fn from_jsonwebtoken(algorithm: jsonwebtoken::Algorithm) -> Option<Self> {
+        Self::ALL.iter().copied().find(|known| known.to_jsonwebtoken() == Some(algorithm))
+    }
+}
+
 impl fmt::Display for SignatureAlgorithm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
@@ -165,6 +192,21 @@ mod tests {
         {
             assert_eq!(SignatureAlgorithm::from_name(name), None, "{name:?}");
         }
+    }
+
+    #[test]
+    fn jsonwebtoken_names_all_but_two() {
+        let unnamed: Vec<_> = SignatureAlgorithm::ALL
+            .iter()
+            .filter(|algorithm| algorithm.to_jsonwebtoken().is_none())
+            .collect();
+        assert_eq!(unnamed, [&SignatureAlgorithm::Es512, &SignatureAlgorithm::Ed25519]);
+        for algorithm in SignatureAlgorithm::ALL {
+            if let Some(named) = algorithm.to_jsonwebtoken() {
+                assert_eq!(SignatureAlgorithm::from_jsonwebtoken(named), Some(*algorithm));
+            }
+        }
+        assert_eq!(SignatureAlgorithm::from_jsonwebtoken(jsonwebtoken::Algorithm::HS256), None);
     }
 
     #[test]

@@ -1,8 +1,12 @@
 //! One public key, parsed once and tied to one algorithm.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use aws_lc_rs::{error::Unspecified, signature::ParsedPublicKey};
+use jsonwebtoken::{
+    crypto::JwtVerifier,
+    signature::{Error as SignatureError, Verifier},
+};
 
 use super::SignatureAlgorithm;
 
@@ -45,6 +49,14 @@ impl VerifyingKey {
         self.key.verify_sig(message, signature).map_err(InvalidSignature)
     }
 
+    /// This key behind `jsonwebtoken`'s trait; `None` if `jsonwebtoken` cannot
+    /// name the algorithm (`ES512`, `Ed25519`).
+    #[must_use]
+    pub fn jwt_verifier(self: &Arc<Self>) -> Option<Box<dyn JwtVerifier>> {
+        let algorithm = self.algorithm.to_jsonwebtoken()?;
+        Some(Box::new(NamedVerifier { algorithm, key: Arc::clone(self) }))
+    }
+
     /// Whether `other` is this key: the same material under the same identifier
     /// and algorithm.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
@@ -76,6 +88,23 @@ impl fmt::Debug for VerifyingKey {
 #[error("the signature does not verify")]
 pub struct InvalidSignature(#[source] Unspecified);
 
+struct NamedVerifier {
+    algorithm: jsonwebtoken::Algorithm,
+    key: Arc<VerifyingKey>,
+}
+
+impl Verifier<Vec<u8>> for NamedVerifier {
+    fn verify(&self, message: &[u8], signature: &Vec<u8>) -> Result<(), SignatureError> {
+        self.key.verify(message, signature).map_err(SignatureError::from_source)
+    }
+}
+
+impl JwtVerifier for NamedVerifier {
+    fn algorithm(&self) -> jsonwebtoken::Algorithm {
+        self.algorithm
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use aws_lc_rs::{
@@ -90,13 +119,13 @@ mod tests {
 
     const MESSAGE: &[u8] = b"eyJhbGciOiJFUzI1NiJ9.e30";
 
-    fn key_and_signature() -> (VerifyingKey, Vec<u8>, Vec<u8>) {
+    fn key_and_signature() -> (Arc<VerifyingKey>, Vec<u8>, Vec<u8>) {
         let random = SystemRandom::new();
         let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
         let pkcs8 = pair.to_pkcs8v1().unwrap();
         let der_pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, pkcs8.as_ref()).unwrap();
         let parsed = ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, pair.public_key()).unwrap();
-        let key = VerifyingKey::new(SignatureAlgorithm::Es256, Some("k1"), parsed);
+        let key = Arc::new(VerifyingKey::new(SignatureAlgorithm::Es256, Some("k1"), parsed));
         let fixed = pair.sign(&random, MESSAGE).unwrap().as_ref().to_vec();
         let der = der_pair.sign(&random, MESSAGE).unwrap().as_ref().to_vec();
         (key, fixed, der)
@@ -116,6 +145,15 @@ mod tests {
             assert!(key.verify(MESSAGE, signature).is_err(), "{name}");
         }
         assert!(key.verify(b"another message", &fixed).is_err());
+    }
+
+    #[test]
+    fn jsonwebtoken_sees_the_same_key() {
+        let (key, fixed, der) = key_and_signature();
+        let verifier = key.jwt_verifier().unwrap();
+        assert_eq!(verifier.algorithm(), jsonwebtoken::Algorithm::ES256);
+        assert!(verifier.verify(MESSAGE, &fixed).is_ok());
+        assert!(verifier.verify(MESSAGE, &der).is_err());
     }
 
     #[test]

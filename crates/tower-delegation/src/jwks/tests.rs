@@ -454,6 +454,13 @@ fn every_family_verifies() {
     check(&jwk, SignatureAlgorithm::Ps512, &signature);
 }
 
+#[test]
+fn keys_that_jsonwebtoken_cannot_name_have_no_verifier() {
+    let set = parse(&[ed25519_jwk().1]);
+    assert!(set.select(SignatureAlgorithm::EdDsa, None).unwrap().jwt_verifier().is_some());
+    assert!(set.select(SignatureAlgorithm::Ed25519, None).unwrap().jwt_verifier().is_none());
+}
+
 /// The key sets of the conformance vectors, where the environment names them.
 mod vectors {
     use super::*;
