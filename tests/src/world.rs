@@ -6,7 +6,8 @@ use axum::{Router, extract::Request, response::Response, routing::get};
 use reqwest::Client;
 use tokio::task::JoinHandle;
 use tower_delegation::{
-    ClientIdentity, DelegationContext, DelegationLayer, TrustedIssuer, issuer::ClaimMapping,
+    ClientIdentity, DelegationContext, DelegationLayer, TrustedIssuer,
+    issuer::{ClaimMapping, Grants},
     layer::DelegationLayerBuilder,
 };
 use tower_delegation_rustls::{Pem, TlsConfig, TlsConfigBuilder, TlsListener, into_make_service_with_peer};
@@ -56,7 +57,8 @@ impl World {
             .add_permissions("permissions")
             .groups_elsewhere("has_groups")
             .add_user_claim(USER_CLAIM);
-        TrustedIssuer::discover(issuer).unwrap().add_audience(AUDIENCE).claim_mapping(mapping)
+        let issuer = TrustedIssuer::discover(issuer).unwrap().add_audience(AUDIENCE);
+        issuer.claim_mapping(mapping).may_grant(Grants::all())
     }
 
     /// A layer that trusts the provider.

@@ -429,6 +429,9 @@ reasons! {
     PeerInfoMissing = "peer_info_missing" => Misconfigured,
     /// A requirement names a risk signal that is not registered.
     RiskSignalMissing = "risk_signal_missing" => Misconfigured,
+    /// A requirement names a party or a privilege without its issuer, and issuers of
+    /// several namespaces can say it.
+    RequirementUnqualified = "requirement_unqualified" => Misconfigured,
     /// A requirement contradicts itself.
     RequirementContradictory = "requirement_contradictory" => Misconfigured,
 

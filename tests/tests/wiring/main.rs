@@ -6,5 +6,7 @@ mod challenges;
 mod mistakes;
 mod names;
 mod public;
+mod qualified;
 mod served;
 mod settings;
+mod unsatisfiable;

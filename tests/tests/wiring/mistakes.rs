@@ -16,7 +16,7 @@ use tower_delegation::{
     replay::InMemoryReplayStore,
     requirement::Weekday,
     revocation::{InMemoryRevocations, Revocation, RevocationSnapshot},
-    routing::{GuardedRouter, get, public},
+    routing::{GuardedRouter, get, guard, public},
     spiffe::SpiffeId,
 };
 
@@ -33,6 +33,14 @@ fn discovered() -> TrustedIssuer {
 
 fn layer() -> DelegationLayerBuilder {
     DelegationLayer::builder().add_issuer(discovered().add_audience(AUDIENCE))
+}
+
+fn two_issuers() -> DelegationLayerBuilder {
+    let other = TrustedIssuer::discover("https://idp.partner.example").unwrap().add_audience(AUDIENCE);
+    let ours = discovered().add_audience(AUDIENCE);
+    [ours, other]
+        .into_iter()
+        .fold(DelegationLayer::builder(), |layer, issuer| layer.add_issuer(issuer.may_grant(Grants::none())))
 }
 
 fn of(builder: DelegationLayerBuilder) -> ConfigError {
@@ -149,6 +157,16 @@ fn reached() -> Vec<ConfigError> {
             .map(drop)
             .unwrap_err(),
         TrustedHop::spiffe("web").unwrap_err(),
+        GuardedRouter::new()
+            .route("/", guard(Requirement::new().dpop(), axum::routing::get(async || "in")))
+            .behind(layer().build().unwrap())
+            .map(drop)
+            .unwrap_err(),
+        GuardedRouter::new()
+            .route("/", guard(Requirement::new().client("web"), axum::routing::get(async || "in")))
+            .behind(two_issuers().build().unwrap())
+            .map(drop)
+            .unwrap_err(),
         Applications::builder().build().unwrap_err(),
         Applications::builder()
             .add_application(Application::builder("a", ApplicationKind::Agent))

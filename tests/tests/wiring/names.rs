@@ -69,7 +69,7 @@ async fn what_an_issuer_may_not_grant_is_cut_and_recorded() {
     let two = Two::new().await;
     let (ours, partner) = (two.ours.issuer(), two.partner.issuer());
     // Either issuer is named: the rules are about what each may grant.
-    let of = || Requirement::new().issuer(ours).issuer(partner);
+    let of = || Requirement::new().any_issuer([ours, partner]);
     let detail = |kind| of().authorization_detail(AuthorizationDetail::of_type(kind));
     let rules = [
         ("/scope", of().scope("orders:refund")),

@@ -68,8 +68,7 @@ impl Configuration {
         settings: &Settings,
         mut mistakes: Mistakes,
     ) -> Result<Authenticator, ConfigError> {
-        mistakes.take(self.check());
-        mistakes.take(settings.check());
+        mistakes.take(both(self.check(), settings.check()));
         if let Some(dpop) = &settings.dpop
             && self.dpop.replace(Dpop::from(dpop.clone())).is_some()
         {
@@ -83,7 +82,7 @@ impl Configuration {
             context = context.with_http_client(http_client);
         }
         let policies = all(mem::take(&mut self.issuers).into_iter().map(|issuer| issuer.build(&mut context)))
-            .and_then(|policies| check_bounds(&policies, &self.resolvers).map(|()| policies));
+            .and_then(|policies| check_bounds(policies, &self.resolvers));
         let (policies, ()) = both(policies, mistakes.into_result())?;
         // From here on, what fails is not the configuration by itself.
         let mut identity_headers =

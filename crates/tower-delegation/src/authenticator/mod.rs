@@ -8,6 +8,7 @@ mod client_identity;
 mod configuration;
 mod deferred;
 mod status;
+mod supply;
 
 use std::{
     sync::{

@@ -104,7 +104,9 @@ impl DelegationContext {
             needs: needs.clone(),
         });
         let Some(reason) = refusal else { return Ok(()) };
-        if reason.kind() == RejectionKind::Misconfigured {
+        if reason == DenialReason::RequirementUnqualified {
+            self.log_unqualified(requirement);
+        } else if reason.kind() == RejectionKind::Misconfigured {
             tracing::error!(requirement = %Text::new(requirement.name()), %reason, "the requirement cannot be judged");
         }
         Err(self.rejection(reason).with_needs(needs))
@@ -128,5 +130,20 @@ impl DelegationContext {
     pub(super) fn rejection(&self, reason: DenialReason) -> Rejection {
         let record = self.record();
         Rejection::new(reason, record.space().clone(), record.scheme())
+    }
+
+    /// Once for each rule: every request on its route is answered with 500.
+    fn log_unqualified(&self, requirement: &Requirement) {
+        let rule = requirement.to_string();
+        if !self.issuers().is_first_report(&rule) {
+            return;
+        }
+        for demand in requirement.unqualified(self.issuers()) {
+            tracing::error!(
+                rule = %Text::new(&rule), demand = demand.key().name(),
+                "the rule does not say whose name is meant, and issuers of several namespaces can say it: \
+                 name one in the same requirement with `issuer`"
+            );
+        }
     }
 }

@@ -15,7 +15,7 @@ use crate::{
     clock::Timestamp,
     confirmation::SenderConstraint,
     credential::WorkloadIdentity,
-    issuer::GrantKind,
+    issuer::{GrantKind, Issuers},
     names::{Audience, ClientId, IssuerUrl, SessionId, SubjectKind, TenantId, TokenId},
     privileges::{GroupSet, PermissionSet, RoleSet},
     revocation::Revocation,
@@ -162,6 +162,11 @@ impl DelegationContext {
     pub(crate) fn has_cut_groups(&self) -> bool {
         let by_issuer = self.0.token.facts().bounded.has_cut_groups;
         by_issuer || self.registration().is_some_and(|registration| registration.cut_groups().is_some())
+    }
+
+    /// All that are trusted.
+    pub(crate) fn issuers(&self) -> &Issuers {
+        &self.0.token.facts().issuers
     }
 
     fn registration(&self) -> Option<&Registration> {

@@ -54,6 +54,8 @@ codes! {
     InvalidRequirement => "invalid_requirement",
     InvalidWeekday => "invalid_weekday",
     InvalidRiskSignal => "invalid_risk_signal",
+    UnqualifiedRule => "unqualified_rule",
+    UnsatisfiableRule => "unsatisfiable_rule",
     PublicWithoutReason => "public_without_reason",
     BesideWithoutReason => "beside_without_reason",
     InvalidRouteRow => "invalid_route_row",

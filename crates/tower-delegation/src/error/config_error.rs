@@ -273,6 +273,28 @@ pub enum ConfigError {
         /// The name as given.
         name: String,
     },
+    /// A rule names a party or a privilege without its issuer, and issuers of several
+    /// namespaces can say it.
+    #[error(
+        "the rule of {route} does not say whose `{demand}` is meant, and issuers of several namespaces can say \
+         it: name one in the same requirement with `issuer`, or give issuers of one house one `.namespace(..)`"
+    )]
+    UnqualifiedRule {
+        /// Method and path.
+        route: String,
+        /// The key of the demand.
+        demand: &'static str,
+    },
+    /// A rule can never be met: nothing in the configuration supplies what it demands.
+    #[error("the rule of {route} can never be met: `{demand}` needs {missing}")]
+    UnsatisfiableRule {
+        /// Method and path.
+        route: String,
+        /// The key of the demand.
+        demand: &'static str,
+        /// What is missing, and how to supply it.
+        missing: String,
+    },
     /// A public route does not say why it is public.
     #[error("the public route {route} has no reason: say in a few words why anyone may use it")]
     PublicWithoutReason {

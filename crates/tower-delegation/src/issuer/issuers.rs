@@ -22,10 +22,15 @@ use moka::{
 
 use super::{
     BuildContext, IssuerPolicy, IssuerResolver, Namespace, TrustedIssuer,
+    namespace::Namespaces,
     policy::TermsSource,
     tenure::{Asked, Tenure},
 };
 use crate::{clock::Clock, error::ConfigError, names::IssuerUrl, text::Text};
+
+mod known;
+
+pub(crate) use self::known::KnownTerms;
 
 /// How often a resolver's bad answers are logged as a warning: clients cause them.
 const WARNING_INTERVAL: Duration = Duration::from_secs(60);
@@ -37,6 +42,7 @@ pub(crate) struct Issuers {
     resolvers: Box<[Resolved]>,
     clock: Arc<dyn Clock>,
     context: Mutex<BuildContext>,
+    namespaces: Namespaces,
 }
 
 impl Issuers {
@@ -52,8 +58,16 @@ impl Issuers {
         if are_several(configured_namespaces.chain(resolvers.iter().map(|resolver| &resolver.namespace))) {
             resolvers.iter_mut().for_each(|resolver| resolver.is_bounded = true);
         }
+        let namespaces = Namespaces::default();
+        for policy in configured.values() {
+            namespaces.add(policy.namespace(), Some(policy.mapping()));
+        }
+        for resolver in &resolvers {
+            let mapping = resolver.resolver.common_terms().map(|terms| &terms.mapping);
+            namespaces.add(&resolver.namespace, mapping);
+        }
         let clock = Arc::clone(context.clock());
-        Self { configured, resolvers, clock, context: Mutex::new(context) }
+        Self { configured, resolvers, clock, context: Mutex::new(context), namespaces }
     }
 
     /// The policy of this very issuer. For a configured one this takes no lock
@@ -260,7 +274,11 @@ impl Resolved {
             Ok(policy)
         });
         match built {
-            Ok(policy) => Some(Held { terms, policy: Arc::new(policy) }),
+            Ok(policy) => {
+                // Before any token of it is verified: a second namespace counts from now on.
+                issuers.namespaces.add(policy.namespace(), Some(policy.mapping()));
+                Some(Held { terms, policy: Arc::new(policy) })
+            }
             Err(error) => {
                 self.warn(&*issuers.clock, &error.to_string());
                 None
@@ -289,20 +307,20 @@ impl Resolved {
 
 /// Where there are several namespaces, what each issuer may grant must be bounded.
 pub(crate) fn check_bounds(
-    configured: &[IssuerPolicy],
+    configured: Vec<IssuerPolicy>,
     resolvers: &[Arc<dyn IssuerResolver>],
-) -> Result<(), ConfigError> {
+) -> Result<Vec<IssuerPolicy>, ConfigError> {
     let resolved: Vec<_> =
         (1..).zip(resolvers).map(|(number, resolver)| namespace_of(number, &**resolver)).collect();
     if !are_several(configured.iter().map(IssuerPolicy::namespace).chain(&resolved)) {
-        return Ok(());
+        return Ok(configured);
     }
     let unbounded = configured.iter().filter(|policy| policy.grants().is_none()).map(IssuerPolicy::issuer);
     let terms = resolvers.iter().filter_map(|resolver| resolver.common_terms());
     let of_resolvers = terms.filter(|terms| terms.grants.is_none()).map(|terms| &terms.issuer);
     let issuers: BTreeSet<String> = unbounded.chain(of_resolvers).map(ToString::to_string).collect();
     if issuers.is_empty() {
-        return Ok(());
+        return Ok(configured);
     }
     Err(ConfigError::UnboundedIssuers { issuers: issuers.into_iter().collect() })
 }

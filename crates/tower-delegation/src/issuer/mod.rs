@@ -71,9 +71,9 @@ pub use self::{
 pub(crate) use self::{
     claim_condition::{Condition, log_unknown_kind},
     forms::{ActorForm, ActorText},
-    issuers::{Issuers, PolicyRef, check_bounds},
+    issuers::{Issuers, KnownTerms, PolicyRef, check_bounds},
     mapping::{AbsentSubject, AudienceRule, DifferingClients, Presence, TenantRule},
-    namespace::Namespace,
+    namespace::{NamedFact, Namespace, Saying, Spread},
     policy::{BuildContext, IssuerPolicy, TypePolicy},
 };
 use crate::{

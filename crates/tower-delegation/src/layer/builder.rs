@@ -240,6 +240,11 @@ impl DelegationLayerBuilder {
     /// verifies nothing before a route whose row is public, and names the scopes of a
     /// row to a request without credentials. Of several tables each must say that a
     /// route is public.
+    ///
+    /// The rules of the table are held against the configuration when the layer is built,
+    /// and at each reload of the table for as long as the layer lives: where one can never
+    /// be met, or does not say whose a name is, the layer does not build, and the rows in
+    /// use stay.
     #[cfg(feature = "toml")]
     pub fn route_table(mut self, table: &crate::routes::RouteTable) -> Self {
         self.tables.push(table.clone());
@@ -290,6 +295,8 @@ impl DelegationLayerBuilder {
             mistakes.take(audit.check());
         }
         let authenticator = handles.build(&settings, mistakes)?;
+        #[cfg(feature = "toml")]
+        crate::error::all(tables.iter().map(|table| authenticator.check_table(table)))?;
         let trail = Trail::new(audits, token_hash_key, authenticator.clock().clone())?;
         Ok(DelegationLayer {
             authenticator,

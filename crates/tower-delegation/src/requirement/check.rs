@@ -115,6 +115,9 @@ impl Requirement {
     /// [`shadow`](Self::shadow) and [`exception`](Self::exception) change what
     /// comes of a denial, not the decision.
     pub fn evaluate(&self, delegation: &DelegationContext, facts: &RequestFacts<'_>) -> Decision {
+        if !self.unqualified(delegation.issuers()).is_empty() {
+            return Decision::Deny(Denial { reason: Reason::RequirementUnqualified });
+        }
         match self.judge(&Evidence::new(delegation, facts)) {
             Ok(()) => Decision::Allow,
             Err(failure) => Decision::Deny(Denial { reason: failure.reason }),

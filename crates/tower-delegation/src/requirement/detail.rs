@@ -107,8 +107,16 @@ impl AuthorizationDetail {
         self
     }
 
-    pub(super) fn kind(&self) -> &str {
+    pub(crate) fn kind(&self) -> &str {
         &self.kind
+    }
+
+    /// The parameter of the path that it looks at.
+    pub(crate) fn parameter(&self) -> Option<&str> {
+        match &self.identifier {
+            Some(Identifier::PathParameter(name)) => Some(name),
+            Some(Identifier::Text(_)) | None => None,
+        }
     }
 
     pub(super) fn reads_path(&self) -> bool {

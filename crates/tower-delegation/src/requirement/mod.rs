@@ -68,6 +68,7 @@ mod claims;
 mod demand;
 mod detail;
 mod enforcement;
+mod names;
 mod requires;
 mod say;
 #[cfg(test)]
@@ -83,7 +84,7 @@ use std::{borrow::Cow, sync::Arc};
 use tower_delegation_demands::{Key, judge};
 
 use self::enforcement::Enforcement;
-pub(crate) use self::{challenge::each_with_each, check::Evidence, demand::Demand};
+pub(crate) use self::{challenge::each_with_each, check::Evidence, demand::Demand, names::IssuerScope};
 pub use self::{
     check::{Decision, Denial},
     detail::AuthorizationDetail,

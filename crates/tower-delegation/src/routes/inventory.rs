@@ -73,7 +73,7 @@ impl RuledRoute {
         &self.rule
     }
 
-    pub(super) fn method_name(&self) -> &str {
+    pub(crate) fn method_name(&self) -> &str {
         self.method.as_ref().map_or("*", Method::as_str)
     }
 }
@@ -196,7 +196,7 @@ impl RouteInventory {
         mistakes.into_result()
     }
 
-    fn requirements(&self) -> impl Iterator<Item = (&RuledRoute, &Requirement)> {
+    pub(crate) fn requirements(&self) -> impl Iterator<Item = (&RuledRoute, &Requirement)> {
         self.routes.iter().flat_map(|route| {
             let requirements = match &route.rule {
                 RouteRule::Requirements(requirements) => requirements.as_slice(),

@@ -15,7 +15,7 @@ pub(crate) use self::scopes::RouteScopes;
 #[cfg(all(feature = "toml", feature = "axum"))]
 pub(crate) use self::table::ChosenRoute;
 #[cfg(feature = "toml")]
-pub(crate) use self::table::{Access, Found, Parameters, Rows};
+pub(crate) use self::table::{Access, Found, Parameters, Rows, RowsCheck};
 #[cfg(feature = "toml")]
 pub use self::table::{RouteTable, TableRow};
 pub use self::{

@@ -23,7 +23,10 @@ use tower_service::Service;
 
 use super::{GuardedRouter, resource_metadata};
 use crate::{
-    error::ConfigError, layer::DelegationLayer, protected_resource::ResourceMetadata, routes::RouteInventory,
+    error::{ConfigError, Mistakes},
+    layer::DelegationLayer,
+    protected_resource::ResourceMetadata,
+    routes::RouteInventory,
     text::Text,
 };
 
@@ -229,8 +232,11 @@ fn layered(
     routes: GuardedRouter,
     delegation: &DelegationLayer,
 ) -> Result<(Router, RouteInventory), ConfigError> {
-    let GuardedRouter { ruled, public, inventory } = routes;
-    inventory.check()?;
+    let GuardedRouter { ruled, public, inventory, prefixes } = routes;
+    let mut mistakes = Mistakes::default();
+    mistakes.take(inventory.check());
+    mistakes.take(delegation.authenticator().supply().check_all(&inventory, &prefixes));
+    mistakes.into_result()?;
     for route in inventory.on_trial() {
         tracing::warn!(
             route = %Text::new(&route.to_string()),

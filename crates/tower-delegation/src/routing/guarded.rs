@@ -72,12 +72,19 @@ pub struct GuardedRouter<S = ()> {
     /// The public handlers, which another layer goes around.
     pub(super) public: Router<S>,
     pub(super) inventory: RouteInventory,
+    /// Below which the whole is served.
+    pub(super) prefixes: Vec<String>,
 }
 
 impl<S: Clone + Send + Sync + 'static> GuardedRouter<S> {
     /// A router without routes.
     pub fn new() -> Self {
-        Self { ruled: Router::new(), public: Router::new(), inventory: RouteInventory::default() }
+        Self {
+            ruled: Router::new(),
+            public: Router::new(),
+            inventory: RouteInventory::default(),
+            prefixes: Vec::new(),
+        }
     }
 
     /// Adds the handlers of one path.
@@ -184,6 +191,7 @@ impl<S: Clone + Send + Sync + 'static> GuardedRouter<S> {
     /// As [`Router::nest`].
     pub fn nest(mut self, prefix: &str, other: Self) -> Self {
         self.inventory.extend(other.inventory.into_routes(|path| nested(prefix, path)));
+        self.prefixes.extend(other.prefixes);
         self.ruled = self.ruled.nest(prefix, other.ruled);
         self.public = self.public.nest(prefix, other.public);
         self
@@ -195,8 +203,29 @@ impl<S: Clone + Send + Sync + 'static> GuardedRouter<S> {
     /// As [`Router::merge`].
     pub fn merge(mut self, other: Self) -> Self {
         self.inventory.extend(other.inventory.into_routes(str::to_owned));
+        self.prefixes.extend(other.prefixes);
         self.ruled = self.ruled.merge(other.ruled);
         self.public = self.public.merge(other.public);
+        self
+    }
+
+    /// Says that the whole will be nested below `prefix`, in a router that this type does
+    /// not see: rules may then read the parameters of that prefix. Adds no route.
+    ///
+    /// A rule that reads a parameter which neither its route nor such a prefix has can
+    /// never be met, and [`behind`](Self::behind) refuses it.
+    ///
+    /// ```
+    /// use tower_delegation::{Requirement, routing::{GuardedRouter, guard}};
+    ///
+    /// let own_tenant = Requirement::named("own tenant").tenant_matches_path("tenant");
+    /// let orders = guard(own_tenant, axum::routing::get(async || "orders"));
+    /// let guarded = GuardedRouter::<()>::new().route("/orders", orders).below("/t/{tenant}");
+    /// // axum::Router::new().nest_service("/t/{tenant}", guarded.behind(delegation)?)
+    /// # let _ = guarded;
+    /// ```
+    pub fn below(mut self, prefix: &str) -> Self {
+        self.prefixes.push(prefix.to_owned());
         self
     }
 
@@ -206,6 +235,7 @@ impl<S: Clone + Send + Sync + 'static> GuardedRouter<S> {
             ruled: self.ruled.with_state(state.clone()),
             public: self.public.with_state(state),
             inventory: self.inventory,
+            prefixes: self.prefixes,
         }
     }
 

@@ -44,30 +44,31 @@ impl Bounded {
     /// has them: their readers look at the bound.
     pub(super) fn cut(grants: Option<&Arc<Grants>>, claimed: Claimed<'_>) -> Self {
         let Some(grants) = grants else { return Self::default() };
+        let Claimed { scopes, roles, permissions, groups, details } = claimed;
         let mut bounded = Self { grants: Some(grants.clone()), ..Self::default() };
         let mut excess = Excess(Vec::new());
-        excess.note(grants, GrantKind::Scope, claimed.scopes.iter());
-        if let Ok(roles) = claimed.roles {
+        excess.note(grants, GrantKind::Scope, scopes.iter());
+        if let Ok(roles) = roles {
             excess.note(grants, GrantKind::Role, roles.iter());
             bounded.has_cut_roles = replace(roles, roles.cut(|role| grants.allow(GrantKind::Role, role)));
         }
-        if let Ok(permissions) = claimed.permissions {
+        if let Ok(permissions) = permissions {
             excess.note(grants, GrantKind::Permission, permissions.iter());
             bounded.has_cut_permissions =
                 replace(permissions, permissions.cut(|one| grants.allow(GrantKind::Permission, one)));
         }
-        if let Ok(Some(groups)) = claimed.groups {
+        if let Ok(Some(groups)) = groups {
             excess.note(grants, GrantKind::Group, groups.iter());
             bounded.has_cut_groups =
                 replace(groups, groups.cut(|group| grants.allow(GrantKind::Group, group)));
         }
-        if let Some(details) = claimed.details {
+        if let Some(details) = details {
             each_entry(details, |detail| {
                 let kind = find(detail.get(), "type").and_then(string);
                 excess.note(grants, GrantKind::AuthorizationDetail, kind.as_deref());
             });
         }
-        bounded.scopes = claimed.scopes.cut(|scope| grants.allow(GrantKind::Scope, scope));
+        bounded.scopes = scopes.cut(|scope| grants.allow(GrantKind::Scope, scope));
         bounded.excess = excess.0.into();
         bounded
     }

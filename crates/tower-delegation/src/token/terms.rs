@@ -16,7 +16,7 @@ use super::{
 use crate::{
     application::RegistrationSlot,
     confirmation::Confirmation,
-    issuer::{AudienceRule, ClaimMapping, Grants, Presence},
+    issuer::{AudienceRule, ClaimMapping, Grants, Issuers, Presence},
     json::{string, strings},
     names::{Audience, IssuerUrl},
     reason::{DenialReason, Malformed},
@@ -25,6 +25,8 @@ use crate::{
 /// On which terms a token's claims become facts.
 pub(super) struct Terms<'t> {
     pub(super) issuer: &'t IssuerUrl,
+    /// All that are trusted.
+    pub(super) issuers: &'t Arc<Issuers>,
     pub(super) audiences: &'t [Audience],
     pub(super) mapping: &'t ClaimMapping,
     /// The most that the issuer may grant. `None`: no bound.
@@ -69,6 +71,7 @@ impl RawClaims<'_> {
             scopes: mapped.scopes()?,
             actors: mapped.actors(terms.issuer, terms.speaks_for, terms.max_actors)?,
             bounded: Bounded::default(),
+            issuers: Arc::clone(terms.issuers),
             roles: mapped.roles(),
             permissions: mapped.permissions(),
             groups: mapped.groups(),
@@ -162,6 +165,11 @@ mod tests {
         let claims = RawClaims::parse(&payload)?;
         let terms = Terms {
             issuer: &"https://idp".into(),
+            issuers: &Arc::new(Issuers::new(
+                std::collections::HashMap::new(),
+                [],
+                crate::issuer::BuildContext::new(Arc::new(crate::clock::SystemClock::new())),
+            )),
             audiences: &["api".into()],
             mapping: &ClaimMapping::rfc9068(),
             grants: None,

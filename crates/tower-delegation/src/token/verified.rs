@@ -23,7 +23,7 @@ use crate::{
     application::{Granted, RegistrationSlot, TokenParties},
     clock::{Moment, Timestamp},
     confirmation::Confirmation,
-    issuer::IssuerPolicy,
+    issuer::{IssuerPolicy, Issuers},
     json::{each_entry, find, string},
     jwks::VerifyingKey,
     names::{Audience, ClientId, SessionId, TenantId, TokenId},
@@ -68,6 +68,8 @@ pub(crate) struct Facts {
     pub(crate) audience: Box<[Audience]>,
     /// As the token says; see [`Facts::granted_scopes`].
     pub(crate) scopes: ScopeSet,
+    /// All that are trusted: who else could say the same.
+    pub(crate) issuers: Arc<Issuers>,
     /// The most that the issuer may grant. Roles, permissions and groups are cut to it.
     pub(crate) bounded: Bounded,
     /// What the token is bound to; checked on every request by [`proof`](crate::proof).

@@ -253,6 +253,7 @@ impl Verifier {
     ) -> Result<VerifiedToken, DenialReason> {
         let terms = Terms {
             issuer: policy.issuer(),
+            issuers: &self.issuers,
             audiences: policy.audiences(),
             mapping: policy.mapping(),
             grants: policy.grants(),

@@ -8,7 +8,7 @@ use std::{
     collections::HashMap,
     fmt, fs,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
 use arc_swap::{ArcSwap, Guard};
@@ -50,6 +50,13 @@ struct Last {
     /// What was read, good or bad. `None`: it was not readable.
     text: Option<String>,
     failure: Option<Arc<ConfigError>>,
+    /// What all rows are held against.
+    checks: Vec<Weak<dyn RowsCheck>>,
+}
+
+/// What rows are held against before they are used: whether a layer can meet them.
+pub(crate) trait RowsCheck: Send + Sync {
+    fn check(&self, rows: &RouteInventory) -> Result<(), ConfigError>;
 }
 
 impl RouteTable {
@@ -72,7 +79,7 @@ impl RouteTable {
 
     fn of(text: String, file: Option<PathBuf>) -> Result<Self, ConfigError> {
         let rows = ArcSwap::from_pointee(Rows::of(file::read(&text)?)?);
-        let last = Mutex::new(Last { text: Some(text), failure: None });
+        let last = Mutex::new(Last { text: Some(text), ..Last::default() });
         Ok(Self(Arc::new(Inner { rows, file, last })))
     }
 
@@ -141,9 +148,10 @@ impl RouteTable {
     }
 
     fn install(&self, last: &mut Last, text: Result<String, ConfigError>) -> Result<(), ConfigError> {
-        *last = Last::default();
+        (last.text, last.failure) = (None, None);
+        last.checks.retain(|check| check.strong_count() > 0);
         let rows = text.and_then(|text| {
-            let rows = file::read(&text).and_then(Rows::of);
+            let rows = file::read(&text).and_then(Rows::of).and_then(|rows| rows.held_against(&last.checks));
             last.text = Some(text);
             rows
         });
@@ -158,14 +166,19 @@ impl RouteTable {
         Ok(())
     }
 
+    /// Holds the rows against `check`, now and whenever they are replaced.
+    pub(crate) fn check_by(&self, check: &Arc<impl RowsCheck + 'static>) -> Result<(), ConfigError> {
+        let mut last = self.last();
+        check.check(&self.inventory())?;
+        let check: Weak<dyn RowsCheck> = Arc::downgrade(check) as Weak<dyn RowsCheck>;
+        last.checks.push(check);
+        Ok(())
+    }
+
     /// Every row as a route with its rule.
     #[must_use]
     pub fn inventory(&self) -> RouteInventory {
-        let mut inventory = RouteInventory::default();
-        for row in &self.0.rows.load().rows {
-            inventory.extend(row.routes());
-        }
-        inventory
+        self.0.rows.load().inventory()
     }
 
     /// The rows, and of each row the methods, that are for no route of `routes`:
@@ -295,6 +308,23 @@ impl Rows {
         self.has_public
     }
 
+    fn inventory(&self) -> RouteInventory {
+        let mut inventory = RouteInventory::default();
+        for row in &self.rows {
+            inventory.extend(row.routes());
+        }
+        inventory
+    }
+
+    fn held_against(self, checks: &[Weak<dyn RowsCheck>]) -> Result<Self, ConfigError> {
+        let inventory = self.inventory();
+        let mut mistakes = Mistakes::default();
+        for check in checks.iter().filter_map(Weak::upgrade) {
+            mistakes.take(check.check(&inventory));
+        }
+        mistakes.into_result().map(|()| self)
+    }
+
     fn of(rows: Vec<TableRow>) -> Result<Self, ConfigError> {
         let mut templates: Vec<(Box<str>, Methods)> = Vec::new();
         let mut by_text = HashMap::new();
@@ -304,6 +334,10 @@ impl Rows {
             let wrong = |problem: String| ConfigError::InvalidRouteRow { row: row.name(), problem };
             let text = row.path.as_str();
             let at = *by_text.entry(Box::from(text)).or_insert(templates.len());
+            if text.split('/').any(|segment| segment.starts_with([':', '*'])) {
+                let missing = "a parameter: write `{id}` for `:id`, and `{*rest}` for `*rest`".to_owned();
+                mistakes.add(ConfigError::UnsatisfiableRule { route: row.name(), demand: "path", missing });
+            }
             if at == templates.len() {
                 let unusable = |error| wrong(format!("its path is not usable: {error}"));
                 mistakes.take(by_path.insert(text, at).map_err(unusable));
