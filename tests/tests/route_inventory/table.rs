@@ -63,7 +63,7 @@ fn a_table_with_a_mistake_is_refused_and_the_row_named() {
         (
             "an unknown key",
             row("scopes = [\"a\"]"),
-            "GET /a of the route table is not usable: `scopes` is no key",
+            "GET /a of the route table is not usable: line 4, column 1: `scopes` is no key of a row, did you mean `scope`?",
         ),
         (
             "an unknown key of the second row",
@@ -126,12 +126,115 @@ fn a_table_with_a_mistake_is_refused_and_the_row_named() {
         (
             "two templates for the same paths",
             format!("{}{}", good.replace("/a", "/{a}"), good.replace("/a", "/{b}")),
-            "GET /{b} of the route table is not usable: its path",
+            "GET /{b} of the route table is not usable: line 5, column 1: its path",
         ),
     ] {
         let error: ConfigError = RouteTable::from_toml(&text).unwrap_err();
         assert!(error.to_string().contains(expected), "{name}: {error}");
     }
+}
+
+#[test]
+fn every_mistake_names_its_line_and_column() {
+    let second = |text: &str| row("scope = \"a\"") + &row(text).replace("/a", "/b");
+    for (name, text, expected) in [
+        ("no TOML", "[[route]]\nmethods = [\"GET\"]\npath =\n".to_owned(), "line 3, column"),
+        ("a key twice", row("client = \"a\"\nclient = \"b\""), "line 5, column 1: duplicate key"),
+        ("another table", row("scope = \"a\"") + "[[routes]]\n", "line 5, column 3: `routes` is no list"),
+        ("rows that are none", "\nroute = 7".to_owned(), "line 2, column 1: `route` is no list"),
+        ("a row that is none", "route = [7]".to_owned(), "line 1, column 10: a row is a table"),
+        (
+            "an unknown key",
+            second("\n  scoep = \"a\""),
+            "line 9, column 3: `scoep` is no key of a row, did you mean `scope`?",
+        ),
+        ("an unknown key like none", second("colour = 1"), "line 8, column 1: `colour` is no key of a row"),
+        ("a key of the row itself", second("methodes = 1"), "did you mean `methods`?"),
+        ("a wrong type", second("scope = 7"), "line 8, column 9: `scope`: expected text"),
+        ("in a list", second("scope = [\"a\",\n  7]"), "line 9, column 3: `scope`: expected a list"),
+        (
+            "behind more than ASCII",
+            second("claim_equals = { \"größe\" = 7 }"),
+            "line 8, column 28: `claim_equals`: expected text",
+        ),
+        (
+            "a wrong value",
+            second("any_presenter_kind = [\"agent\", \"robot\"]"),
+            "line 8, column 32: `any_presenter_kind`: expected",
+        ),
+        (
+            "a scope that is none",
+            second("role = \"a\"\nscope = \"a b\""),
+            "line 9, column 1: `scope`: the scope contains",
+        ),
+        (
+            "a contradiction",
+            second("not_delegated = true\ndelegated = true"),
+            "of the route table is not usable: line",
+        ),
+        (
+            "a choice and one",
+            second("client = \"a\"\nany_client = [\"b\", \"c\"]"),
+            "line 9, column 1: `any_client`: `client` is demanded already",
+        ),
+        ("a flag that is none", second("dpop = false"), "line 8, column 8: `dpop`: write `true`"),
+        (
+            "a number out of range",
+            second("max_actors = -1"),
+            "line 8, column 14: `max_actors`: expected a number",
+        ),
+        (
+            "a part",
+            second("any_of = [{ role = \"a\" }, { rolle = \"b\" }]"),
+            "line 8, column 29: `any_of`: `rolle` is no key of a row, did you mean `role`?",
+        ),
+        (
+            "a contradiction in a part",
+            second("not = { client = [\"a\", \"b\"] }"),
+            "line 8, column 9: `not`: `client`: ",
+        ),
+        (
+            "a key of a window",
+            second("time_window = { start = \"8:00\", end = \"9:00\", day = \"monday\" }"),
+            "line 8, column 47: `time_window`: `day` is no key of a time window, did you mean `days`?",
+        ),
+        (
+            "a key of a detail",
+            second("authorization_detail = { type = \"a\", action = \"b\" }"),
+            "did you mean `actions`?",
+        ),
+        (
+            "an exception's end",
+            second("scope = \"a\"\nexception = { reason = \"a\", until = 7 }"),
+            "line 9, column 37: `exception`: write",
+        ),
+        ("no path", row("scope = \"a\"").replace("path", "name"), "line 1, column 1: it has no path"),
+        (
+            "a path that is none",
+            row("scope = \"a\"").replace("/a", "a"),
+            "line 3, column 8: \"a\" is no path",
+        ),
+        (
+            "a method that is none",
+            row("scope = \"a\"").replace("\"GET\"", "\"GET\", \"put\""),
+            "line 2, column 19: \"put\" is no method",
+        ),
+        ("nothing demanded", second(""), "line 5, column 1: it demands nothing"),
+        ("public, and not", second("public = \"a\"\nscope = \"a\""), "line 9, column 1: it is public"),
+        (
+            "any caller, and no key",
+            second("any_caller = true\nscoep = \"a\""),
+            "line 9, column 1: `scoep` is no key",
+        ),
+        ("the same row twice", row("scope = \"a\"").repeat(2), "line 5, column 1: another row is for GET /a"),
+        ("a parameter of old", row("scope = \"a\"").replace("/a", "/:a"), "(line 1, column 1)"),
+    ] {
+        let error = RouteTable::from_toml(&text).unwrap_err();
+        assert!(error.to_string().contains(expected), "{name}: {error}");
+        assert!(!error.to_string().contains("row GET /a of") || !text.contains("/b"), "{name}: {error}");
+    }
+    let error = RouteTable::from_toml(&second("scoep = \"a\"\nclient = 7\nrole = \"\"")).unwrap_err();
+    assert_eq!(error.mistakes().count(), 3, "every key of a row: {error}");
 }
 
 #[test]

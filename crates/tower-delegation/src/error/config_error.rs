@@ -307,18 +307,24 @@ pub enum ConfigError {
     )]
     BesideWithoutReason,
     /// A row of a route table is not usable.
-    #[error("row {row} of the route table is not usable: {problem}")]
+    #[error("row {row} of the route table is not usable: line {line}, column {column}: {problem}")]
     InvalidRouteRow {
         /// Methods and path of the row, or its place where it has none.
         row: String,
+        /// The line of what is wrong, counted from 1.
+        line: usize,
+        /// Its column in characters, counted from 1.
+        column: usize,
         /// What is wrong with it, and what would be right.
         problem: String,
     },
     /// The text of a route table is not TOML, or has keys beside its rows.
-    #[error("the route table is not readable in line {line}")]
+    #[error("the route table is not readable: line {line}, column {column}: {source}")]
     RouteTableMalformed {
         /// The line, counted from 1.
         line: usize,
+        /// The column in characters, counted from 1.
+        column: usize,
         /// What the parser said.
         source: Box<dyn Error + Send + Sync>,
     },

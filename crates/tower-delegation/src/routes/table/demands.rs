@@ -1,301 +1,383 @@
 //! A row's demands. A key bears the name of the method of [`Requirement`] that
-//! it becomes, and of the key in `#[requires(..)]`.
+//! it becomes, and of the key in `#[requires(..)]`; its form says how its value is written.
 
 use std::time::Duration;
 
-use toml::{Table, Value};
+use toml::{
+    Spanned,
+    de::{DeString, DeTable, DeValue},
+};
+use tower_delegation_demands::{Form, Key, Repeat, Word, closest};
 
 use crate::{
     clock::Timestamp,
     context::{ApplicationKind, SubjectKind},
+    error::ConfigError,
     issuer::ClaimPath,
     requirement::{AuthorizationDetail, Requirement, TimeWindow, Weekday},
 };
 
-type Read<T> = Result<T, String>;
+pub(super) type Value<'t> = Spanned<DeValue<'t>>;
+pub(super) type Entry<'a, 't> = (&'a Spanned<DeString<'t>>, &'a Value<'t>);
+pub(super) type Read<T> = Result<T, Vec<Wrong>>;
+type Text<'a> = Spanned<&'a str>;
 
-/// Adds every demand in `row`; the first key that is wrong or not known ends it.
-pub(super) fn read(requirement: Requirement, row: &Table) -> Read<Requirement> {
-    row.iter().try_fold(requirement, |requirement, (key, value)| {
-        demand(requirement, key, value).map_err(|problem| match problem {
-            Problem::Unknown => format!("`{key}` is no key of a row"),
-            Problem::Value(expected) => format!("`{key}`: {expected}"),
-        })
-    })
+/// What is wrong at a byte of the table's text.
+pub(super) struct Wrong {
+    pub(super) byte: usize,
+    pub(super) problem: String,
 }
 
-enum Problem {
-    Unknown,
-    Value(String),
+pub(super) fn wrong<T, V>(at: &Spanned<V>, problem: impl Into<String>) -> Read<T> {
+    Err(vec![Wrong { byte: at.span().start, problem: problem.into() }])
 }
 
-impl From<String> for Problem {
-    fn from(problem: String) -> Self {
-        Self::Value(problem)
+/// A row's key that is none.
+pub(super) fn unknown(key: &Spanned<DeString<'_>>) -> Vec<Wrong> {
+    const OF_ROW: [&str; 5] = ["methods", "path", "name", "public", "any_caller"];
+    let known = Key::ALL.iter().map(|key| key.name()).chain(OF_ROW);
+    not_one_of(key, "a row", known)
+}
+
+fn not_one_of<'k>(
+    key: &Spanned<DeString<'_>>,
+    what: &str,
+    known: impl IntoIterator<Item = &'k str>,
+) -> Vec<Wrong> {
+    let name = key.get_ref();
+    let like = closest(name, known).map(|like| format!(", did you mean `{like}`?")).unwrap_or_default();
+    vec![Wrong { byte: key.span().start, problem: format!("`{name}` is no key of {what}{like}") }]
+}
+
+/// What a table says, in the order of its text.
+pub(super) fn entries<'a, 't>(table: &'a DeTable<'t>) -> Vec<Entry<'a, 't>> {
+    let mut entries: Vec<_> = table.iter().collect();
+    entries.sort_by_key(|(key, _)| key.span().start);
+    entries
+}
+
+/// Adds every demand of `entries`, which are those of `whole`, and reports every mistake.
+pub(super) fn read(mut is: Requirement, whole: &Value<'_>, entries: &[Entry<'_, '_>]) -> Read<Requirement> {
+    let mut mistakes = Vec::new();
+    for (name, value) in entries {
+        let read = match Key::of(name.get_ref()) {
+            None => Err(unknown(name)),
+            Some(key) => demand(is.clone(), key, value).map_err(|wrong| {
+                let named =
+                    |Wrong { byte, problem }| Wrong { byte, problem: format!("`{}`: {problem}", key.name()) };
+                wrong.into_iter().map(named).collect()
+            }),
+        };
+        match read {
+            Ok(more) => is = more,
+            Err(more) => mistakes.extend(more),
+        }
     }
+    match is.checked() {
+        Ok(is) if mistakes.is_empty() => return Ok(is),
+        Ok(_) => {}
+        Err(error) => mistakes.extend(error.mistakes().map(|mistake| together(mistake, whole, entries))),
+    }
+    Err(mistakes)
 }
 
-fn demand(is: Requirement, key: &str, value: &Value) -> Result<Requirement, Problem> {
-    Ok(match key {
-        "scope" => each(is, texts(value)?, Requirement::scope),
-        "any_scope" => each(is, choices(value)?, Requirement::any_scope),
-        "scopes_within" => is.scopes_within(list(value)?),
-        "issuer" => each(is, texts(value)?, Requirement::issuer),
-        "any_issuer" => is.any_issuer(list(value)?),
-        "tenant" => each(is, texts(value)?, Requirement::tenant),
-        "any_tenant" => is.any_tenant(list(value)?),
-        "audience" => each(is, texts(value)?, Requirement::audience),
-        "any_audience" => is.any_audience(list(value)?),
-        "audiences_within" => is.audiences_within(list(value)?),
-        "max_token_lifetime" => is.max_token_lifetime(seconds(value)?),
-        "max_token_age" => is.max_token_age(seconds(value)?),
-        "sender_constrained" => flag(value).map(|()| is.sender_constrained())?,
-        "mutual_tls" => flag(value).map(|()| is.mutual_tls())?,
-        "dpop" => flag(value).map(|()| is.dpop())?,
-        "workload" => each(is, texts(value)?, Requirement::workload),
-        "any_workload" => is.any_workload(list(value)?),
-        "subject_kind" => {
-            let kinds = texts(value)?.into_iter().map(kind).collect::<Read<Vec<_>>>()?;
-            each(is, kinds, Requirement::subject_kind)
+/// A mistake of demands that were read, at the key that it is about.
+fn together(mistake: &ConfigError, whole: &Value<'_>, entries: &[Entry<'_, '_>]) -> Wrong {
+    let ConfigError::InvalidRequirement { key, problem, .. } = mistake else {
+        return Wrong { byte: whole.span().start, problem: mistake.to_string() };
+    };
+    let of =
+        |name: &str| entries.iter().find(|(key, _)| key.get_ref() == name).map(|(key, _)| key.span().start);
+    let any = || Key::of(key).and_then(Key::any).and_then(|any| of(any.name()));
+    let byte = of(key).or_else(any).unwrap_or(whole.span().start);
+    Wrong { byte, problem: format!("`{key}`: {problem}") }
+}
+
+/// A key of a form whose keys are listed here, and that is not among them.
+fn unlisted<T, V>(at: &Spanned<V>) -> Read<T> {
+    wrong(at, "it cannot stand in a table")
+}
+
+fn demand(is: Requirement, key: Key, value: &Value<'_>) -> Read<Requirement> {
+    Ok(match key.form() {
+        Form::Flag => return flag(is, key, value),
+        Form::One(_) => texts(value)?.into_iter().try_fold(is, |is, text| one_of(is, key, &[text]))?,
+        Form::Any(_) if key.repeat() == Repeat::All => {
+            choices(value)?.iter().try_fold(is, |is, choice| one_of(is, key, choice))?
         }
-        "any_subject_kind" => {
-            is.any_subject_kind(list(value)?.into_iter().map(kind).collect::<Read<Vec<_>>>()?)
+        Form::Any(_) => one_of(is, key, &list(value)?)?,
+        Form::Within(Word::Scope) => is.scopes_within(plain(&list(value)?)),
+        Form::Within(Word::Audience) => is.audiences_within(plain(&list(value)?)),
+        Form::Number if key == Key::MaxActors => is.max_actors(number(value)?),
+        Form::Seconds => match key {
+            Key::MaxTokenLifetime => is.max_token_lifetime(seconds(value)?),
+            Key::MaxTokenAge => is.max_token_age(seconds(value)?),
+            Key::MaxAuthenticationAge => is.max_authentication_age(seconds(value)?),
+            _ => return unlisted(value),
+        },
+        Form::Pair(..) | Form::PairAny(..) => {
+            pairs(value)?.into_iter().try_fold(is, |is, (first, second)| pair(is, key, &first, second))?
         }
-        "on_behalf_of_user" => flag(value).map(|()| is.on_behalf_of_user())?,
-        "not_on_behalf_of_user" => flag(value).map(|()| is.not_on_behalf_of_user())?,
-        "delegated" => flag(value).map(|()| is.delegated())?,
-        "not_delegated" => flag(value).map(|()| is.not_delegated())?,
-        "max_actors" => is.max_actors(number(value)?),
-        "deny_actor" => each(is, texts(value)?, Requirement::deny_actor),
-        "actor" => each(is, texts(value)?, Requirement::actor),
-        "any_actor" => is.any_actor(list(value)?),
-        "actor_of" => pairs(value)?.try_fold(is, |is, (issuer, actor)| {
-            let issuer = issuer.as_str().ok_or_else(expected_pairs)?;
-            text(actor).map(|actor| is.actor_of(issuer, actor))
-        })?,
-        "any_actor_of" => {
-            let pairs = pairs(value)?.map(|(issuer, actor)| {
-                Ok((issuer.as_str().ok_or_else(expected_pairs)?.to_owned(), text(actor)?.to_owned()))
-            });
+        Form::AnyPair(..) if key == Key::AnyActorOf => {
+            let pairs =
+                pairs(value)?.into_iter().map(|(issuer, actor)| Ok((single(value, &issuer)?, text(actor)?)));
             is.any_actor_of(pairs.collect::<Read<Vec<_>>>()?)
         }
-        "client" => each(is, texts(value)?, Requirement::client),
-        "any_client" => is.any_client(list(value)?),
-        "application" => each(is, texts(value)?, Requirement::application),
-        "any_application" => is.any_application(list(value)?),
-        "application_kind" => each(is, application_kinds(value)?, Requirement::application_kind),
-        "any_application_kind" => is.any_application_kind(application_kinds(value)?),
-        "application_tenant" => each(is, texts(value)?, Requirement::application_tenant),
-        "any_application_tenant" => is.any_application_tenant(list(value)?),
-        "application_environment" => each(is, texts(value)?, Requirement::application_environment),
-        "any_application_environment" => is.any_application_environment(list(value)?),
-        "presenter" => each(is, texts(value)?, Requirement::presenter),
-        "any_presenter" => is.any_presenter(list(value)?),
-        "presenter_kind" => each(is, application_kinds(value)?, Requirement::presenter_kind),
-        "any_presenter_kind" => is.any_presenter_kind(application_kinds(value)?),
-        "presenter_tenant" => each(is, texts(value)?, Requirement::presenter_tenant),
-        "any_presenter_tenant" => is.any_presenter_tenant(list(value)?),
-        "presenter_environment" => each(is, texts(value)?, Requirement::presenter_environment),
-        "any_presenter_environment" => is.any_presenter_environment(list(value)?),
-        "actor_kind" => each(is, application_kinds(value)?, Requirement::actor_kind),
-        "any_actor_kind" => is.any_actor_kind(application_kinds(value)?),
-        "time_window" => {
-            let windows = tables(value)?.map(window).collect::<Read<Vec<_>>>()?;
-            each(is, windows, Requirement::time_window)
+        Form::Level(_) if key == Key::RiskBelow => {
+            pairs(value)?.into_iter().try_fold(is, |is, (signal, level)| {
+                single(value, &signal).and_then(|signal| Ok(is.risk_below(signal, number(level)?)))
+            })?
         }
-        "any_time_window" => is.any_time_window(tables(value)?.map(window).collect::<Read<Vec<_>>>()?),
-        "risk_below" => pairs(value)?.try_fold(is, |is, (signal, level)| {
-            let signal = signal.as_str().ok_or_else(expected_pairs)?;
-            number(level).map(|level| is.risk_below(signal, level))
-        })?,
-        "claim_equals" => {
-            claims(is, value, |is, claim, value| text(value).map(|value| is.claim_equals(claim, value)))?
+        Form::Window => each(is, value, window, Requirement::time_window)?,
+        Form::AnyWindow => {
+            is.any_time_window(tables(value)?.into_iter().map(window).collect::<Read<Vec<_>>>()?)
         }
-        "claim_one_of" => {
-            claims(is, value, |is, claim, value| list(value).map(|values| is.claim_one_of(claim, values)))?
-        }
-        "claim_matches_path" => {
-            claims(is, value, |is, claim, name| text(name).map(|name| is.claim_matches_path(claim, name)))?
-        }
-        "claim_matches_header" => {
-            claims(is, value, |is, claim, name| text(name).map(|name| is.claim_matches_header(claim, name)))?
-        }
-        "any_purpose" => {
-            claims(is, value, |is, claim, value| list(value).map(|values| is.any_purpose(claim, values)))?
-        }
-        "purpose" => claims(is, value, |is, claim, value| text(value).map(|value| is.purpose(claim, value)))?,
-        "tenant_matches_path" => is.tenant_matches_path(text(value)?),
-        "tenant_matches_header" => is.tenant_matches_header(text(value)?),
-        "subject_matches_path" => is.subject_matches_path(text(value)?),
-        "role" => each(is, texts(value)?, Requirement::role),
-        "any_role" => each(is, choices(value)?, Requirement::any_role),
-        "permission" => each(is, texts(value)?, Requirement::permission),
-        "any_permission" => each(is, choices(value)?, Requirement::any_permission),
-        "group" => each(is, texts(value)?, Requirement::group),
-        "any_group" => each(is, choices(value)?, Requirement::any_group),
-        "authorization_detail" => {
-            let details = tables(value)?.map(detail).collect::<Read<Vec<_>>>()?;
-            each(is, details, Requirement::authorization_detail)
-        }
-        "all_of" => is.all_of(parts(value)?),
-        "any_of" => is.any_of(parts(value)?),
-        "not" => each(is, parts(value)?, Requirement::not),
-        "acr" => each(is, texts(value)?, Requirement::acr),
-        "any_acr" => is.any_acr(list(value)?),
-        "max_authentication_age" => is.max_authentication_age(seconds(value)?),
-        "shadow" => flag(value).map(|()| is.shadow())?,
-        "exception" => exception(is, value)?,
-        _ => return Err(Problem::Unknown),
+        Form::Detail => each(is, value, detail, Requirement::authorization_detail)?,
+        Form::Parts => match key {
+            Key::AllOf => is.all_of(tables(value)?.into_iter().map(part).collect::<Read<Vec<_>>>()?),
+            Key::AnyOf => is.any_of(tables(value)?.into_iter().map(part).collect::<Read<Vec<_>>>()?),
+            Key::Not => each(is, value, part, Requirement::not)?,
+            _ => return unlisted(value),
+        },
+        Form::Exception => exception(is, value)?,
+        Form::Within(_) | Form::Number | Form::AnyPair(..) | Form::Level(_) => return unlisted(value),
     })
 }
 
-fn each<T>(is: Requirement, values: Vec<T>, add: impl Fn(Requirement, T) -> Requirement) -> Requirement {
-    values.into_iter().fold(is, add)
+fn each<'a, 't, T>(
+    is: Requirement,
+    value: &'a Value<'t>,
+    read: impl Fn(Table<'a, 't>) -> Read<T>,
+    add: impl Fn(Requirement, T) -> Requirement,
+) -> Read<Requirement> {
+    tables(value)?.into_iter().try_fold(is, |is, table| Ok(add(is, read(table)?)))
 }
 
-fn flag(value: &Value) -> Read<()> {
+fn flag(is: Requirement, key: Key, value: &Value<'_>) -> Read<Requirement> {
     // `false` would read as a demand of the opposite, and is none.
-    match value {
-        Value::Boolean(true) => Ok(()),
-        _ => Err("write `true`, or leave the key out".to_owned()),
+    if !matches!(value.get_ref(), DeValue::Boolean(true)) {
+        return wrong(value, "write `true`, or leave the key out");
     }
+    Ok(match key {
+        Key::SenderConstrained => is.sender_constrained(),
+        Key::MutualTls => is.mutual_tls(),
+        Key::Dpop => is.dpop(),
+        Key::OnBehalfOfUser => is.on_behalf_of_user(),
+        Key::NotOnBehalfOfUser => is.not_on_behalf_of_user(),
+        Key::Delegated => is.delegated(),
+        Key::NotDelegated => is.not_delegated(),
+        Key::Shadow => is.shadow(),
+        _ => return unlisted(value),
+    })
 }
 
-fn text(value: &Value) -> Read<&str> {
-    value.as_str().ok_or_else(|| "expected text".to_owned())
+/// One text, or a choice of texts.
+fn one_of(is: Requirement, key: Key, texts: &[Text<'_>]) -> Read<Requirement> {
+    let words = plain(texts);
+    let [first, ..] = texts else { return Ok(is) };
+    Ok(match key.plain() {
+        Key::Issuer => is.any_issuer(words),
+        Key::Tenant => is.any_tenant(words),
+        Key::Audience => is.any_audience(words),
+        Key::Workload => is.any_workload(words),
+        Key::SubjectKind => is.any_subject_kind(kinds(texts, SUBJECT_KINDS, SubjectKind::as_str)?),
+        Key::DenyActor => is.deny_actor(*first.get_ref()),
+        Key::Actor => is.any_actor(words),
+        Key::Client => is.any_client(words),
+        Key::Application => is.any_application(words),
+        Key::ApplicationKind => is.any_application_kind(application_kinds(texts)?),
+        Key::ApplicationTenant => is.any_application_tenant(words),
+        Key::ApplicationEnvironment => is.any_application_environment(words),
+        Key::Presenter => is.any_presenter(words),
+        Key::PresenterKind => is.any_presenter_kind(application_kinds(texts)?),
+        Key::PresenterTenant => is.any_presenter_tenant(words),
+        Key::PresenterEnvironment => is.any_presenter_environment(words),
+        Key::ActorKind => is.any_actor_kind(application_kinds(texts)?),
+        Key::TenantMatchesPath => is.tenant_matches_path(first.get_ref()),
+        Key::TenantMatchesHeader => is.tenant_matches_header(first.get_ref()),
+        Key::SubjectMatchesPath => is.subject_matches_path(first.get_ref()),
+        Key::Role => is.any_role(words),
+        Key::Permission => is.any_permission(words),
+        Key::Group => is.any_group(words),
+        Key::Acr => is.any_acr(words),
+        Key::Scope => is.any_scope(words),
+        _ => return unlisted(first),
+    })
+}
+
+fn pair(is: Requirement, key: Key, first: &[Text<'_>], second: &Value<'_>) -> Read<Requirement> {
+    let claim = ClaimPath::from(plain(first).as_slice());
+    Ok(match key {
+        Key::ActorOf => is.actor_of(single(second, first)?, text(second)?),
+        Key::ClaimEquals => is.claim_equals(claim, text(second)?),
+        Key::ClaimOneOf => is.claim_one_of(claim, plain(&list(second)?)),
+        Key::ClaimMatchesPath => is.claim_matches_path(claim, text(second)?),
+        Key::ClaimMatchesHeader => is.claim_matches_header(claim, text(second)?),
+        Key::Purpose => is.purpose(claim, text(second)?),
+        Key::AnyPurpose => is.any_purpose(claim, plain(&list(second)?)),
+        _ => return unlisted(second),
+    })
+}
+
+fn plain<'a>(texts: &[Text<'a>]) -> Vec<&'a str> {
+    texts.iter().map(|text| *text.get_ref()).collect()
+}
+
+fn text<'a>(value: &'a Value<'_>) -> Read<&'a str> {
+    value.get_ref().as_str().map_or_else(|| wrong(value, "expected text"), Ok)
 }
 
 /// One text, or a list of them.
-fn texts(value: &Value) -> Read<Vec<&str>> {
-    match value {
-        Value::String(text) => Ok(vec![text]),
-        _ => list(value).map_err(|_| "expected text, or a list of texts that is not empty".to_owned()),
+fn texts<'a>(value: &'a Value<'_>) -> Read<Vec<Text<'a>>> {
+    match value.get_ref() {
+        DeValue::String(text) => Ok(vec![Spanned::new(value.span(), text)]),
+        DeValue::Array(values) if !values.is_empty() => list(value),
+        _ => wrong(value, "expected text, or a list of texts that is not empty"),
     }
 }
 
-fn list(value: &Value) -> Read<Vec<&str>> {
-    let texts =
-        value.as_array().and_then(|values| values.iter().map(Value::as_str).collect::<Option<Vec<_>>>());
-    texts
-        .filter(|texts| !texts.is_empty())
-        .ok_or_else(|| "expected a list of texts that is not empty".to_owned())
+fn list<'a>(value: &'a Value<'_>) -> Read<Vec<Text<'a>>> {
+    const EXPECTED: &str = "expected a list of texts that is not empty";
+    let values = value.get_ref().as_array().filter(|values| !values.is_empty());
+    let Some(values) = values else { return wrong(value, EXPECTED) };
+    let text = |value: &'a Value<'_>| match value.get_ref().as_str() {
+        Some(text) => Ok(Spanned::new(value.span(), text)),
+        None => wrong(value, EXPECTED),
+    };
+    values.iter().map(text).collect()
 }
 
 /// One choice, or a list of choices.
-fn choices(value: &Value) -> Read<Vec<Vec<&str>>> {
-    match value.as_array().map(Vec::as_slice) {
-        Some([Value::Array(_), ..]) => value.as_array().into_iter().flatten().map(list).collect(),
+fn choices<'a>(value: &'a Value<'_>) -> Read<Vec<Vec<Text<'a>>>> {
+    match value.get_ref().as_array() {
+        Some(values) if values.first().is_some_and(|first| first.get_ref().is_array()) => {
+            values.iter().map(list).collect()
+        }
         _ => Ok(vec![list(value)?]),
     }
 }
 
-fn number<N: TryFrom<i64>>(value: &Value) -> Read<N> {
-    let number = value.as_integer().and_then(|number| N::try_from(number).ok());
-    number.ok_or_else(|| "expected a number in its range".to_owned())
+fn number<N: TryFrom<i64>>(value: &Value<'_>) -> Read<N> {
+    let number = value.get_ref().as_integer();
+    let number = number.and_then(|number| i64::from_str_radix(number.as_str(), number.radix()).ok());
+    let number = number.and_then(|number| N::try_from(number).ok());
+    number.map_or_else(|| wrong(value, "expected a number in its range"), Ok)
 }
 
-fn seconds(value: &Value) -> Read<Duration> {
-    number(value).map(Duration::from_secs).map_err(|_| "expected a number of seconds".to_owned())
+fn seconds(value: &Value<'_>) -> Read<Duration> {
+    number(value)
+        .map(Duration::from_secs)
+        .or_else(|_: Vec<Wrong>| wrong(value, "expected a number of seconds"))
 }
 
-fn kind(name: &str) -> Read<SubjectKind> {
-    match name {
-        "user" => Ok(SubjectKind::User),
-        "service" => Ok(SubjectKind::Service),
-        _ => Err(r#"expected "user" or "service""#.to_owned()),
+const SUBJECT_KINDS: &[SubjectKind] = &[SubjectKind::User, SubjectKind::Service];
+const APPLICATION_KINDS: &[ApplicationKind] =
+    &[ApplicationKind::Application, ApplicationKind::Service, ApplicationKind::Agent];
+
+fn application_kinds(texts: &[Text<'_>]) -> Read<Vec<ApplicationKind>> {
+    kinds(texts, APPLICATION_KINDS, ApplicationKind::as_str)
+}
+
+fn kinds<K: Copy>(texts: &[Text<'_>], known: &[K], name: fn(K) -> &'static str) -> Read<Vec<K>> {
+    let kind = |text: &Text<'_>| match known.iter().find(|kind| name(**kind) == *text.get_ref()) {
+        Some(kind) => Ok(*kind),
+        None => {
+            let names: Vec<_> = known.iter().map(|kind| format!("{:?}", name(*kind))).collect();
+            wrong(text, format!("expected {}", names.join(" or ")))
+        }
+    };
+    texts.iter().map(kind).collect()
+}
+
+const PAIRS: &str = r#"write `{ "first" = "second" }`, or a list of pairs: `[["first", "second"]]`"#;
+
+/// `{ first = "second" }`, or `[["first", "second"], ..]`; the first may be a list that
+/// leads to a claim.
+fn pairs<'a, 't>(value: &'a Value<'t>) -> Read<Vec<(Vec<Text<'a>>, &'a Value<'t>)>> {
+    let pairs = match value.get_ref() {
+        DeValue::Table(table) => {
+            let pair =
+                |(key, second): Entry<'a, 't>| (vec![Spanned::new(key.span(), &**key.get_ref())], second);
+            entries(table).into_iter().map(pair).collect()
+        }
+        DeValue::Array(pairs) => {
+            let pair = |pair: &'a Value<'t>| match pair.get_ref().as_array().map(|pair| &**pair) {
+                Some([first, second]) => Ok((texts(first)?, second)),
+                _ => wrong(pair, PAIRS),
+            };
+            pairs.iter().map(pair).collect::<Read<Vec<_>>>()?
+        }
+        _ => Vec::new(),
+    };
+    if pairs.is_empty() { wrong(value, PAIRS) } else { Ok(pairs) }
+}
+
+/// The first of a pair, where no list leads to it.
+fn single<'a>(pair: &Value<'_>, first: &[Text<'a>]) -> Read<&'a str> {
+    match first {
+        [first] => Ok(first.get_ref()),
+        _ => wrong(pair, PAIRS),
     }
 }
 
-fn application_kinds(value: &Value) -> Read<Vec<ApplicationKind>> {
-    const KINDS: [ApplicationKind; 3] =
-        [ApplicationKind::Application, ApplicationKind::Service, ApplicationKind::Agent];
-    let kind = |name: &str| KINDS.into_iter().find(|kind| kind.as_str() == name);
-    let kinds = texts(value)?.into_iter().map(kind).collect::<Option<Vec<_>>>();
-    kinds.ok_or_else(|| r#"expected "application", "service" or "agent""#.to_owned())
-}
-
-fn expected_pairs() -> String {
-    r#"write `{ "first" = "second" }`, or a list of pairs: `[["first", "second"]]`"#.to_owned()
-}
-
-/// `{ first = "second" }`, or `[["first", "second"], ..]`.
-fn pairs(value: &Value) -> Read<impl Iterator<Item = (Value, &Value)>> {
-    let pairs: Option<Vec<(Value, &Value)>> = match value {
-        Value::Table(table) => {
-            Some(table.iter().map(|(first, second)| (Value::String(first.clone()), second)).collect())
-        }
-        Value::Array(pairs) => pairs
-            .iter()
-            .map(|pair| match pair.as_array().map(Vec::as_slice) {
-                Some([first, second]) => Some((first.clone(), second)),
-                _ => None,
-            })
-            .collect(),
-        _ => None,
-    };
-    pairs.filter(|pairs| !pairs.is_empty()).map(Vec::into_iter).ok_or_else(expected_pairs)
-}
-
-/// Pairs that begin with a claim: its name, or the list of names that lead to it.
-fn claims(
-    is: Requirement,
-    value: &Value,
-    add: impl Fn(Requirement, ClaimPath, &Value) -> Read<Requirement>,
-) -> Read<Requirement> {
-    pairs(value)?.try_fold(is, |is, (claim, value)| {
-        let claim = ClaimPath::from(texts(&claim)?.as_slice());
-        add(is, claim, value)
-    })
-}
+type Table<'a, 't> = (&'a Value<'t>, &'a DeTable<'t>);
 
 /// One table, or a list of tables.
-fn tables(value: &Value) -> Read<impl Iterator<Item = &Table>> {
-    let tables: Option<Vec<&Table>> = match value {
-        Value::Table(table) => Some(vec![table]),
-        Value::Array(values) => values.iter().map(Value::as_table).collect(),
-        _ => None,
+fn tables<'a, 't>(value: &'a Value<'t>) -> Read<Vec<Table<'a, 't>>> {
+    const EXPECTED: &str = "expected a table, or a list of tables";
+    let table = |value: &'a Value<'t>| match value.get_ref().as_table() {
+        Some(table) => Ok((value, table)),
+        None => wrong(value, EXPECTED),
     };
-    let tables = tables.filter(|tables| !tables.is_empty());
-    tables.map(Vec::into_iter).ok_or_else(|| "expected a table, or a list of tables".to_owned())
+    match value.get_ref().as_array() {
+        Some(values) if values.is_empty() => wrong(value, EXPECTED),
+        Some(values) => values.iter().map(table).collect(),
+        None => Ok(vec![table(value)?]),
+    }
 }
 
-/// Requirements without names of their own.
-fn parts(value: &Value) -> Read<Vec<Requirement>> {
-    tables(value)?.map(|part| read(Requirement::new(), part)).collect()
+/// A requirement without a name of its own.
+fn part((whole, table): Table<'_, '_>) -> Read<Requirement> {
+    read(Requirement::new(), whole, &entries(table))
 }
 
-fn window(table: &Table) -> Read<TimeWindow> {
+fn window((whole, table): Table<'_, '_>) -> Read<TimeWindow> {
     let time = |key: &str| {
-        let time = table.get(key).and_then(Value::as_str).and_then(|time| time.split_once(':'));
+        let value = table.get(key);
+        let time = value.and_then(|value| value.get_ref().as_str()?.split_once(':'));
         let time = time.and_then(|(hour, minute)| Some((hour.parse().ok()?, minute.parse().ok()?)));
-        time.ok_or_else(|| format!(r#"`{key}` is no time of day: write `{key} = "08:30"`"#))
+        let expected = || format!(r#"`{key}` is no time of day: write `{key} = "08:30"`"#);
+        time.map_or_else(|| wrong(value.unwrap_or(whole), expected()), Ok)
     };
     let mut window = TimeWindow::daily(time("start")?, time("end")?);
-    for (key, value) in table {
-        window = match key.as_str() {
+    for (key, value) in entries(table) {
+        window = match &**key.get_ref() {
             "start" | "end" => window,
             "utc_offset_minutes" => window.utc_offset_minutes(number(value)?),
             "days" => {
-                let days = texts(value)?
-                    .into_iter()
-                    .map(|day| day.parse::<Weekday>().map_err(|error| error.to_string()));
-                window.on(days.collect::<Read<Vec<_>>>()?)
+                let day = |text: Text<'_>| {
+                    let day = text.get_ref().parse::<Weekday>();
+                    day.or_else(|error| wrong(&text, error.to_string()))
+                };
+                window.on(texts(value)?.into_iter().map(day).collect::<Read<Vec<_>>>()?)
             }
-            _ => return Err(format!("`{key}` is no key of a time window")),
+            _ => {
+                let known = ["start", "end", "utc_offset_minutes", "days"];
+                return Err(not_one_of(key, "a time window", known));
+            }
         };
     }
     Ok(window)
 }
 
-fn detail(table: &Table) -> Read<AuthorizationDetail> {
-    let kind =
-        table.get("type").and_then(Value::as_str).ok_or_else(|| r#"it has no `type = ".."`"#.to_owned())?;
-    let mut detail = AuthorizationDetail::of_type(kind);
-    for (key, value) in table {
+fn detail((whole, table): Table<'_, '_>) -> Read<AuthorizationDetail> {
+    let Some(kind) = table.get("type") else { return wrong(whole, r#"it has no `type = ".."`"#) };
+    let mut detail = AuthorizationDetail::of_type(text(kind)?);
+    for (key, value) in entries(table) {
         let all = |detail, add: fn(AuthorizationDetail, &str) -> AuthorizationDetail| -> Read<_> {
-            Ok(texts(value)?.into_iter().fold(detail, add))
+            Ok(plain(&texts(value)?).into_iter().fold(detail, add))
         };
-        detail = match key.as_str() {
+        detail = match &**key.get_ref() {
             "type" => detail,
             "actions" => all(detail, AuthorizationDetail::action)?,
             "locations" => all(detail, AuthorizationDetail::location)?,
@@ -303,22 +385,32 @@ fn detail(table: &Table) -> Read<AuthorizationDetail> {
             "privileges" => all(detail, AuthorizationDetail::privilege)?,
             "identifier" => detail.identifier(text(value)?),
             "identifier_matches_path" => detail.identifier_matches_path(text(value)?),
-            _ => return Err(format!("`{key}` is no key of an authorization detail")),
+            _ => {
+                let lists = ["type", "actions", "locations", "datatypes", "privileges"];
+                let known = lists.into_iter().chain(["identifier", "identifier_matches_path"]);
+                return Err(not_one_of(key, "an authorization detail", known));
+            }
         };
     }
     Ok(detail)
 }
 
-fn exception(is: Requirement, value: &Value) -> Read<Requirement> {
+fn exception(is: Requirement, value: &Value<'_>) -> Read<Requirement> {
     const EXPECTED: &str = r#"write `{ reason = "..", until = 2027-03-31T00:00:00Z }`"#;
-    let table = value.as_table().filter(|table| table.len() == 2).ok_or(EXPECTED)?;
-    let reason = table.get("reason").and_then(Value::as_str).ok_or(EXPECTED)?;
-    let until = match table.get("until") {
-        Some(Value::Datetime(until)) => until.to_string(),
-        _ => return Err(EXPECTED.to_owned()),
+    let table = value.get_ref().as_table().filter(|table| table.len() == 2);
+    let member = |key: &str| table.and_then(|table| table.get(key));
+    let (Some(reason), Some(until)) = (member("reason"), member("until")) else {
+        return wrong(value, EXPECTED);
     };
+    let Some(reason) = reason.get_ref().as_str() else { return wrong(reason, EXPECTED) };
+    let Some(moment) = until.get_ref().as_datetime() else { return wrong(until, EXPECTED) };
     // A time without an offset would be another moment on another machine.
-    let until = time::OffsetDateTime::parse(&until, &time::format_description::well_known::Rfc3339)
-        .map_err(|error| format!("{until} is no moment: {error}; {EXPECTED}"))?;
-    Ok(is.exception(reason.to_owned(), Timestamp::from_unix_seconds(until.unix_timestamp())))
+    let format = &time::format_description::well_known::Rfc3339;
+    match time::OffsetDateTime::parse(&moment.to_string(), format) {
+        Ok(moment) => {
+            let until = Timestamp::from_unix_seconds(moment.unix_timestamp());
+            Ok(is.exception(reason.to_owned(), until))
+        }
+        Err(error) => wrong(until, format!("{moment} is no moment: {error}; {EXPECTED}")),
+    }
 }

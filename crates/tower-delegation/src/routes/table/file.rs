@@ -1,108 +1,151 @@
 //! The table's TOML.
 
 use http::Method;
-use serde::Deserialize;
-use toml::{Table, Value};
+use toml::de::{DeTable, DeValue};
+use tower_delegation_demands::{Key, closest};
 
-use super::{Access, TableRow, demands, path};
+use super::{
+    demands::{self, Entry, Read, Value, Wrong, entries, unknown, wrong},
+    path,
+    row::{Access, Place, TableRow},
+};
 use crate::{
-    error::{ConfigError, all},
+    error::{ConfigError, Mistakes},
     requirement::Requirement,
 };
 
-/// The document: nothing but rows.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Document {
-    #[serde(default, rename = "route")]
-    routes: Vec<Table>,
-}
-
 /// Reads every row.
 pub(super) fn read(text: &str) -> Result<Vec<TableRow>, ConfigError> {
-    let document: Document = toml::from_str(text).map_err(|error| {
-        let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
-        let line = before.matches('\n').count().saturating_add(1);
-        ConfigError::RouteTableMalformed { line, source: Box::new(error) }
-    })?;
-    let rows = document.routes.into_iter().zip(1_usize..);
-    all(rows.map(|(row, place)| self::row(row, place)))
+    let malformed = |byte: usize, problem: &str| {
+        let Place { line, column } = Place::of(text, byte);
+        ConfigError::RouteTableMalformed { line, column, source: problem.into() }
+    };
+    let document = DeTable::parse(text)
+        .map_err(|error| malformed(error.span().map_or(text.len(), |span| span.start), error.message()))?;
+    let (mut rows, mut mistakes) = (Vec::new(), Mistakes::default());
+    for (key, value) in entries(document.get_ref()) {
+        let name = key.get_ref();
+        let list = value.get_ref().as_array().filter(|_| name == "route");
+        let Some(list) = list else {
+            let like = closest(name, ["route"]).map_or("", |_| ", did you mean `[[route]]`?");
+            let problem = format!("`{name}` is no list of rows{like}: write each row below `[[route]]`");
+            mistakes.add(malformed(key.span().start, &problem));
+            continue;
+        };
+        for (value, number) in list.iter().zip(1_usize..) {
+            let Some(table) = value.get_ref().as_table() else {
+                mistakes.add(malformed(value.span().start, "a row is a table: write it below `[[route]]`"));
+                continue;
+            };
+            let place = Place::of(text, value.span().start);
+            match row(value, table, place) {
+                Ok(row) => rows.push(row),
+                Err(wrong) => {
+                    let label = label(table, number);
+                    for Wrong { byte, problem } in wrong {
+                        mistakes.add(Place::of(text, byte).wrong(label.clone(), problem));
+                    }
+                }
+            }
+        }
+    }
+    mistakes.into_result().map(|()| rows)
 }
 
-fn row(mut row: Table, place: usize) -> Result<TableRow, ConfigError> {
-    let methods = row.remove("methods");
-    let path = row.remove("path");
-    let label = label(methods.as_ref(), path.as_ref(), place);
-    let wrong = |problem: String| ConfigError::InvalidRouteRow { row: label.clone(), problem };
-
-    let methods = self::methods(methods.as_ref()).map_err(wrong)?;
-    let Some(Value::String(path)) = path else {
-        return Err(wrong(r#"it has no path: write `path = "/orders/{id}"`"#.to_owned()));
+fn row(whole: &Value<'_>, table: &DeTable<'_>, place: Place) -> Read<TableRow> {
+    let mut rest = entries(table);
+    let mut take = |name: &str| {
+        let at = rest.iter().position(|(key, _)| key.get_ref() == name)?;
+        Some(rest.remove(at).1)
     };
-    if !path::is_template(&path) {
-        return Err(wrong(format!("{path:?} is no path: it begins with `/` and has no query")));
-    }
-    let name = match row.remove("name") {
-        None => label.clone(),
-        Some(Value::String(name)) if !name.trim().is_empty() => name,
-        Some(_) => return Err(wrong("`name` is not some text".to_owned())),
-    };
-    let access = match row.remove("public") {
-        Some(Value::String(reason)) if !reason.trim().is_empty() => match row.keys().next() {
-            None => Access::Public(reason.into()),
-            Some(key) => {
-                return Err(wrong(format!("it is public, so `{key}` means nothing: remove one of the two")));
+    let (methods, path, name) = (take("methods"), take("path"), take("name"));
+    let (public, any_caller) = (take("public"), take("any_caller"));
+    let methods = self::methods(whole, methods)?;
+    let path = match path {
+        None => return wrong(whole, r#"it has no path: write `path = "/orders/{id}"`"#),
+        Some(value) => match value.get_ref().as_str() {
+            None => return wrong(value, r#"`path` is no text: write `path = "/orders/{id}"`"#),
+            Some(path) if !path::is_template(path) => {
+                return wrong(value, format!("{path:?} is no path: it begins with `/` and has no query"));
             }
+            Some(path) => path.to_owned(),
         },
-        Some(_) => {
-            return Err(wrong(
-                r#"`public` is the reason why: write `public = "probe of the load balancer"`"#.to_owned(),
-            ));
-        }
-        None => Access::Requirements(requirements(name, row).map_err(wrong)?),
     };
-    Ok(TableRow { methods, path, access })
+    let mut row = TableRow { methods, path, access: Access::Requirements(Vec::new()), place };
+    let name = match name.map(|value| (value, value.get_ref().as_str())) {
+        None => row.name(),
+        Some((_, Some(name))) if !name.trim().is_empty() => name.to_owned(),
+        Some((value, _)) => return wrong(value, "`name` is not some text"),
+    };
+    row.access = match public {
+        Some(value) => Access::Public(reason(value, any_caller, &rest)?.into()),
+        None => Access::Requirements(requirements(whole, name, any_caller, &rest)?),
+    };
+    Ok(row)
+}
+
+fn reason<'t>(value: &'t Value<'_>, any_caller: Option<&Value<'_>>, rest: &[Entry<'_, '_>]) -> Read<&'t str> {
+    const ALONE: &str = "means nothing: remove one of the two";
+    let Some(reason) = value.get_ref().as_str().filter(|reason| !reason.trim().is_empty()) else {
+        return wrong(value, r#"`public` is the reason why: write `public = "probe of the load balancer"`"#);
+    };
+    if let Some((key, _)) = rest.first() {
+        return wrong(key, format!("it is public, so `{}` {ALONE}", key.get_ref()));
+    }
+    any_caller.map_or(Ok(reason), |value| wrong(value, format!("it is public, so `any_caller` {ALONE}")))
 }
 
 /// What remains of a row: demands, or the word that there are none; or both, where
 /// the demands are on trial.
-fn requirements(name: String, mut row: Table) -> Result<Vec<Requirement>, String> {
-    let any_caller = match row.remove("any_caller") {
-        None => false,
-        Some(Value::Boolean(true)) => true,
-        Some(_) => return Err("write `any_caller = true`, or leave it out".to_owned()),
-    };
-    let is_mode = |key: &str| key == "shadow" || key == "exception";
-    let demands = row.keys().filter(|key| !is_mode(key)).count();
-    let is_lenient = demands < row.len();
-    match (any_caller, demands) {
-        (false, 0) => {
-            return Err(r#"it demands nothing: name a demand, or say `any_caller = true` for every verified token, or `public = "why"`"#.to_owned());
-        }
-        (true, 0) if is_lenient => {
-            return Err("nothing is on trial: name the demands in addition to `any_caller`".to_owned());
-        }
-        (true, 1..) if !is_lenient => {
-            return Err("`any_caller` means that there are no demands, and there are: remove one of the two"
-                .to_owned());
-        }
-        (false, _) | (true, _) => {}
-    }
+fn requirements(
+    whole: &Value<'_>,
+    name: String,
+    any_caller: Option<&Value<'_>>,
+    rest: &[Entry<'_, '_>],
+) -> Read<Vec<Requirement>> {
+    let is_mode = |(key, _): &&Entry<'_, '_>| Key::of(key.get_ref()).is_some_and(Key::is_mode);
+    let is_lenient = rest.iter().any(|entry| is_mode(&entry));
+    let has_demands = rest.iter().any(|entry| !is_mode(&entry));
     let mut requirements = Vec::new();
-    if any_caller && is_lenient {
-        requirements.push(Requirement::named(name.clone()));
+    match any_caller {
+        None if !has_demands => {
+            return wrong(
+                whole,
+                r#"it demands nothing: name a demand, or say `any_caller = true` for every verified token, or `public = "why"`"#,
+            );
+        }
+        None => {}
+        Some(value) if !matches!(value.get_ref(), DeValue::Boolean(true)) => {
+            return wrong(value, "write `any_caller = true`, or leave it out");
+        }
+        Some(value) if is_lenient && !has_demands => {
+            return wrong(value, "nothing is on trial: name the demands in addition to `any_caller`");
+        }
+        Some(value) if has_demands && !is_lenient => {
+            // A misspelt key is no demand.
+            rest.iter()
+                .try_for_each(|(key, _)| Key::of(key.get_ref()).map(drop).ok_or_else(|| unknown(key)))?;
+            return wrong(
+                value,
+                "`any_caller` means that there are no demands, and there are: remove one of the two",
+            );
+        }
+        Some(_) if is_lenient => requirements.push(Requirement::named(name.clone())),
+        Some(_) => {}
     }
-    let read = demands::read(Requirement::named(name), &row)?;
-    requirements.push(read.checked().map_err(|error| error.to_string())?);
+    requirements.push(demands::read(Requirement::named(name), whole, rest)?);
     Ok(requirements)
 }
 
-fn methods(value: Option<&Value>) -> Result<Vec<Method>, String> {
+fn methods(whole: &Value<'_>, value: Option<&Value<'_>>) -> Read<Vec<Method>> {
     const EXPECTED: &str = r#"write `methods = ["GET", "POST"]`, or `methods = ["*"]` for every one"#;
-    let Some(Value::Array(values)) = value else { return Err(format!("it has no methods: {EXPECTED}")) };
+    let Some(value) = value else { return wrong(whole, format!("it has no methods: {EXPECTED}")) };
+    let Some(values) = value.get_ref().as_array().filter(|values| !values.is_empty()) else {
+        return wrong(value, format!("it has no methods: {EXPECTED}"));
+    };
     let mut methods = Vec::new();
     for value in values {
-        let Value::String(name) = value else { return Err(EXPECTED.to_owned()) };
+        let Some(name) = value.get_ref().as_str() else { return wrong(value, EXPECTED) };
         if name == "*" && values.len() == 1 {
             return Ok(Vec::new());
         }
@@ -110,30 +153,20 @@ fn methods(value: Option<&Value>) -> Result<Vec<Method>, String> {
         let is_upper = name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-');
         match Method::from_bytes(name.as_bytes()) {
             Ok(method) if is_upper => methods.push(method),
-            _ => return Err(format!("{name:?} is no method: {EXPECTED}")),
+            _ => return wrong(value, format!("{name:?} is no method: {EXPECTED}")),
         }
     }
-    if methods.is_empty() { Err(format!("it has no methods: {EXPECTED}")) } else { Ok(methods) }
+    Ok(methods)
 }
 
-/// `GET|POST /orders`, or the row's place where it says too little.
-fn label(methods: Option<&Value>, path: Option<&Value>, place: usize) -> String {
-    let names: Vec<&str> = match methods {
-        Some(Value::Array(methods)) => methods.iter().filter_map(Value::as_str).collect(),
-        _ => Vec::new(),
-    };
-    match path.and_then(Value::as_str) {
+/// `GET|POST /orders`, or the row's number where it says too little.
+fn label(table: &DeTable<'_>, number: usize) -> String {
+    let methods = table.get("methods").and_then(|value| value.get_ref().as_array());
+    let names: Vec<&str> =
+        methods.into_iter().flatten().filter_map(|method| method.get_ref().as_str()).collect();
+    match table.get("path").and_then(|value| value.get_ref().as_str()) {
         Some(path) if !names.is_empty() => format!("{} {path}", names.join("|")),
-        Some(path) => format!("{place} ({path})"),
-        None => format!("{place}"),
-    }
-}
-
-impl TableRow {
-    /// `GET|POST /orders`.
-    pub(super) fn name(&self) -> String {
-        let methods: Vec<&str> = self.methods.iter().map(Method::as_str).collect();
-        let methods = if methods.is_empty() { "*".to_owned() } else { methods.join("|") };
-        format!("{methods} {}", self.path)
+        Some(path) => format!("{number} ({path})"),
+        None => format!("{number}"),
     }
 }

@@ -3,6 +3,7 @@
 mod demands;
 mod file;
 mod path;
+mod row;
 
 use std::{
     collections::HashMap,
@@ -14,7 +15,9 @@ use std::{
 use arc_swap::{ArcSwap, Guard};
 use http::Method;
 
-use super::{RouteInventory, RouteRule, RuledRoute};
+pub(crate) use self::row::Access;
+pub use self::row::TableRow;
+use super::{RouteInventory, RuledRoute};
 use crate::{
     error::{ConfigError, Mistakes},
     reason::DenialReason,
@@ -218,43 +221,6 @@ impl fmt::Debug for RouteTable {
     }
 }
 
-/// One row of a table.
-#[derive(Clone, Debug)]
-pub struct TableRow {
-    /// Empty: every method.
-    methods: Vec<Method>,
-    path: String,
-    access: Access,
-}
-
-/// What a row allows.
-#[derive(Clone, Debug)]
-pub(crate) enum Access {
-    /// What each of the requirements allows.
-    Requirements(Vec<Requirement>),
-    /// Everything, for this reason.
-    Public(Arc<str>),
-}
-
-impl TableRow {
-    pub(crate) fn access(&self) -> &Access {
-        &self.access
-    }
-
-    fn routes(&self) -> impl Iterator<Item = RuledRoute> {
-        let methods = self.methods.iter().cloned().map(Some);
-        let every = self.methods.is_empty().then_some(None);
-        methods.chain(every).map(|method| RuledRoute::new(method, self.path.clone(), self.rule()))
-    }
-
-    fn rule(&self) -> RouteRule {
-        match &self.access {
-            Access::Requirements(requirements) => RouteRule::Requirements(requirements.clone()),
-            Access::Public(reason) => RouteRule::Public(reason.to_string().into()),
-        }
-    }
-}
-
 /// A table, ready to be asked.
 pub(crate) struct Rows {
     rows: Vec<TableRow>,
@@ -331,11 +297,14 @@ impl Rows {
         let mut by_path = matchit::Router::new();
         let mut mistakes = Mistakes::default();
         for (place, row) in rows.iter().enumerate() {
-            let wrong = |problem: String| ConfigError::InvalidRouteRow { row: row.name(), problem };
+            let wrong = |problem: String| row.place.wrong(row.name(), problem);
             let text = row.path.as_str();
             let at = *by_text.entry(Box::from(text)).or_insert(templates.len());
             if text.split('/').any(|segment| segment.starts_with([':', '*'])) {
-                let missing = "a parameter: write `{id}` for `:id`, and `{*rest}` for `*rest`".to_owned();
+                let missing = format!(
+                    "a parameter: write `{{id}}` for `:id`, and `{{*rest}}` for `*rest` (line {}, column {})",
+                    row.place.line, row.place.column
+                );
                 mistakes.add(ConfigError::UnsatisfiableRule { route: row.name(), demand: "path", missing });
             }
             if at == templates.len() {
