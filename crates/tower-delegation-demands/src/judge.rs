@@ -421,6 +421,6 @@ mod tests {
     fn every_mistake_is_found() {
         let mistakes = read("delegated; scope a\" ; not_delegated; client ; max_token_age 0; client b");
         let places: Vec<_> = mistakes.iter().map(|mistake| (mistake.at, mistake.text)).collect();
-        assert_eq!(places, [(1, Some(0)), (2, None), (4, None), (5, None)]);
+        assert_eq!(places, [(1, Some(0)), (2, None), (4, Some(0)), (5, None)]);
     }
 }
