@@ -57,7 +57,7 @@ impl Folders {
 
     /// One offence for each knot of members that all lead to each other: one of its
     /// shortest circles.
-    pub(super) fn circles(&self) -> Vec<(String, Offence)> {
+    pub(super) fn circles(&self) -> Vec<Offence> {
         let mut offences = Vec::new();
         for (folder, imports) in &self.folders {
             let mut knotted = BTreeSet::new();
@@ -67,7 +67,7 @@ impl Folders {
                 }
                 let Some(circle) = shortest_circle(imports, start) else { continue };
                 knotted.extend(knot(imports, start));
-                offences.push((shown(folder), describe(folder, imports, &circle)));
+                offences.push(describe(folder, imports, &circle));
             }
         }
         offences

@@ -61,9 +61,6 @@ const FLOORS: &[&[&str]] = &[
     &["layer", "routing"],
 ];
 
-/// Folders that still have circles. This list only gets shorter.
-const NOT_YET: &[&str] = &["requirement"];
-
 /// The sources whose order this is, from the root of the workspace.
 const SOURCES: &str = "crates/tower-delegation/src";
 
@@ -77,9 +74,6 @@ pub(crate) fn run(root: &Path) -> ExitCode {
         return ExitCode::FAILURE;
     }
     let house = House::read(&files);
-    for offence in &house.tolerated {
-        println!("not yet: {SOURCES}/{offence}");
-    }
     for offence in &house.offences {
         println!("{SOURCES}/{offence}");
     }
@@ -144,14 +138,11 @@ struct House {
     /// The modules that `lib.rs` declares, those of the tests left out.
     modules: BTreeSet<String>,
     offences: BTreeSet<Offence>,
-    /// Circles in folders of [`NOT_YET`].
-    tolerated: BTreeSet<Offence>,
 }
 
 impl House {
     fn read(files: &BTreeMap<String, String>) -> Self {
-        let mut house =
-            Self { modules: BTreeSet::new(), offences: BTreeSet::new(), tolerated: BTreeSet::new() };
+        let mut house = Self { modules: BTreeSet::new(), offences: BTreeSet::new() };
         let mut seen = BTreeSet::new();
         let mut sources = Vec::new();
         let mut imports = Vec::new();
@@ -188,10 +179,7 @@ impl House {
             house.judge(file, import);
             folders.add(&library, file, import);
         }
-        for (folder, offence) in folders.circles() {
-            let is_tolerated = NOT_YET.contains(&folder.as_str());
-            if is_tolerated { &mut house.tolerated } else { &mut house.offences }.insert(offence);
-        }
+        house.offences.extend(folders.circles());
         house.offences.extend(signatures::check(&library, &sources));
         house
     }

@@ -2,10 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{
-    Demand, Requirement,
-    check::{Evidence, choose},
-};
+use super::{Demand, Requirement, check::choose, evidence::Evidence};
 use crate::{
     context::Needs,
     reason::{DenialReason, RejectionKind},

@@ -9,7 +9,7 @@
 
 use std::{borrow::Cow, time::Duration};
 
-use super::{Demand, Requirement, claims};
+use super::{Demand, Requirement, claims, evidence::Evidence};
 use crate::{
     application::Application,
     clock::Timestamp,
@@ -41,21 +41,6 @@ impl Denial {
     #[must_use]
     pub fn reason(&self) -> Reason {
         self.reason
-    }
-}
-
-/// What a demand is held against.
-#[derive(Clone, Copy)]
-pub(crate) struct Evidence<'e> {
-    pub(super) delegation: &'e DelegationContext,
-    pub(super) facts: &'e RequestFacts<'e>,
-    /// Inside `not`, where it matters whether a failure is certain.
-    is_excluding: bool,
-}
-
-impl<'e> Evidence<'e> {
-    pub(crate) fn new(delegation: &'e DelegationContext, facts: &'e RequestFacts<'e>) -> Self {
-        Self { delegation, facts, is_excluding: false }
     }
 }
 

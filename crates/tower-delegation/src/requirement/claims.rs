@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use http::HeaderName;
 
-use super::check::Evidence;
+use super::evidence::Evidence;
 use crate::{context::DelegationContext, issuer::ClaimPath, json::string};
 
 /// A claim as text: a string's text, the JSON of a number or a boolean.

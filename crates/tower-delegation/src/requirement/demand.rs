@@ -1,22 +1,74 @@
-//! [`Demand`]: one thing that a requirement demands.
+//! [`Requirement`] and what it is made of: [`Demand`], [`Enforcement`].
 
-use std::time::Duration;
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use http::HeaderName;
-use tower_delegation_demands::{Key, Stated};
+use tower_delegation_demands::{Key, judge};
 
-use super::{AuthorizationDetail, Requirement, TimeWindow, say::Said};
+use super::{AuthorizationDetail, TimeWindow};
 use crate::{
     application::ApplicationKind,
+    clock::Timestamp,
+    error::{ConfigError, Mistakes},
     issuer::ClaimPath,
     names::{Audience, ClientId, IssuerUrl, SubjectId, SubjectKind, TenantId},
     spiffe::SpiffePattern,
 };
 
+/// What is demanded of a request's [`DelegationContext`](crate::context::DelegationContext).
+///
+/// A new requirement demands nothing beyond a verified token. Each method adds
+/// one demand. Mistakes (an impossible scope, two demands that exclude each
+/// other) are kept, all of them, and reported by [`check`](Self::check),
+/// [`RequireLayer::new`](crate::layer::RequireLayer::new) and, at the latest,
+/// by the first request.
+///
+/// `Display` says it in one line, `Serialize` as one JSON object:
+///
+/// ```
+/// use tower_delegation::Requirement;
+///
+/// let requirement = Requirement::named("RefundOrder").scope("orders:refund").any_client(["web", "app"]);
+/// assert_eq!(requirement.to_string(), r#"RefundOrder: client any [ "web", "app" ]; scope "orders:refund""#);
+/// assert_eq!(
+///     serde_json::to_string(&requirement)?,
+///     r#"{"name":"RefundOrder","client":{"any":["web","app"]},"scope":"orders:refund"}"#
+/// );
+/// # Ok::<_, serde_json::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Requirement {
+    pub(super) name: Cow<'static, str>,
+    /// In the order of the checks.
+    pub(super) demands: Vec<Demand>,
+    pub(super) enforcement: Enforcement,
+    /// The scopes demanded, space-delimited, as audit events carry them.
+    demanded_scopes: Option<Arc<str>>,
+    /// What was wrong as it was written, then what the demands are together.
+    pub(super) mistakes: Vec<Mistake>,
+}
+
+/// A mistake in the making of a requirement.
+#[derive(Clone, Debug)]
+pub(crate) struct Mistake {
+    pub(crate) key: Key,
+    pub(crate) words: Cow<'static, str>,
+    /// Found by judging the demands together, which is done again with each of them.
+    is_judged: bool,
+}
+
+/// What comes of a denial.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Enforcement {
+    Enforced,
+    Shadow,
+    Excepted { reason: Cow<'static, str>, until: Timestamp },
+}
+
 /// One thing that a requirement demands, in the order of the checks. A list in
 /// it holds alternatives, one of which is enough; a bound names what is tolerated.
 ///
-/// Each variant has its key and words in [`say`](Self::say), its check in
+/// Each variant has its key and words in `say.rs`, its check in
 /// `check.rs`, and where it bars a registered application, a line in `bars.rs`.
 #[derive(Clone, Debug)]
 pub(crate) enum Demand {
@@ -82,70 +134,6 @@ pub(crate) enum Demand {
 }
 
 impl Demand {
-    /// Its key, which is also its place in the order, and what it demands under it.
-    pub(super) fn say(&self) -> (Key, Said<'_>) {
-        match self {
-            Self::Issuer(any) => (Key::Issuer, Said::any(any)),
-            Self::Tenant(any) => (Key::Tenant, Said::any(any)),
-            Self::Audience(any) => (Key::Audience, Said::any(any)),
-            Self::AudiencesWithin(bound) => (Key::AudiencesWithin, Said::list(bound)),
-            Self::ScopesWithin(bound) => (Key::ScopesWithin, Said::list(bound)),
-            Self::MaxTokenLifetime(max) => (Key::MaxTokenLifetime, Said::seconds(*max)),
-            Self::MaxTokenAge(max) => (Key::MaxTokenAge, Said::seconds(*max)),
-            Self::SenderConstrained => (Key::SenderConstrained, Said::Flag),
-            Self::MutualTls => (Key::MutualTls, Said::Flag),
-            Self::Dpop => (Key::Dpop, Said::Flag),
-            Self::Workload(any) => (Key::Workload, Said::any(any.iter().map(SpiffePattern::as_str))),
-            Self::SubjectKind(any) => (Key::SubjectKind, Said::any(any.iter().map(|kind| kind.as_str()))),
-            Self::OnBehalfOfUser => (Key::OnBehalfOfUser, Said::Flag),
-            Self::NotOnBehalfOfUser => (Key::NotOnBehalfOfUser, Said::Flag),
-            Self::Delegated => (Key::Delegated, Said::Flag),
-            Self::NotDelegated => (Key::NotDelegated, Said::Flag),
-            Self::MaxActors(max) => (Key::MaxActors, Said::number(*max)),
-            Self::DenyActor(id) => (Key::DenyActor, Said::text(id)),
-            Self::Actor(any) => (Key::Actor, Said::any(any)),
-            Self::ActorOf(any) => (Key::ActorOf, Said::one_of(any.iter().map(Said::actor).collect())),
-            Self::Client(any) => (Key::Client, Said::any(any)),
-            Self::Application(any) => (Key::Application, Said::any(any)),
-            Self::ApplicationKind(any) => (Key::ApplicationKind, Said::kinds(any)),
-            Self::ApplicationTenant(any) => (Key::ApplicationTenant, Said::any(any)),
-            Self::ApplicationEnvironment(any) => (Key::ApplicationEnvironment, Said::any(any)),
-            Self::Presenter(any) => (Key::Presenter, Said::any(any)),
-            Self::PresenterKind(any) => (Key::PresenterKind, Said::kinds(any)),
-            Self::PresenterTenant(any) => (Key::PresenterTenant, Said::any(any)),
-            Self::PresenterEnvironment(any) => (Key::PresenterEnvironment, Said::any(any)),
-            Self::ActorKind(any) => (Key::ActorKind, Said::kinds(any)),
-            Self::TimeWindow(any) => {
-                (Key::TimeWindow, Said::one_of(any.iter().map(TimeWindow::say).collect()))
-            }
-            Self::RiskBelow(signal, level) => (Key::RiskBelow, Said::level(signal, *level)),
-            Self::Claim(claim, values) if values.len() == 1 => {
-                (Key::ClaimEquals, Said::claim(claim, "value", Said::any(values)))
-            }
-            Self::Claim(claim, values) => (Key::ClaimOneOf, Said::claim(claim, "value", Said::any(values))),
-            Self::ClaimMatchesPath(claim, name) => {
-                (Key::ClaimMatchesPath, Said::claim(claim, "parameter", Said::text(name)))
-            }
-            Self::ClaimMatchesHeader(claim, name) => {
-                (Key::ClaimMatchesHeader, Said::claim(claim, "header", Said::text(name)))
-            }
-            Self::TenantMatchesPath(name) => (Key::TenantMatchesPath, Said::text(name)),
-            Self::TenantMatchesHeader(name) => (Key::TenantMatchesHeader, Said::text(name)),
-            Self::SubjectMatchesPath(name) => (Key::SubjectMatchesPath, Said::text(name)),
-            Self::Purpose(claim, any) => (Key::Purpose, Said::claim(claim, "purpose", Said::any(any))),
-            Self::Role(any) => (Key::Role, Said::any(any)),
-            Self::Permission(any) => (Key::Permission, Said::any(any)),
-            Self::Group(any) => (Key::Group, Said::any(any)),
-            Self::AuthorizationDetail(detail) => (Key::AuthorizationDetail, detail.say()),
-            Self::AllOf(parts) => (Key::AllOf, Said::List(parts.iter().map(Said::Part).collect())),
-            Self::AnyOf(parts) => (Key::AnyOf, Said::List(parts.iter().map(Said::Part).collect())),
-            Self::Not(part) => (Key::Not, Said::Part(part)),
-            Self::Acr(any) => (Key::Acr, Said::any(any)),
-            Self::MaxAuthenticationAge(max) => (Key::MaxAuthenticationAge, Said::seconds(*max)),
-            Self::Scope(any) => (Key::Scope, Said::any(any)),
-        }
-    }
-
     /// The requirements that it is made of.
     pub(crate) fn parts(&self) -> &[Requirement] {
         match self {
@@ -163,12 +151,119 @@ impl Demand {
             _ => self.parts().iter().any(Requirement::reads_path),
         }
     }
+}
 
-    /// As the declaration judges it.
-    pub(super) fn stated(&self) -> Stated<'_> {
-        let (key, said) = self.say();
-        let mut stated = Stated { key, texts: Vec::new(), number: None };
-        said.state(&mut stated);
-        stated
+impl Requirement {
+    /// A requirement that demands only a verified token, named `requirement`
+    /// in the audit trail.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::named("requirement")
+    }
+
+    /// A requirement with a name of its own in the audit trail.
+    #[must_use]
+    pub fn named(name: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            name: name.into(),
+            demands: Vec::new(),
+            enforcement: Enforcement::Enforced,
+            demanded_scopes: None,
+            mistakes: Vec::new(),
+        }
+    }
+
+    /// The name in the audit trail.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// This requirement, if it is free of mistakes.
+    ///
+    /// # Errors
+    /// A [`ConfigError::InvalidRequirement`] for each mistake.
+    pub fn checked(self) -> Result<Self, ConfigError> {
+        let mut mistakes = Mistakes::default();
+        for Mistake { key, words, .. } in &self.mistakes {
+            let (requirement, problem) = (self.name.to_string(), words.to_string());
+            mistakes.add(ConfigError::InvalidRequirement { requirement, key: key.name(), problem });
+        }
+        mistakes.into_result().map(|()| self)
+    }
+
+    pub(crate) fn shared_name(&self) -> Cow<'static, str> {
+        self.name.clone()
+    }
+
+    /// The scopes demanded, space-delimited.
+    pub(crate) fn demanded_scopes(&self) -> Option<&Arc<str>> {
+        self.demanded_scopes.as_ref()
+    }
+
+    /// Whether any demand looks at the parameters of the path. A caller of
+    /// [`authorize`](crate::context::DelegationContext::authorize) need not
+    /// collect them otherwise.
+    #[must_use]
+    pub fn reads_path(&self) -> bool {
+        self.demands.iter().any(Demand::reads_path)
+    }
+
+    /// Does it demand nothing beyond a verified token?
+    pub(crate) fn is_empty(&self) -> bool {
+        self.demands.is_empty()
+    }
+
+    /// Takes a demand in at its place, and judges all of them together.
+    pub(super) fn demand(mut self, demand: Demand) -> Self {
+        self.examine(&demand);
+        let key = demand.say().0;
+        let place = self.demands.partition_point(|known| known.say().0 <= key);
+        self.demands.insert(place, demand);
+        self.mistakes.retain(|mistake| !mistake.is_judged);
+        let stated: Vec<_> = self.demands.iter().map(Demand::stated).collect();
+        let judged: Vec<_> = judge(&stated).into_iter().filter(|mistake| !mistake.is_redundant).collect();
+        for mistake in judged {
+            let key = stated.get(mistake.at).map_or(key, |stated| stated.key);
+            self.mistakes.push(Mistake { key, words: mistake.words.into(), is_judged: true });
+        }
+        self.demanded_scopes = self.needs().map(|needs| needs.scope.into());
+        self
+    }
+
+    /// Notes what is wrong with a demand by itself, and in its parts.
+    fn examine(&mut self, demand: &Demand) {
+        let key = demand.say().0;
+        let wrong = match demand {
+            Demand::TimeWindow(any) => any.iter().find_map(TimeWindow::mistake),
+            Demand::AuthorizationDetail(detail) => detail.mistake(),
+            Demand::AllOf(parts) | Demand::AnyOf(parts) if parts.is_empty() => Some("there is nothing in it"),
+            _ => None,
+        };
+        wrong.into_iter().for_each(|words| self.mistake(key, words));
+        for part in demand.parts() {
+            for mistake in &part.mistakes {
+                self.mistake(key, format!("`{}`: {}", mistake.key.name(), mistake.words));
+            }
+            if part.is_mode_set() {
+                self.mistake(
+                    key,
+                    "only a whole requirement can be in shadow mode or have an exception, no part",
+                );
+            }
+            if part.demands.is_empty() && part.mistakes.is_empty() {
+                self.mistake(key, "a part of it demands nothing");
+            }
+        }
+    }
+
+    pub(super) fn mistake(&mut self, key: Key, words: impl Into<Cow<'static, str>>) {
+        self.mistakes.push(Mistake { key, words: words.into(), is_judged: false });
+    }
+}
+
+impl Default for Requirement {
+    fn default() -> Self {
+        Self::new()
     }
 }

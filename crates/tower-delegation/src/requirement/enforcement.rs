@@ -4,19 +4,12 @@ use std::borrow::Cow;
 
 use tower_delegation_demands::Key;
 
-use super::{Demand, Requirement};
+use super::demand::{Demand, Enforcement, Requirement};
 use crate::{
     clock::Timestamp,
     context::Effect,
     reason::{DenialReason, RejectionKind},
 };
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Enforcement {
-    Enforced,
-    Shadow,
-    Excepted { reason: Cow<'static, str>, until: Timestamp },
-}
 
 impl Requirement {
     /// Evaluates and records, and refuses no one: to try a requirement out before

@@ -68,6 +68,8 @@ mod claims;
 mod demand;
 mod detail;
 mod enforcement;
+mod evidence;
+mod granted;
 mod names;
 mod requires;
 mod say;
@@ -79,173 +81,11 @@ mod window;
 #[doc = include_str!("../../../../docs/scenarios.md")]
 pub mod scenarios {}
 
-use std::{borrow::Cow, sync::Arc};
-
-use tower_delegation_demands::{Key, judge};
-
-use self::enforcement::Enforcement;
-pub(crate) use self::{challenge::each_with_each, check::Evidence, demand::Demand, names::IssuerScope};
+pub(crate) use self::{challenge::each_with_each, demand::Demand, evidence::Evidence, names::IssuerScope};
 pub use self::{
     check::{Decision, Denial},
+    demand::Requirement,
     detail::AuthorizationDetail,
     requires::Requires,
     window::{TimeWindow, Weekday},
 };
-use crate::error::{ConfigError, Mistakes};
-
-/// What is demanded of a request's [`DelegationContext`](crate::context::DelegationContext).
-///
-/// A new requirement demands nothing beyond a verified token. Each method adds
-/// one demand. Mistakes (an impossible scope, two demands that exclude each
-/// other) are kept, all of them, and reported by [`check`](Self::check),
-/// [`RequireLayer::new`](crate::layer::RequireLayer::new) and, at the latest,
-/// by the first request.
-///
-/// `Display` says it in one line, `Serialize` as one JSON object:
-///
-/// ```
-/// use tower_delegation::Requirement;
-///
-/// let requirement = Requirement::named("RefundOrder").scope("orders:refund").any_client(["web", "app"]);
-/// assert_eq!(requirement.to_string(), r#"RefundOrder: client any [ "web", "app" ]; scope "orders:refund""#);
-/// assert_eq!(
-///     serde_json::to_string(&requirement)?,
-///     r#"{"name":"RefundOrder","client":{"any":["web","app"]},"scope":"orders:refund"}"#
-/// );
-/// # Ok::<_, serde_json::Error>(())
-/// ```
-#[derive(Clone, Debug)]
-pub struct Requirement {
-    name: Cow<'static, str>,
-    /// In the order of the checks.
-    demands: Vec<Demand>,
-    enforcement: Enforcement,
-    /// The scopes demanded, space-delimited, as audit events carry them.
-    demanded_scopes: Option<Arc<str>>,
-    /// What was wrong as it was written, then what the demands are together.
-    mistakes: Vec<Mistake>,
-}
-
-/// A mistake in the making of a requirement.
-#[derive(Clone, Debug)]
-pub(crate) struct Mistake {
-    pub(crate) key: Key,
-    pub(crate) words: Cow<'static, str>,
-    /// Found by judging the demands together, which is done again with each of them.
-    is_judged: bool,
-}
-
-impl Requirement {
-    /// A requirement that demands only a verified token, named `requirement`
-    /// in the audit trail.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::named("requirement")
-    }
-
-    /// A requirement with a name of its own in the audit trail.
-    #[must_use]
-    pub fn named(name: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            name: name.into(),
-            demands: Vec::new(),
-            enforcement: Enforcement::Enforced,
-            demanded_scopes: None,
-            mistakes: Vec::new(),
-        }
-    }
-
-    /// The name in the audit trail.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// This requirement, if it is free of mistakes.
-    ///
-    /// # Errors
-    /// A [`ConfigError::InvalidRequirement`] for each mistake.
-    pub fn checked(self) -> Result<Self, ConfigError> {
-        let mut mistakes = Mistakes::default();
-        for Mistake { key, words, .. } in &self.mistakes {
-            let (requirement, problem) = (self.name.to_string(), words.to_string());
-            mistakes.add(ConfigError::InvalidRequirement { requirement, key: key.name(), problem });
-        }
-        mistakes.into_result().map(|()| self)
-    }
-
-    pub(crate) fn shared_name(&self) -> Cow<'static, str> {
-        self.name.clone()
-    }
-
-    /// The scopes demanded, space-delimited.
-    pub(crate) fn demanded_scopes(&self) -> Option<&Arc<str>> {
-        self.demanded_scopes.as_ref()
-    }
-
-    /// Whether any demand looks at the parameters of the path. A caller of
-    /// [`authorize`](crate::context::DelegationContext::authorize) need not
-    /// collect them otherwise.
-    #[must_use]
-    pub fn reads_path(&self) -> bool {
-        self.demands.iter().any(Demand::reads_path)
-    }
-
-    /// Does it demand nothing beyond a verified token?
-    pub(crate) fn is_empty(&self) -> bool {
-        self.demands.is_empty()
-    }
-
-    /// Takes a demand in at its place, and judges all of them together.
-    fn demand(mut self, demand: Demand) -> Self {
-        self.examine(&demand);
-        let key = demand.say().0;
-        let place = self.demands.partition_point(|known| known.say().0 <= key);
-        self.demands.insert(place, demand);
-        self.mistakes.retain(|mistake| !mistake.is_judged);
-        let stated: Vec<_> = self.demands.iter().map(Demand::stated).collect();
-        let judged: Vec<_> = judge(&stated).into_iter().filter(|mistake| !mistake.is_redundant).collect();
-        for mistake in judged {
-            let key = stated.get(mistake.at).map_or(key, |stated| stated.key);
-            self.mistakes.push(Mistake { key, words: mistake.words.into(), is_judged: true });
-        }
-        self.demanded_scopes = self.needs().map(|needs| needs.scope.into());
-        self
-    }
-
-    /// Notes what is wrong with a demand by itself, and in its parts.
-    fn examine(&mut self, demand: &Demand) {
-        let key = demand.say().0;
-        let wrong = match demand {
-            Demand::TimeWindow(any) => any.iter().find_map(TimeWindow::mistake),
-            Demand::AuthorizationDetail(detail) => detail.mistake(),
-            Demand::AllOf(parts) | Demand::AnyOf(parts) if parts.is_empty() => Some("there is nothing in it"),
-            _ => None,
-        };
-        wrong.into_iter().for_each(|words| self.mistake(key, words));
-        for part in demand.parts() {
-            for mistake in &part.mistakes {
-                self.mistake(key, format!("`{}`: {}", mistake.key.name(), mistake.words));
-            }
-            if part.is_mode_set() {
-                self.mistake(
-                    key,
-                    "only a whole requirement can be in shadow mode or have an exception, no part",
-                );
-            }
-            if part.demands.is_empty() && part.mistakes.is_empty() {
-                self.mistake(key, "a part of it demands nothing");
-            }
-        }
-    }
-
-    fn mistake(&mut self, key: Key, words: impl Into<Cow<'static, str>>) {
-        self.mistakes.push(Mistake { key, words: words.into(), is_judged: false });
-    }
-}
-
-impl Default for Requirement {
-    fn default() -> Self {
-        Self::new()
-    }
-}

@@ -2,7 +2,6 @@
 
 use std::str::FromStr;
 
-use super::say::Said;
 use crate::{clock::Timestamp, error::ConfigError};
 
 const MINUTES_PER_DAY: i64 = 24 * 60;
@@ -27,9 +26,9 @@ const MINUTES_PER_DAY: i64 = 24 * 60;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "a window does nothing until a requirement demands it"]
 pub struct TimeWindow {
-    start: (u8, u8),
-    end: (u8, u8),
-    utc_offset_minutes: i16,
+    pub(super) start: (u8, u8),
+    pub(super) end: (u8, u8),
+    pub(super) utc_offset_minutes: i16,
     /// One bit for each day from Monday on.
     days: u8,
 }
@@ -125,6 +124,10 @@ impl TimeWindow {
         self.days & (1 << weekday) != 0
     }
 
+    pub(super) fn days(&self) -> impl Iterator<Item = Weekday> {
+        Weekday::ALL.into_iter().filter(|day| self.days & day.bit() != 0)
+    }
+
     pub(super) fn mistake(&self) -> Option<&'static str> {
         let is_time = |(hour, minute): (u8, u8)| hour < 24 && minute < 60;
         if !is_time(self.start) || !(is_time(self.end) || self.end == (24, 0)) {
@@ -137,17 +140,6 @@ impl TimeWindow {
             return Some("the offset of a time window is in minutes, and no more than 14 hours");
         }
         (self.days == 0).then_some("a time window has no day")
-    }
-
-    pub(super) fn say(&self) -> Said<'_> {
-        let clock = |(hour, minute): (u8, u8)| Said::Text(format!("{hour:02}:{minute:02}").into());
-        let days = Weekday::ALL.into_iter().filter(|day| self.days & day.bit() != 0);
-        Said::Members(vec![
-            ("start", clock(self.start)),
-            ("end", clock(self.end)),
-            ("utc_offset_minutes", Said::Number(self.utc_offset_minutes.into())),
-            ("days", Said::list(days.map(Weekday::as_str))),
-        ])
     }
 }
 
