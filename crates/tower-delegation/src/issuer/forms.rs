@@ -25,6 +25,16 @@ impl ClaimPath {
         !self.0.is_empty() && self.0.iter().all(|segment| !segment.is_empty())
     }
 
+    /// Does it lead to an actor before the current one, which never grants (RFC 8693 section 4.1)?
+    pub(super) fn is_of_earlier_actors(&self) -> bool {
+        matches!(&*self.0, [first, second, ..] if **first == *"act" && **second == *"act")
+    }
+
+    /// Does it lead to this claim, or to something in it?
+    pub(super) fn is_in(&self, other: &Self) -> bool {
+        self.0.starts_with(&other.0)
+    }
+
     pub(super) fn is(&self, name: &str) -> bool {
         matches!(&*self.0, [only] if **only == *name)
     }

@@ -399,16 +399,20 @@ impl ClaimMapping {
         };
         let scopes: Vec<&ClaimPath> = self.scopes.iter().map(|(path, _)| path).collect();
         let sets = [scopes, paths(&self.roles), paths(&self.permissions), paths(&self.groups)];
-        let mut paths = [&self.subject, &self.client, &self.groups_elsewhere, &self.token_id, &self.session]
+        let facts = [&self.subject, &self.client, &self.groups_elsewhere, &self.token_id, &self.session]
             .into_iter()
             .flatten()
             .chain(unless)
             .chain(&self.tenant)
-            .chain(beside)
             .chain(self.subject_kinds.iter().flat_map(|(condition, _)| condition.paths()))
             .chain(sets.iter().flatten().copied());
-        if !paths.all(ClaimPath::is_sound) {
+        let facts: Vec<&ClaimPath> = facts.collect();
+        if !facts.iter().copied().chain(beside).all(ClaimPath::is_sound) {
             return Some("a claim's path is empty, or has an empty name in it");
+        }
+        if facts.iter().any(|path| path.is_of_earlier_actors() || beside.is_some_and(|list| path.is_in(list)))
+        {
+            return Some("a fact is read from earlier actors, which never grant: name a claim of the token");
         }
         let mut read: Vec<&ClaimPath> = sets.iter().flatten().copied().collect();
         let count = read.len();
@@ -481,9 +485,24 @@ mod tests {
             ("an actor without a name", new().add_actor_id("")),
             ("an actor by its issuer", new().actor_id("iss")),
             ("an actor by another", new().add_actor_id("act")),
+            ("roles of an earlier actor", new().add_roles(["act", "act", "roles"])),
+            ("a scope of an earlier actor", new().add_scopes(["act", "act", "scope"], ScopeForm::String)),
+            ("an earlier actor as the client", new().client(["act", "act", "sub"])),
+            ("an earlier actor as the subject", new().add_subject(["act", "act", "act", "sub"])),
+            ("an earlier actor as the mark of users", new().add_user_claim(["act", "act"])),
+            ("an earlier actor's tenant", new().tenant(["act", "act", "tenant"])),
+            ("earlier actors as groups", new().earlier_actors("chain").add_groups("chain")),
+            ("what is in earlier actors", new().earlier_actors(["x", "chain"]).tenant(["x", "chain", "t"])),
         ] {
             assert!(mapping.mistake().is_some(), "{name}");
         }
-        assert_eq!(new().mistake(), None);
+        for (name, mapping) in [
+            ("the default", new()),
+            ("the current actor's tenant", new().tenant(["act", "tenant"])),
+            ("a claim that is called as the chain", new().add_roles(["realm", "act", "act"])),
+            ("beside earlier actors", new().earlier_actors(["x", "chain"]).tenant(["x", "tenant"])),
+        ] {
+            assert_eq!(mapping.mistake(), None, "{name}");
+        }
     }
 }
