@@ -7,6 +7,7 @@ mod attributes;
 mod challenges;
 mod comparisons;
 mod composition;
+mod declaration;
 mod details;
 mod dpop;
 mod grants;
