@@ -194,7 +194,7 @@ async fn functions_of_a_type_are_guarded() {
         .route("/", routing::get(Orders::list))
         .route("/{user}", routing::get(Orders::of));
     let said = guarded.inventory().to_string();
-    assert!(said.contains("list: scope") && said.contains("for a user: any_scope"), "{said}");
+    assert!(said.contains("list: scope") && said.contains("for a user: scope any"), "{said}");
     let app = guarded.with_state(Orders).behind(world.layer().build().unwrap()).unwrap();
     let guarded = Served::start(app).await;
     for site in [&plain, &guarded] {

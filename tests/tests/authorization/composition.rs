@@ -146,6 +146,98 @@ async fn parts_alternatives_and_exclusions() {
     world.check(rows).await;
 }
 
+/// In any order of writing and of the checks: what certainly fails decides, beside
+/// what is unknown. Alone, what is unknown denies.
+#[tokio::test]
+async fn a_certain_failure_outweighs_what_is_unknown() {
+    let world = World::new().await;
+    let new = Requirement::new;
+    let excluded = Some(R::Excluded);
+    let no_tenant: Change = |t| t.without("tenant");
+    // Another class is certain, another tenant as well.
+    let weak: Change = |t| t.without("tenant").acr("pwd");
+    let same: Change = |t| t;
+    let rows: Vec<Row> = vec![
+        ("unknown, then certain", new().not(new().tenant("acme").client("x")), no_tenant, None),
+        ("certain, then unknown", new().not(new().client("x").tenant("acme")), no_tenant, None),
+        ("certain first in the checks", new().not(new().tenant("x").acr("mfa")), same, None),
+        ("written last, checked first", new().not(new().acr("mfa").tenant("x")), same, None),
+        ("unknown, then what is cured", new().not(new().tenant("acme").acr("mfa")), weak, None),
+        (
+            "between two that are unknown",
+            new().not(new().group("x").client("x").tenant("acme")),
+            no_tenant,
+            None,
+        ),
+        ("in parts", new().not(new().all_of([new().tenant("acme"), new().client("x")])), no_tenant, None),
+        (
+            "in parts, turned",
+            new().not(new().all_of([new().client("x"), new().tenant("acme")])),
+            no_tenant,
+            None,
+        ),
+        ("both unknown", new().not(new().tenant("acme").group("x")), no_tenant, excluded),
+        ("unknown, and the case", new().not(new().tenant("acme").client("shop-web")), no_tenant, excluded),
+        ("the case, and unknown", new().not(new().client("shop-web").tenant("acme")), no_tenant, excluded),
+        (
+            "an alternative that is unknown",
+            new().not(new().any_of([new().tenant("acme"), new().client("x")])),
+            no_tenant,
+            excluded,
+        ),
+        (
+            "the other alternative",
+            new().not(new().any_of([new().client("x"), new().tenant("acme")])),
+            no_tenant,
+            excluded,
+        ),
+    ];
+    world.check(rows).await;
+}
+
+/// RFC 8693 section 4.1: only the current actor counts, whatever is built around it.
+#[tokio::test]
+async fn earlier_actors_grant_through_no_composition() {
+    let world = World::new().await;
+    let new = Requirement::new;
+    let idp = world.idp.issuer().to_owned();
+    let chain: Change = |t| t.actor("copilot").earlier_actor("planner");
+    let (other, excluded) = (Some(R::ActorNotAllowed), Some(R::Excluded));
+    let planner = || new().actor("planner");
+    let rows: Vec<Row> = vec![
+        ("in all", new().all_of([planner()]), chain, other),
+        ("in any", new().any_of([planner(), new().actor_of(idp.as_str(), "planner")]), chain, other),
+        ("among others", new().any_actor(["planner", "bot"]), chain, other),
+        ("not not", new().not(new().not(planner())), chain, excluded),
+        ("not denied", new().not(new().deny_actor("planner")), chain, excluded),
+        ("not so few", new().not(new().max_actors(1)), chain, excluded),
+        ("not not denied, in all", new().all_of([new().not(new().deny_actor("planner"))]), chain, excluded),
+        ("the current one", new().any_of([planner(), new().actor("copilot")]), chain, None),
+        ("not the current one", new().not(planner()), chain, None),
+    ];
+    world.check(rows).await;
+
+    let earlier = ["act", "act", "sub"];
+    for (name, requirement) in [
+        ("equal", new().claim_equals(earlier, "planner")),
+        ("one of", new().claim_one_of(earlier, ["planner", "bot"])),
+        ("path", new().claim_matches_path(earlier, "account")),
+        ("header", new().claim_matches_header(earlier, "x-agent")),
+        ("purpose", new().purpose(earlier, "planner")),
+        ("the current one as a claim", new().claim_equals(["act", "sub"], "copilot")),
+    ] {
+        for (around, requirement) in [
+            ("by itself", requirement.clone()),
+            ("in all", new().all_of([requirement.clone()])),
+            ("in any", new().any_of([new().client("shop-web"), requirement.clone()])),
+            ("excluded", new().not(requirement.clone())),
+        ] {
+            let error = tower_delegation::RequireLayer::new(requirement).unwrap_err().to_string();
+            assert!(error.contains("chain of actors"), "{name}, {around}: {error}");
+        }
+    }
+}
+
 fn detail() -> tower_delegation::requirement::AuthorizationDetail {
     tower_delegation::requirement::AuthorizationDetail::of_type("x")
 }
