@@ -42,9 +42,11 @@ impl Requirement {
         for demand in &self.demands {
             let Demand::Scope(any) = demand else { continue };
             // Of a choice the first that the application may ever use.
+            let mut scopes = any.iter().map(|scope| &**scope);
             let is_in_reach =
-                |one: &&Box<str>| evidence.is_none_or(|evidence| evidence.delegation.may_ever_use(one));
-            any.iter().find(is_in_reach).or(any.first()).into_iter().for_each(|scope| append(list, scope));
+                |one: &&str| evidence.is_none_or(|evidence| evidence.delegation.may_ever_use(one));
+            let named = scopes.clone().find(is_in_reach).or_else(|| scopes.next());
+            named.into_iter().for_each(|scope| append(list, scope));
         }
         self.chosen(evidence).for_each(|part| part.add_scopes(evidence, list));
     }
