@@ -55,10 +55,9 @@ impl World {
         let mapping = ClaimMapping::rfc9068()
             .tenant("tenant")
             .add_permissions("permissions")
-            .groups_elsewhere("has_groups")
-            .add_user_claim(USER_CLAIM);
+            .groups_elsewhere("has_groups");
         let issuer = TrustedIssuer::discover(issuer).unwrap().add_audience(AUDIENCE);
-        issuer.claim_mapping(mapping).may_grant(Grants::all())
+        issuer.claim_mapping(mapping).add_user_claim(USER_CLAIM).may_grant(Grants::all())
     }
 
     /// A layer that trusts the provider.

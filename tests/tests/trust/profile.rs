@@ -51,7 +51,8 @@ async fn open(world: &World, site: &Served, name: &str, claims: &Value) -> Vec<&
 #[tokio::test]
 async fn roles_groups_and_entitlements_are_read_by_default() {
     let world = World::new().await;
-    let default = serve(&world, world.issuer()).await;
+    let mapping = ClaimMapping::rfc9068().add_user_claim(USER_CLAIM);
+    let default = serve(&world, world.issuer().claim_mapping(mapping)).await;
     let it = "orders:refund";
     for (name, claims, expected) in [
         ("a role", json!({ "roles": ["clerk", it] }), vec!["/role"]),

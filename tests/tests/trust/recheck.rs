@@ -628,3 +628,23 @@ async fn a_proxy_that_is_revoked_passes_nothing_on() {
     assert_eq!(reason(&kept.recheck()), "workload_revoked");
     assert!(!kept.permits(&Requirement::new(), &RequestFacts::none()));
 }
+
+/// Grants that cannot be read say nothing of the others.
+#[tokio::test]
+async fn a_malformed_grant_hides_no_other_that_is_gone() {
+    type Less = fn(ApplicationBuilder) -> ApplicationBuilder;
+    let rows: [(&str, &str, &str, Less); 4] = [
+        ("roles", "permissions", "permissions", |entry| entry.add_permissions([""; 0])),
+        ("roles", "groups", "groups", |entry| entry.add_groups([""; 0])),
+        ("permissions", "roles", "roles", |entry| entry.add_roles([""; 0])),
+        ("groups", "roles", "roles", |entry| entry.add_roles([""; 0])),
+    ];
+    for (malformed, good, taken, less) in rows {
+        let bench = Bench::new().await;
+        let token = bench.world.token().claim(malformed, 7).claim(good, ["one"]).sign();
+        let kept = bench.kept(&token).await;
+        assert!(kept.recheck().is_ok(), "{malformed} malformed, {taken}");
+        bench.register(less(may_read(&bench.world)));
+        assert_eq!(reason(&kept.recheck()), "context_outdated", "{malformed} malformed, {taken} taken");
+    }
+}

@@ -340,3 +340,36 @@ async fn preflights_are_for_a_layer_outside() {
     }
     assert!(log.take().iter().all(|event| event.level != tracing::Level::ERROR));
 }
+
+/// What a public handler learns of its caller opens no other request that it makes
+/// with the same extensions.
+#[tokio::test]
+async fn the_caller_of_a_public_route_is_the_caller_of_no_other_request() {
+    let world = World::new().await;
+    let layer = world.layer().allow_anonymous().build().unwrap();
+    let inner = plain_router(&layer);
+    let batch = async move |parts: http::request::Parts, caller: Option<DelegationContext>| {
+        assert!(caller.is_some());
+        let mut statuses = Vec::new();
+        for (path, token) in [("/whoami", None), ("/whoami", Some("Bearer stolen"))] {
+            let mut request = Request::new(axum::body::Body::empty());
+            *request.uri_mut() = path.parse().unwrap();
+            *request.extensions_mut() = parts.extensions.clone();
+            if let Some(token) = token {
+                request.headers_mut().insert("authorization", token.parse().unwrap());
+            }
+            let response = tower::ServiceExt::oneshot(inner.clone(), request).await.unwrap();
+            statuses.push(response.status().as_u16());
+        }
+        format!("{statuses:?}")
+    };
+    let guarded = GuardedRouter::new().route("/batch", get(public("asks for several", batch)));
+    let served = Served::start(guarded.behind(layer.clone()).unwrap()).await;
+    let answer = ask(&served, Method::GET, "/batch", Some(&world.token().sign())).await;
+    // Without credentials there is no caller; with bad ones, they are bad.
+    assert_eq!((answer.status, answer.body.as_str()), (200, "[401, 401]"));
+}
+
+fn plain_router(layer: &tower_delegation::DelegationLayer) -> Router {
+    Router::new().route("/whoami", plain_get(async |_: DelegationContext| "known")).layer(layer.clone())
+}

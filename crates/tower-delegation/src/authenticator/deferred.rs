@@ -87,19 +87,28 @@ impl Deferred {
     /// that carries its extensions, which is then authenticated by itself.
     pub(crate) fn authenticate(&self, arrival: Arrival<'_>) -> Step<Outcome> {
         let authenticator = &self.0.authenticator;
-        let is_same = |passage| authenticator.has_judged(passage, arrival);
-        let is_same = self.0.anonymous.record().passage().is_some_and(is_same);
+        let is_same = self.is_for(arrival);
         if let Some(found) = self.found()
             && is_same
         {
             return Step::Ready(found.clone());
         }
         let outcome = match &self.0.transport {
-            Ok(transport) => authenticator.authenticate_arrival(arrival, transport.clone()),
+            Ok(transport) => {
+                // What the connection said has aged since.
+                authenticator.authenticate_arrival(arrival, transport.clone().at(arrival.now.wall))
+            }
             Err(reason) => Step::Ready(Err(authenticator.rejection(*reason, None))),
         };
         let this = self.clone();
         outcome.map(move |outcome| this.keep(outcome, is_same))
+    }
+
+    /// Is this the head of the request that arrived, and of no other that carries its
+    /// extensions?
+    pub(crate) fn is_for(&self, arrival: Arrival<'_>) -> bool {
+        let has_judged = |passage| self.0.authenticator.has_judged(passage, arrival);
+        self.0.anonymous.record().passage().is_some_and(has_judged)
     }
 
     /// Remembers what came of it, and hands the record so far over to the caller's.

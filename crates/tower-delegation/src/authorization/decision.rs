@@ -140,7 +140,7 @@ impl DelegationContext {
         }
         for demand in requirement.unqualified(self.issuers()) {
             tracing::error!(
-                rule = %Text::new(&rule), demand = demand.key().name(),
+                rule = %Text::new(&rule), demand = %Text::new(demand.key().name()),
                 "the rule does not say whose name is meant, and issuers of several namespaces can say it: \
                  name one in the same requirement with `issuer`"
             );

@@ -9,7 +9,7 @@ use super::{
     delegation::{DelegationContext, Inner, Record},
     judge::{Judgement, Revision},
 };
-use crate::{clock::Timestamp, proof, reason::DenialReason};
+use crate::{application::Application, clock::Timestamp, proof, reason::DenialReason};
 
 impl DelegationContext {
     /// This context as of now: itself where nothing has moved since it was judged.
@@ -58,22 +58,31 @@ impl DelegationContext {
         let (now, before) = (self.workload(), former.workload());
         let is_same_workload = now.and_then(|now| now.spiffe_id()) == before.and_then(|it| it.spiffe_id())
             && now.and_then(|now| now.thumbprint()) == before.and_then(|it| it.thumbprint());
+        let kind =
+            |application: Option<&Application>| application.map(|one| (one.name().to_owned(), one.kind()));
         is_same_workload
+            && kind(self.application()) == kind(former.application())
+            && kind(self.presenter()) == kind(former.presenter())
             && former.scopes().iter().all(|scope| self.scopes().contains(scope))
             && self.has_privileges_of(former)
     }
 
-    /// Whether roles, permissions, groups and authorization details are as far in use as before.
+    /// Whether roles, permissions and groups are as far in use as before. What is
+    /// malformed grants nothing, now or before, and says nothing of the others.
     fn has_privileges_of(&self, former: &Self) -> bool {
-        // What is malformed grants nothing, now or before.
-        let (Ok(roles), Ok(permissions), Ok(groups)) = (self.roles(), self.permissions(), self.groups())
-        else {
-            return true;
+        let has_roles = match (former.roles(), self.roles()) {
+            (Ok(before), Ok(now)) => before.iter().all(|role| now.contains(role)),
+            _ => true,
         };
-        former.roles().is_ok_and(|all| all.iter().all(|role| roles.contains(role)))
-            && former.permissions().is_ok_and(|all| all.iter().all(|one| permissions.contains(one)))
-            && former.groups().is_ok_and(|all| {
-                all.is_none_or(|all| groups.is_some_and(|groups| all.iter().all(|one| groups.contains(one))))
-            })
+        let has_permissions = match (former.permissions(), self.permissions()) {
+            (Ok(before), Ok(now)) => before.iter().all(|permission| now.contains(permission)),
+            _ => true,
+        };
+        let has_groups = match (former.groups(), self.groups()) {
+            (Ok(Some(before)), Ok(Some(now))) => before.iter().all(|group| now.contains(group)),
+            (Ok(Some(before)), Ok(None)) => before.is_empty(),
+            _ => true,
+        };
+        has_roles && has_permissions && has_groups
     }
 }

@@ -48,8 +48,11 @@ pub(super) fn take_judged<B>(
     if let Some(deferred) = extensions.remove::<Deferred>() {
         extensions.remove::<DelegationContext>();
         extensions.remove::<Anonymous>();
-        return (deferred.is_of(authenticator) && !deferred.record().has_ended())
-            .then_some(Judged::Deferred(deferred));
+        let is_here = deferred.is_of(authenticator)
+            && !deferred.record().has_ended()
+            && deferred.is_for(Arrival::of(request, now))
+            && deferred.caller().is_none_or(|caller| !authenticator.has_ended(caller, now));
+        return is_here.then_some(Judged::Deferred(deferred));
     }
     let judged = match (extensions.remove::<DelegationContext>(), extensions.remove::<Anonymous>()) {
         (None, None) => return None,

@@ -18,6 +18,8 @@ use http::Method;
 pub(crate) use self::row::Access;
 pub use self::row::TableRow;
 use super::{RouteInventory, RuledRoute};
+#[cfg(feature = "reload")]
+use crate::text::Text;
 use crate::{
     error::{ConfigError, Mistakes},
     reason::DenialReason,
@@ -30,7 +32,7 @@ use crate::{
 ///
 /// 1. A request that no row is for is refused: 403, `route_unlisted`.
 /// 2. A row with a requirement allows what its requirement allows.
-/// 3. A row that is `public`, with a reason, allows everybody.
+/// 3. A row that is `public`, with a reason, allows every request.
 /// 4. A table with a mistake in any row is no table: none of it is used.
 ///
 /// Cheap to clone; clones share the rows, so [`replace`](Self::replace) and
@@ -131,7 +133,7 @@ impl RouteTable {
             };
             if let Err(error) = outcome {
                 tracing::error!(
-                    error = %crate::text::Text::account(&error.to_string()), "the file of the route table is not usable"
+                    error = %Text::account(&error.to_string()), "the file of the route table is not usable"
                 );
             }
         };
