@@ -117,7 +117,7 @@ fn unknown(word: &str) -> String {
 /// What stands behind `=` or in the parentheses of this key.
 fn value(key: Key, span: Span, input: ParseStream<'_>) -> syn::Result<Demand> {
     let mut demand = Demand { key, texts: Vec::new(), number: None, span };
-    // A place that misses its text is told with the whole form.
+    // A place that misses its text is reported with the whole form.
     let comma = || match input.parse::<Token![,]>() {
         Ok(_) if !input.is_empty() => Ok(()),
         _ => Err(syn::Error::new(span, format_args!("write `{}`", key.usage()))),

@@ -353,7 +353,7 @@ async fn an_issuer_speaks_for_its_own_actors() {
             ours,
             "",
         ),
-        // Earlier actors never grant, and can deny on anybody's word.
+        // Earlier actors never grant, and can deny on any issuer's word.
         ("ours before its own", None, nested, open(&["/delegated"]), partner, ""),
     ] {
         let terms = Two::trust(&two.partner).may_grant(Grants::none());
@@ -448,7 +448,7 @@ async fn a_registered_actor_is_one_that_its_own_issuer_vouches_for() {
             &behind,
             "",
         ),
-        // What is taken back is taken back on anybody's word.
+        // What is taken back is taken back on any issuer's word.
         ("our suspended agent before its own", registry(true), false, &behind, "actor_suspended"),
     ] {
         let terms = Two::trust(&two.partner).may_grant(Grants::all());

@@ -1,4 +1,4 @@
-//! Plain data: read from TOML and from JSON, strictly, and told as it is documented.
+//! Plain data: read from TOML and from JSON, strictly, and as it is documented.
 
 use std::{collections::BTreeMap, time::Duration};
 

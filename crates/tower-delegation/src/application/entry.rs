@@ -143,7 +143,7 @@ impl Application {
         self.expires.as_ref()
     }
 
-    /// Until when somebody should look at the entry again. Reported, not enforced.
+    /// Until when the entry should be reviewed. Reported, not enforced.
     #[must_use]
     pub fn review_by(&self) -> Option<&Deadline> {
         self.review_by.as_ref()

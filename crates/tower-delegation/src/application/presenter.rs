@@ -1,4 +1,4 @@
-//! The presenter rule: the application of whoever presents a token, held
+//! The presenter rule: the application of the presenter of a token, held
 //! against the registry. The order of the checks is in the [module's
 //! documentation](super).
 
@@ -53,7 +53,7 @@ pub(crate) struct ChainedActor<'a> {
 }
 
 impl<'a> ChainedActor<'a> {
-    /// Its application, if somebody who may say so vouches for it.
+    /// Its application, if an issuer that may say so vouches for it.
     fn registered<'r>(&self, registry: &'r Registry) -> Option<&'r Arc<Application>> {
         if self.claimed_issuer.is_some() { None } else { registry.actor(self.issuer, self.id) }
     }

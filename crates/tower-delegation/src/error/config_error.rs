@@ -189,7 +189,7 @@ pub enum ConfigError {
         /// What is wrong with it, and what would be right.
         problem: &'static str,
     },
-    /// JWT-SVIDs that are meant for anybody would be accepted.
+    /// JWT-SVIDs that are meant for any service would be accepted.
     #[error(
         "the source of JWT-SVIDs has no audience, or an empty one: name this service with `.add_audience(..)`"
     )]
@@ -268,7 +268,7 @@ pub enum ConfigError {
         name: String,
     },
     /// Two risk signals bear one name, or one bears none.
-    #[error("risk signal {name:?} cannot be told from another: give each a name of its own")]
+    #[error("risk signal {name:?} has the name of another: give each a name of its own")]
     InvalidRiskSignal {
         /// The name as given.
         name: String,

@@ -91,7 +91,7 @@ mod tests {
         assert_eq!(mistakes.take(Err::<(), _>(ConfigError::NoIssuer)), None);
         mistakes.add(ConfigError::NoIssuer);
         let error = mistakes.into_result().unwrap_err();
-        assert!(matches!(error, ConfigError::NoIssuer), "found twice, told once: {error}");
+        assert!(matches!(error, ConfigError::NoIssuer), "found twice, reported once: {error}");
         assert_eq!(error.mistakes().count(), 1);
         assert!(Mistakes::default().into_result().is_ok());
     }

@@ -39,7 +39,7 @@ impl KnownRoutes {
         Self { are_public: true, ..self }
     }
 
-    /// Is it a request that anyone may make, whoever sends it?
+    /// Is it a request that any caller may make?
     pub(super) fn is_public<B>(&self, request: &Request<B>) -> bool {
         #[cfg(feature = "toml")]
         if !self.tables.is_empty() {

@@ -212,7 +212,7 @@ impl Requirement {
     }
 
     /// Refuses every token in whose chain this actor is, as the current one
-    /// or an earlier one, whoever vouches for it. Earlier actors only ever deny
+    /// or an earlier one, whichever issuer vouches for it. Earlier actors only ever deny
     /// (RFC 8693 section 4.1), so inside [`not`](Self::not) they grant nothing.
     #[must_use]
     pub fn deny_actor(self, actor: impl Into<SubjectId>) -> Self {

@@ -160,7 +160,7 @@ ruled!(T2 T3 T4 T5 T6 T7 T8 T9 T10 T11 T12 T13 T14 T15 T16);
 /// A handler for everyone, with the reason why: it is in the inventory and in the
 /// record of each request.
 ///
-/// In a guarded router nothing is verified before it runs, and nothing is waited for:
+/// In a guarded router no token is verified before it runs, and nothing is waited for:
 /// neither keys, nor a store of used proofs, nor a place in an audit queue (where a
 /// queue is full, the event is dropped and counted). What is wrong with the
 /// credentials at first sight is in the record, as the requirement `credentials` that

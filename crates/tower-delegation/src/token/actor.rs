@@ -76,7 +76,7 @@ impl Actor {
         self.claimed_issuer.as_ref()
     }
 
-    /// Whether this is that actor of that issuer, and somebody who may say so vouches for it.
+    /// Whether this is that actor of that issuer, and an issuer that may say so vouches for it.
     #[must_use]
     pub fn is(&self, issuer: &IssuerUrl, id: &SubjectId) -> bool {
         self.claimed_issuer.is_none() && self.issuer == *issuer && self.id == *id

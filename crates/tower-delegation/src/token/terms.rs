@@ -139,7 +139,7 @@ mod tests {
     use crate::{clock::Timestamp, names::SubjectKind};
 
     fn verify(change: &str) -> Result<Facts, DenialReason> {
-        // A later member of `change` stands in for the base claim of the same name.
+        // A later member of `change` replaces the base claim of the same name.
         let base = [
             ("iss", r#""https://idp""#),
             ("aud", r#""api""#),

@@ -134,7 +134,7 @@ mod tests {
         assert_eq!(line, r#"{"a\u0085\n\u202e":1}"#);
     }
 
-    /// Takes a few bytes at a time, and fails where it is told to.
+    /// Takes a few bytes at a time, and fails where it is set to.
     struct Stubborn {
         taken: Vec<u8>,
         room: usize,
