@@ -402,6 +402,9 @@ reasons! {
     /// The user's authentication is older than the route tolerates, or its
     /// time is not known (RFC 9470 section 5).
     AuthenticationTooOld = "authentication_too_old" => InsufficientUserAuthentication,
+    /// The route demands that a user has authenticated, strongly or lately, and the
+    /// subject is a service, which cannot.
+    NoUserToAuthenticate = "no_user_to_authenticate" => Forbidden,
 
     /// The issuer's keys cannot be had right now.
     KeysUnavailable = "keys_unavailable" => Unavailable,

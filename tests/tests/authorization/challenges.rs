@@ -32,6 +32,20 @@ async fn the_user_authenticated_well_enough() {
             |t| t.acr("phr"),
             Some(R::AuthenticationTooOld),
         ),
+        // A service has no user who could sign in: no challenge would end.
+        ("a service", mfa(), |t| t.subject("nightly").client("nightly"), Some(R::NoUserToAuthenticate)),
+        (
+            "a service of another class",
+            mfa(),
+            |t| t.subject("nightly").client("nightly").acr("pwd"),
+            Some(R::NoUserToAuthenticate),
+        ),
+        (
+            "a service and a time",
+            new().max_authentication_age(MINUTE).scope("orders:refund"),
+            |t| t.subject("nightly").client("nightly"),
+            Some(R::NoUserToAuthenticate),
+        ),
         ("the first class", mfa(), |t| t.acr("urn:example:mfa"), None),
         ("the other class", mfa(), |t| t.acr("phr"), None),
     ];

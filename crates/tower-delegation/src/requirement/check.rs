@@ -239,9 +239,21 @@ impl Demand {
             Self::Scope(any) => scope(token, any),
             _ => match self.holds(evidence)? {
                 Some(true) => Ok(()),
-                Some(false) => Err(Failure::certain(self.reason())),
-                None => Err(Failure::unknown(self.reason())),
+                Some(false) => Err(Failure::certain(self.reason_for(token))),
+                None => Err(Failure::unknown(self.reason_for(token))),
             },
+        }
+    }
+
+    /// A service signs in nowhere: a client that is sent to do so would try for ever.
+    fn reason_for(&self, token: &DelegationContext) -> Reason {
+        match self {
+            Self::Acr(_) | Self::MaxAuthenticationAge(_)
+                if token.subject().kind() == SubjectKind::Service =>
+            {
+                Reason::NoUserToAuthenticate
+            }
+            _ => self.reason(),
         }
     }
 
@@ -287,7 +299,10 @@ impl Demand {
             }
             Self::DenyActor(id) => {
                 let place = token.actors().iter().position(|actor| actor.id() == id);
-                place.map_or(Some(true), |place| (place == 0).then_some(false))
+                // Neither does what an issuer claims of another's actor.
+                let is_proved =
+                    |place| place == 0 && token.actor().is_some_and(|actor| actor.claimed_issuer().is_none());
+                place.map_or(Some(true), |place| is_proved(place).then_some(false))
             }
             Self::Actor(any) => is_actor(token, any.iter().map(|id| (token.issuer(), id))),
             Self::ActorOf(any) => is_actor(token, any.iter().map(|(issuer, id)| (issuer, id))),
