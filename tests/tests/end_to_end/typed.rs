@@ -99,7 +99,7 @@ async fn a_token_is_parsed_once_for_all_its_requests() {
         layer.warm_up().await.unwrap();
         let read = async |delegation: DelegationContext| {
             let first = delegation.claims::<Counted>().unwrap();
-            let second = delegation.clone().claims::<Counted>().unwrap();
+            let second = delegation.claims::<Counted>().unwrap();
             assert!(Arc::ptr_eq(&first, &second));
             first.0["sub"].as_str().unwrap().to_owned()
         };

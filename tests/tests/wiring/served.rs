@@ -61,7 +61,7 @@ fn read(name: &'static str) -> Requirement {
 }
 
 async fn ask(base: &str, path: &str, token: Option<&str>) -> (u16, String) {
-    let request = reqwest::Client::new().get(format!("{base}{path}"));
+    let request = reqwest::Client::default().get(format!("{base}{path}"));
     let request = token.into_iter().fold(request, reqwest::RequestBuilder::bearer_auth);
     let answer = integration_tests::Answer::of(request).await;
     (answer.status, answer.body)

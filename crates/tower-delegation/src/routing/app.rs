@@ -31,7 +31,7 @@ use crate::{
 };
 
 /// Guarded routers behind one [`DelegationLayer`], made by
-/// [`GuardedRouter::behind`] and served as it is: by [`axum::serve`], by
+/// [`GuardedRouter::behind`] and served as it is: by [`axum::serve()`], by
 /// `tower_delegation_rustls::serve`, or as a tower service.
 ///
 /// It takes further guarded routers, which go behind the same layer, and what is
@@ -195,7 +195,7 @@ impl GuardedApp {
         &self.origin.inventory
     }
 
-    /// A make-service for servers that want one. [`axum::serve`] takes the app itself.
+    /// A make-service for servers that want one. [`axum::serve()`] takes the app itself.
     #[must_use]
     pub fn into_make_service(self) -> IntoMakeService<Self> {
         <Self as axum::ServiceExt<Request>>::into_make_service(self)
