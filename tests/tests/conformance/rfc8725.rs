@@ -165,7 +165,8 @@ async fn r8725_3_8_2_a_subject_is_issuer_and_id() {
     // An actor that another issuer vouches for is another actor.
     let own = verify(a.token().actor("copilot")).await;
     let foreign = verify(a.token().claim("act", json!({ "sub": "copilot", "iss": b.issuer() }))).await;
-    let demand = Requirement::new().actor("copilot");
+    // With issuers of two namespaces a rule says whose name it is.
+    let demand = Requirement::new().issuer(a.issuer()).actor("copilot");
     assert!(own.authorize(&demand, &RequestFacts::none()).is_ok());
     let denied = foreign.authorize(&demand, &RequestFacts::none()).unwrap_err();
     assert_eq!(denied.reason(), R::ActorNotAllowed);

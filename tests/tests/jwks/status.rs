@@ -42,7 +42,9 @@ async fn the_status_follows_the_keys() {
 #[tokio::test]
 async fn issuers_are_listed_one_by_one_in_order() {
     let world = lasting().await;
-    let trust = |path: &str| TrustedIssuer::discover(world.idp.issuer_at(path).issuer()).unwrap();
+    let trust = |path: &str| {
+        TrustedIssuer::discover(world.idp.issuer_at(path).issuer()).unwrap().may_grant(Grants::all())
+    };
     let fixed = "urn:example:fixed";
     let layer = DelegationLayer::builder()
         .add_issuer(trust("/b").add_audience(AUDIENCE))

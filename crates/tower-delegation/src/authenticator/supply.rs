@@ -31,6 +31,7 @@ struct Place<'a> {
 }
 
 impl Authenticator {
+    #[cfg(feature = "axum")]
     pub(crate) fn supply(&self) -> Supply<'_> {
         self.0.supply()
     }
