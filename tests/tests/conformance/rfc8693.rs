@@ -78,9 +78,13 @@ async fn r8693_4_1_3_nothing_is_granted_because_of_an_earlier_actor() {
         assert_eq!(denial(&delegation, &demand), Some(R::ActorNotAllowed), "{earlier}");
         assert_eq!(demand_status(&delegation, &demand), 403);
     }
-    for nobody in ["A1", "a", "a1 ", "", "alice", "test-client"] {
-        let denied = denial(&delegation, &Requirement::new().actor(nobody));
-        assert_eq!(denied, Some(R::ActorNotAllowed), "{nobody:?}");
+    for stranger in ["A1", "a", "alice", "test-client"] {
+        let denied = denial(&delegation, &Requirement::new().actor(stranger));
+        assert_eq!(denied, Some(R::ActorNotAllowed), "{stranger:?}");
+    }
+    for no_name in ["a1 ", ""] {
+        let denied = denial(&delegation, &Requirement::new().actor(no_name));
+        assert_eq!(denied, Some(R::RequirementContradictory), "{no_name:?}");
     }
 }
 

@@ -210,6 +210,7 @@ impl Requirement {
     }
 
     /// Does it demand nothing beyond a verified token?
+    #[cfg(feature = "axum")]
     pub(crate) fn is_empty(&self) -> bool {
         self.demands.is_empty()
     }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use tower_delegation_demands::Key;
 
-use super::demand::{Demand, Enforcement, Requirement};
+use super::demand::{Enforcement, Requirement};
 use crate::{
     clock::Timestamp,
     context::Effect,
@@ -66,7 +66,7 @@ impl Requirement {
     /// denies may then happen all the same.
     #[cfg(feature = "axum")]
     pub(crate) fn is_lenient(&self) -> bool {
-        self.is_mode_set() || self.demands.iter().flat_map(Demand::parts).any(Self::is_lenient)
+        self.is_mode_set() || self.demands.iter().flat_map(super::demand::Demand::parts).any(Self::is_lenient)
     }
 
     /// What an outcome does at this time. An allow on trial, or under an exception,
