@@ -5,8 +5,9 @@ use std::borrow::Cow;
 use crate::{context::DelegationContext, reason::DenialReason, rejection::Rejection};
 
 impl DelegationContext {
-    /// Whether a request with the same token would be let in now, and everything that this
-    /// context shows is still so: for code that keeps a context beyond the request, such
+    /// Whether a request with the same token would be let in now, and the workload, the
+    /// names and kinds of the applications, the scopes, roles, permissions and groups that
+    /// this context shows are still so: for code that keeps a context beyond the request, such
     /// as a stream, a socket or a job.
     ///
     /// Synchronous and local: it waits for nothing and fetches nothing. Where nothing has

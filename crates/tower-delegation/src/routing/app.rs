@@ -42,7 +42,7 @@ use crate::{
 /// A request that no route is for goes to the fallback of a guarded router or of a
 /// router beside, and where none has one, to the layer, which answers 401 without a
 /// good token and 404 with one. The order in which routers are added makes no
-/// difference.
+/// difference to what is guarded; [`layer`](Self::layer) wraps those that are there.
 ///
 /// As a part of a larger axum application it is nested as a service:
 /// `Router::new().nest_service("/orders", app)`.
