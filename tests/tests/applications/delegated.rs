@@ -44,7 +44,12 @@ async fn the_current_actors_workload_presents_the_token() {
             act(json!({ "sub": "bot", "iss": "https://other.example" })),
             Err(R::ActorUnregistered),
         ),
-        ("a client of nobody's", &bot, world.token_of("x").actor("bot").sign(), Err(R::ClientUnregistered)),
+        (
+            "a client of no application",
+            &bot,
+            world.token_of("x").actor("bot").sign(),
+            Err(R::ClientUnregistered),
+        ),
         ("the actor in the client's place", &bot, world.token_of("bot").sign(), Err(R::ClientUnregistered)),
     ] {
         site.expect(name, client, &token, expected).await;

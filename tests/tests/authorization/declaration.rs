@@ -24,7 +24,7 @@ use tower_delegation_testing::DpopKey;
 
 use crate::{Change, Judging, World};
 
-/// Stands in tables and attributes for the provider, whose address is not known there.
+/// Names the provider in tables and attributes, where its address is not known.
 const IDP: &str = "https://idp.example.com";
 const ORIGIN: &str = "https://api.example.com";
 

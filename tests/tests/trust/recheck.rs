@@ -331,7 +331,7 @@ async fn a_kept_context_says_yes_no_longer_than_a_request_would() {
             }
         }
         // What is on trial is not tried on a context that is good no longer.
-        let on_trial = Requirement::named("on trial").scope("nobody:has").shadow();
+        let on_trial = Requirement::named("on trial").scope("none:has").shadow();
         let is_over = !row.recheck.is_empty() && row.recheck != "context_outdated";
         assert_eq!(kept.authorize(&on_trial, &none).is_err(), is_over, "{name}");
     }

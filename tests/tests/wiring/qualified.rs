@@ -49,8 +49,8 @@ fn alice(issuer: &MockIssuer) -> TokenBuilder {
     token.claim("roles", ["admin"]).claim("groups", ["board"]).claim("permissions", ["approve"])
 }
 
-/// Every demand that names a party or a privilege, each met by alice's token, whoever
-/// issued it.
+/// Every demand that names a party or a privilege, each met by alice's token of
+/// whichever issuer.
 fn rules() -> Vec<(&'static str, Requirement)> {
     let new = || Requirement::named("rule");
     vec![

@@ -31,7 +31,7 @@ const NODE: [Need; 3] = [
 
 /// Every suite, in the order they run. A new test binary is a new name in the first
 /// row. Tests with needs are in a module of their own, which has a row of its own and
-/// stands in the row of the rest of its binary.
+/// is in the row of the rest of its binary.
 const SUITES: &[Suite] = &[
     Suite {
         name: "tests",

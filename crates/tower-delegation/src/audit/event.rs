@@ -1,12 +1,12 @@
 //! [`AuditEvent`]: what one request leaves on record.
 
-use std::{borrow::Cow, fmt, net::SocketAddr, time::Duration};
+use std::{fmt, net::SocketAddr, time::Duration};
 
-use data_encoding::HEXLOWER;
 use http::{Method, StatusCode};
-use serde::{Serialize, Serializer};
 
 use super::{
+    party::AuditedActor,
+    requirement::AuditedRequirement,
     revocation::AuditedRevocation,
     token_hash::{PresentedToken, TokenHash},
     trace_context::TraceContext,
@@ -15,8 +15,8 @@ use crate::{
     arrival::Route,
     clock::Timestamp,
     context::{
-        Actor, Application, ApplicationKind, Basis, DelegationContext, Effect, Evaluation, Refused,
-        SenderConstraint, SubjectKind, WorkloadIdentity,
+        Actor, Application, ApplicationKind, DelegationContext, Evaluation, Refused, SenderConstraint,
+        SubjectKind, WorkloadIdentity,
     },
     issuer::GrantKind,
     reason::DenialReason,
@@ -31,7 +31,7 @@ use crate::{
 /// [`subject`](Self::subject), however long the chain of actors is. There is no
 /// token in it, only its [keyed hash](Self::token_hash).
 ///
-/// Cheap to make: it shares what it tells with the request's context, and
+/// Cheap to make: it shares what it says with the request's context, and
 /// nothing is formatted before a sink asks.
 pub struct AuditEvent {
     pub(crate) time: Timestamp,
@@ -324,168 +324,10 @@ impl fmt::Debug for AuditEvent {
     }
 }
 
-/// A requirement that was evaluated on the request's way.
-#[derive(Clone, Copy)]
-pub struct AuditedRequirement<'a>(&'a Evaluation);
-
-/// What came of a requirement's denial.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum AuditedEffect<'a> {
-    /// The request was refused.
-    Enforced,
-    /// It was recorded, and the request went on: the requirement is on trial.
-    Shadowed,
-    /// An explicit exception let the request go on, for this reason.
-    Excepted(Text<'a>),
-    /// Code of the service asked, and acted on the answer as it saw fit.
-    Asked,
-}
-
-impl<'a> AuditedRequirement<'a> {
-    /// The requirement's name.
-    #[must_use]
-    pub fn name(self) -> Text<'a> {
-        Text::new(&self.0.requirement)
-    }
-
-    /// The first demand that failed; `None` if all hold.
-    #[must_use]
-    pub fn denial(self) -> Option<DenialReason> {
-        self.0.denial
-    }
-
-    /// What came of the denial; `None` if there was none.
-    #[must_use]
-    pub fn effect(self) -> Option<AuditedEffect<'a>> {
-        self.0.denial?;
-        Some(match &self.0.effect {
-            Effect::Enforced if self.is_asked() => AuditedEffect::Asked,
-            Effect::Enforced => AuditedEffect::Enforced,
-            Effect::Shadowed => AuditedEffect::Shadowed,
-            Effect::Excepted(why) => AuditedEffect::Excepted(Text::new(why)),
-        })
-    }
-
-    /// The scopes that it demands, space-delimited, as a challenge names them.
-    #[must_use]
-    pub fn scopes(self) -> Option<Text<'a>> {
-        self.0.scopes.as_deref().map(Text::new)
-    }
-
-    /// Whether the service only asked, by
-    /// [`permits`](DelegationContext::permits): no decision about the request.
-    #[must_use]
-    pub fn is_asked(self) -> bool {
-        self.0.basis == Basis::Question
-    }
-
-    /// `allow`, `deny`, `deny (shadow)` or `deny (exception)`, or what was asked:
-    /// `allow (asked)`, `deny (asked)`. Only `deny` ended the request.
-    #[must_use]
-    pub fn outcome(self) -> &'static str {
-        match self.effect() {
-            None if self.is_asked() => "allow (asked)",
-            None => "allow",
-            Some(AuditedEffect::Asked) => "deny (asked)",
-            Some(AuditedEffect::Enforced) => "deny",
-            Some(AuditedEffect::Shadowed) => "deny (shadow)",
-            Some(AuditedEffect::Excepted(_)) => "deny (exception)",
-        }
-    }
-}
-
-impl fmt::Debug for AuditedRequirement<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.name(), self.outcome())
-    }
-}
-
-impl Serialize for AuditedRequirement<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        struct Record<'a> {
-            name: Text<'a>,
-            outcome: &'static str,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            reason: Option<&'static str>,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            exception: Option<Text<'a>>,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            scopes: Option<Text<'a>>,
-        }
-        let exception = match self.effect() {
-            Some(AuditedEffect::Excepted(why)) => Some(why),
-            _ => None,
-        };
-        Record {
-            name: self.name(),
-            outcome: self.outcome(),
-            reason: self.denial().map(DenialReason::code),
-            exception,
-            scopes: self.scopes(),
-        }
-        .serialize(serializer)
-    }
-}
-
-/// A party that acts, or acted, for the subject.
-#[derive(Clone, Copy)]
-pub struct AuditedActor<'a>(&'a Actor);
-
-impl<'a> AuditedActor<'a> {
-    /// Who vouches for the actor.
-    #[must_use]
-    pub fn issuer(self) -> Text<'a> {
-        Text::new(self.0.issuer().as_str())
-    }
-
-    /// The issuer that the token says the actor is of, where the token's issuer may not
-    /// speak for that one.
-    #[must_use]
-    pub fn claimed_issuer(self) -> Option<Text<'a>> {
-        self.0.claimed_issuer().map(|issuer| Text::new(issuer.as_str()))
-    }
-
-    /// The actor's identifier.
-    #[must_use]
-    pub fn id(self) -> Text<'a> {
-        Text::new(self.0.id().as_str())
-    }
-}
-
-impl fmt::Debug for AuditedActor<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.id(), f)
-    }
-}
-
-impl Serialize for AuditedActor<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        struct Record<'a> {
-            issuer: Text<'a>,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            claimed_issuer: Option<Text<'a>>,
-            id: Text<'a>,
-        }
-        Record { issuer: self.issuer(), claimed_issuer: self.claimed_issuer(), id: self.id() }
-            .serialize(serializer)
-    }
-}
-
-/// The SPIFFE ID of a workload, or else the thumbprint of its certificate in hex.
-pub(super) fn workload_name(workload: &WorkloadIdentity) -> Option<Cow<'_, str>> {
-    match (workload.spiffe_id(), workload.thumbprint()) {
-        (Some(id), _) => Some(Cow::Borrowed(id.as_str())),
-        (None, Some(thumbprint)) => Some(Cow::Owned(HEXLOWER.encode(thumbprint))),
-        (None, None) => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::context::{Basis, Effect};
 
     fn event(evaluations: Vec<Evaluation>, refusal: Option<DenialReason>, status: Option<u16>) -> AuditEvent {
         AuditEvent {

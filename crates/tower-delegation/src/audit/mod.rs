@@ -54,6 +54,8 @@ mod json_lines;
 mod metrics;
 mod otel;
 mod overflow;
+mod party;
+mod requirement;
 mod revocation;
 mod sink;
 mod status;
@@ -66,12 +68,14 @@ mod trail;
 pub use self::json_lines::{AuditFile, AuditFileBuilder};
 pub use self::{
     delivery::Audit,
-    event::{AuditDecision, AuditEvent, AuditedActor, AuditedEffect, AuditedRequirement},
+    event::{AuditDecision, AuditEvent},
     json_lines::{
         EcsFormat, EcsRecord, Format, JsonLines, NativeFormat, NativeRecord, OcsfFormat, OcsfRecord,
     },
     otel::AttributeValue,
     overflow::Overflow,
+    party::AuditedActor,
+    requirement::{AuditedEffect, AuditedRequirement},
     revocation::AuditedRevocation,
     sink::{AuditSink, SinkError},
     status::AuditStatus,

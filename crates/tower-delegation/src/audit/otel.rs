@@ -4,7 +4,7 @@ use std::fmt;
 
 use data_encoding::HEXUPPER;
 
-use super::{AuditEvent, AuditedActor, event::workload_name};
+use super::{AuditEvent, AuditedActor, party::workload_name};
 use crate::{
     context::{SenderConstraint, SubjectKind, WorkloadIdentity},
     reason::DenialReason,

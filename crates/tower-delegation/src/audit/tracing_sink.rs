@@ -5,7 +5,7 @@ use std::fmt;
 use http::StatusCode;
 use tracing::{Level, field::display as shown};
 
-use super::{AuditEvent, AuditSink, AuditedActor, SinkError, event::workload_name};
+use super::{AuditEvent, AuditSink, AuditedActor, SinkError, party::workload_name};
 use crate::{
     context::{ApplicationKind, SenderConstraint, SubjectKind},
     reason::{DenialReason, RejectionKind},

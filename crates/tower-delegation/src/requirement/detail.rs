@@ -4,11 +4,11 @@
 /// What one object of the claim `authorization_details` must grant, all of it
 /// (RFC 9396 section 2.2). Members of two objects are never added up.
 ///
-/// 1. `type` is exactly this one. A type that nobody demands grants nothing.
+/// 1. `type` is exactly this one. A type that no rule demands grants nothing.
 /// 2. Each action, location, datatype and privilege named here is in the
 ///    object's list of that name; the identifier is the object's.
 /// 3. A list or an identifier that the object has and that is not named here
-///    limits the object to something that nobody has checked: such an object
+///    limits the object to something that no rule has checked: such an object
 ///    grants nothing.
 /// 4. An object with a member of the wrong JSON type grants nothing
 ///    (RFC 9396 section 2.2). Members beyond these are the handler's to judge.
@@ -16,7 +16,7 @@
 ///    or beyond the [ceiling](crate::application) of the client's application or the
 ///    presenter's, grants nothing.
 /// 6. A claim that is no array of objects with a `type` each is a denial,
-///    whatever else stands in it.
+///    whatever else it holds.
 ///
 /// ```
 /// use tower_delegation::requirement::{AuthorizationDetail, Requirement};

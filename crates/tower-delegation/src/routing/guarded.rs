@@ -23,7 +23,7 @@ use crate::{
 /// [`Authorized<R>`](super::Authorized) as the first argument,
 /// [`guard`](super::guard) around every method of a path, or
 /// [`public`](super::public) with a reason. A route without one does not
-/// compile, and every route stands in the [inventory](Self::inventory).
+/// compile, and every route is in the [inventory](Self::inventory).
 ///
 /// The rule is read from the handler's **first** argument. What further
 /// arguments demand is enforced and recorded like anything else, but does not

@@ -6,7 +6,7 @@ use super::{format::Format, time::Time};
 use crate::{
     audit::{
         AuditEvent, AuditedActor, AuditedRequirement, AuditedRevocation,
-        event::workload_name,
+        party::workload_name,
         token_hash::TokenHash,
         trace_context::{SpanId, TraceId},
     },
