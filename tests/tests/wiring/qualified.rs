@@ -68,6 +68,9 @@ fn rules() -> Vec<(&'static str, Requirement)> {
         ("role", new().all_of([new().role("admin"), new().on_behalf_of_user()])),
         ("role", new().any_of([new().role("admin"), new().role("root")])),
         ("client", new().not(new().client("stranger"))),
+        // Who is not denied is let in.
+        ("deny_actor", new().not(new().deny_actor("copilot"))),
+        ("deny_actor", new().not(new().all_of([new().deny_actor("copilot")]))),
         // An issuer in one alternative, or one that is excluded, tells nothing of the rest.
         ("role", new().role("admin").any_of([new().issuer("https://x.example"), new().on_behalf_of_user()])),
         ("role", new().role("admin").not(new().issuer("https://x.example"))),
@@ -238,4 +241,24 @@ async fn the_rows_of_a_table_are_held_against_the_layer_at_each_reload() {
         assert_eq!(service.get("/alice", &alice(&two.partner).sign()).await.status, 403, "{demand}");
     }
     assert!(table.replace(&row("delegated = true")).is_ok());
+}
+
+/// What one demand allows and another does not is allowed by no rule.
+#[tokio::test]
+async fn issuers_that_exclude_each_other_do_not_build() {
+    let two = Two::new().await;
+    let (ours, theirs) = (two.ours.issuer(), two.partner.issuer());
+    let new = || Requirement::named("rule");
+    for (requirement, is_met) in [
+        (new().issuer(ours).all_of([new().issuer(theirs).scope("a")]), false),
+        (new().all_of([new().issuer(ours), new().issuer(theirs)]), false),
+        (new().issuer(ours).any_of([new().issuer(theirs).scope("a")]), false),
+        (new().issuer(ours).any_of([new().issuer(theirs), new().issuer(ours).scope("a")]), true),
+        (new().issuer(ours).all_of([new().any_issuer([theirs, ours]).scope("a")]), true),
+    ] {
+        let built = guarded(requirement.clone()).behind(two.layer(|issuer| issuer).build().unwrap());
+        let found = built.as_ref().map_or_else(mistakes, |_| Vec::new());
+        let expected = if is_met { vec![] } else { vec![("unsatisfiable_rule", "issuer")] };
+        assert_eq!(found, expected, "{requirement}");
+    }
 }

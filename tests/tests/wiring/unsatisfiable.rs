@@ -187,6 +187,11 @@ async fn a_parameter_that_no_path_has_does_not_build() {
         assert_eq!(unmet(below.behind(layer())), None, "{demand}, below");
         let nested = GuardedRouter::new().nest("/t/{id}", guarded("/a", requirement.clone()));
         assert_eq!(unmet(nested.behind(layer())), None, "{demand}, nested");
+        // A prefix is that of its own routes, not of those that stand next to them.
+        let with = GuardedRouter::new().merge(guarded("/b", requirement.clone()).below("/t/{id}"));
+        assert_eq!(unmet(with.clone().behind(layer())), None, "{demand}, merged");
+        let next_to_it = with.merge(guarded("/a", requirement.clone()));
+        assert_eq!(unmet(next_to_it.behind(layer())), Some(demand), "{demand}, next to it");
         let elsewhere = guarded("/a", requirement).below("/t/{tenant}");
         assert_eq!(unmet(elsewhere.behind(layer())), Some(demand), "{demand}, below another");
     }

@@ -119,7 +119,7 @@ impl Deferred {
         let is_first = self.0.found.set(outcome.clone()).is_ok();
         match &outcome {
             Ok(Some(delegation)) if is_first => {
-                delegation.record().admit(false);
+                delegation.record().admit(self.0.anonymous.record().allows_inner());
                 let so_far = self.0.anonymous.record().take();
                 so_far.kept.into_iter().for_each(|evaluation| delegation.record().add(evaluation));
             }

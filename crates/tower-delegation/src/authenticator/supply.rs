@@ -26,7 +26,7 @@ pub(crate) struct Supply<'a> {
 /// Where a rule is, and which parameters a path there can have.
 struct Place<'a> {
     route: &'a RuledRoute,
-    /// The prefixes below which the route is served.
+    /// The prefixes below which all of the routes are served.
     prefixes: &'a [String],
 }
 
@@ -96,6 +96,10 @@ impl Supply<'_> {
     /// The first demand that cannot be met, and what is missing.
     fn lack(&self, place: &Place<'_>, requirement: &Requirement, outer: &IssuerScope<'_>) -> Option<Lack> {
         let scope = requirement.issuer_scope().within(outer);
+        if scope.issuers().is_some_and(<[_]>::is_empty) {
+            let missing = "an issuer that all its demands on one allow: name the same one".to_owned();
+            return Some(Lack { demand: "issuer", missing });
+        }
         // What a resolver of unknown terms supplies is not known: it may be enough.
         let terms = self.issuers.terms(scope.issuers());
         requirement.demands().iter().find_map(|demand| match demand {
@@ -326,7 +330,8 @@ impl Place<'_> {
                  `GuardedRouter::below(..)`"
             )
         };
-        let is_there = has(self.route.path()) || self.prefixes.iter().any(|prefix| has(prefix));
+        let mut prefixes = self.prefixes.iter().chain(self.route.prefixes());
+        let is_there = has(self.route.path()) || prefixes.any(|prefix| has(prefix));
         (!is_there).then(missing)
     }
 }

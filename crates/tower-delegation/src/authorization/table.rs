@@ -27,25 +27,32 @@ impl Policy for RouteTable {}
 
 impl Decide for RouteTable {
     fn judge(&self, head: &mut Parts) -> Step<Verdict> {
-        if deferred(&head.extensions).is_none() || is_public(self, &head.extensions, &head.uri, &head.method)
+        // One state of the table says whether the caller matters, and judges.
+        let rows = self.current();
+        if deferred(&head.extensions).is_none()
+            || are_public(&rows, &head.extensions, &head.uri, &head.method)
         {
-            return Step::Ready(judge(self, head, Round::First));
+            return Step::Ready(judge(&rows, head, Round::First));
         }
-        hear(head, |head, round| judge(self, head, round))
+        hear(head, |head, round| judge(&rows, head, round))
     }
 
     fn judge_again(&self, head: &mut Parts) -> Verdict {
-        hear_again(head, |head, round| judge(self, head, round))
+        let rows = self.current();
+        hear_again(head, |head, round| judge(&rows, head, round))
     }
 }
 
 /// Whether every row that is for the request is public: it does not matter then who
 /// sent it.
 pub(crate) fn is_public(table: &RouteTable, extensions: &Extensions, uri: &Uri, method: &Method) -> bool {
-    let rows = table.current();
+    are_public(&table.current(), extensions, uri, method)
+}
+
+fn are_public(rows: &Rows, extensions: &Extensions, uri: &Uri, method: &Method) -> bool {
     let is_public = |found: &Found<'_>| matches!(found.row.access(), Access::Public(_));
     rows.has_public()
-        && find(&rows, extensions, uri, method)
+        && find(rows, extensions, uri, method)
             .is_ok_and(|(found, closer)| is_public(&found) && closer.as_ref().is_none_or(is_public))
 }
 
@@ -62,13 +69,12 @@ pub(crate) fn needs(
     requirements.iter().find_map(Requirement::needs)
 }
 
-fn judge(table: &RouteTable, head: &mut Parts, round: Round) -> Verdict {
+fn judge(rows: &Rows, head: &mut Parts, round: Round) -> Verdict {
     if record(&head.extensions).is_none() {
         return Err(Rejection::layer_missing());
     }
-    let rows = table.current();
     let (found, closer) =
-        find(&rows, &head.extensions, &head.uri, &head.method).map_err(|reason| unruled(reason, head))?;
+        find(rows, &head.extensions, &head.uri, &head.method).map_err(|reason| unruled(reason, head))?;
     [Some(found), closer].iter().flatten().try_for_each(|found| meet(found, head, round))
 }
 

@@ -79,9 +79,11 @@ impl Demand {
     }
 
     /// The name in it that means something only together with who vouches for it. An
-    /// application is the registry's, and an actor that is denied is anyone's.
-    fn named_fact(&self) -> Option<NamedFact> {
+    /// application is the registry's. An actor that is denied is anyone's, unless that is
+    /// excluded in turn: then it is the one that is let in.
+    fn named_fact(&self, is_excluded: bool) -> Option<NamedFact> {
         match self {
+            Self::DenyActor(_) if is_excluded => Some(NamedFact::Actor),
             Self::SubjectMatchesPath(_) => Some(NamedFact::Subject),
             Self::Client(_) => Some(NamedFact::Client),
             Self::Actor(_) => Some(NamedFact::Actor),
@@ -115,7 +117,7 @@ impl Requirement {
     pub(crate) fn unqualified(&self, issuers: &Issuers) -> Vec<&Demand> {
         let mut found = Vec::new();
         if issuers.have_several_namespaces() {
-            self.find_unqualified(issuers, &IssuerScope::Any, &mut found);
+            self.find_unqualified(issuers, &IssuerScope::Any, false, &mut found);
         }
         found
     }
@@ -124,15 +126,19 @@ impl Requirement {
         &'r self,
         issuers: &Issuers,
         outer: &IssuerScope<'r>,
+        is_excluded: bool,
         found: &mut Vec<&'r Demand>,
     ) {
         let scope = self.issuer_scope().within(outer);
         for demand in &self.demands {
             let is_one = |fact| issuers.say_one(fact, scope.issuers());
-            if demand.named_fact().is_some_and(|fact| !is_one(fact)) {
+            if demand.named_fact(is_excluded).is_some_and(|fact| !is_one(fact)) {
                 found.push(demand);
             }
-            demand.parts().iter().for_each(|part| part.find_unqualified(issuers, &scope, found));
+            let is_excluded = is_excluded || matches!(demand, Demand::Not(_));
+            for part in demand.parts() {
+                part.find_unqualified(issuers, &scope, is_excluded, found);
+            }
         }
     }
 }

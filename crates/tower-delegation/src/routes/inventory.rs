@@ -45,13 +45,15 @@ pub struct RuledRoute {
     method: Option<Method>,
     path: String,
     rule: RouteRule,
+    /// Below which a router is served that the route came with.
+    prefixes: Vec<String>,
 }
 
 impl RuledRoute {
     /// A route of a framework that keeps no inventory by itself.
     #[must_use]
     pub fn new(method: Option<Method>, path: String, rule: RouteRule) -> Self {
-        Self { method, path, rule }
+        Self { method, path, rule, prefixes: Vec::new() }
     }
 
     /// The method; `None` is every method that has no route of its own. `GET`
@@ -71,6 +73,17 @@ impl RuledRoute {
     #[must_use]
     pub fn rule(&self) -> &RouteRule {
         &self.rule
+    }
+
+    pub(crate) fn prefixes(&self) -> &[String] {
+        &self.prefixes
+    }
+
+    /// The same, served below these prefixes too.
+    #[cfg(feature = "axum")]
+    pub(crate) fn below(mut self, prefixes: &[String]) -> Self {
+        self.prefixes.extend_from_slice(prefixes);
+        self
     }
 
     pub(crate) fn method_name(&self) -> &str {

@@ -190,8 +190,8 @@ impl<S: Clone + Send + Sync + 'static> GuardedRouter<S> {
     /// # Panics
     /// As [`Router::nest`].
     pub fn nest(mut self, prefix: &str, other: Self) -> Self {
-        self.inventory.extend(other.inventory.into_routes(|path| nested(prefix, path)));
-        self.prefixes.extend(other.prefixes);
+        let routes = other.inventory.into_routes(|path| nested(prefix, path));
+        self.inventory.extend(routes.map(|route| route.below(&other.prefixes)));
         self.ruled = self.ruled.nest(prefix, other.ruled);
         self.public = self.public.nest(prefix, other.public);
         self
@@ -202,8 +202,8 @@ impl<S: Clone + Send + Sync + 'static> GuardedRouter<S> {
     /// # Panics
     /// As [`Router::merge`].
     pub fn merge(mut self, other: Self) -> Self {
-        self.inventory.extend(other.inventory.into_routes(str::to_owned));
-        self.prefixes.extend(other.prefixes);
+        let routes = other.inventory.into_routes(str::to_owned);
+        self.inventory.extend(routes.map(|route| route.below(&other.prefixes)));
         self.ruled = self.ruled.merge(other.ruled);
         self.public = self.public.merge(other.public);
         self
