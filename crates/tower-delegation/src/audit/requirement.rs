@@ -60,7 +60,7 @@ impl<'a> AuditedRequirement<'a> {
     }
 
     /// Whether the service only asked, by
-    /// [`permits`](DelegationContext::permits): no decision about the request.
+    /// [`permits`](crate::context::DelegationContext::permits): no decision about the request.
     #[must_use]
     pub fn is_asked(self) -> bool {
         self.0.basis == Basis::Question
