@@ -55,6 +55,10 @@
 //!   [`issuer_at`](MockIdp::issuer_at).
 //! - [`MockIssuer`]: what each issuer can do. Key rotation, odd and broken key
 //!   sets, changed metadata, outages per [`Endpoint`], request counts.
+//! - [`MockClient`]: a client of an issuer, how it authenticates and what it may
+//!   ask for; [`ExchangeLife`] for the life of what it gets. [`TokenRequest`] is what it sent.
+//! - [`ExchangeFault`]: twelve ways in which an answer to a token exchange hands out
+//!   too much.
 //! - [`TokenBuilder`]: access, ID and logout tokens of every [`Algorithm`], and
 //!   the forgeries that a resource server must refuse.
 //! - [`DpopKey`]: a client's key and its DPoP proofs, good and wrong.
@@ -75,8 +79,8 @@
 //!
 //! # Deployment caveat
 //!
-//! The provider speaks plain HTTP, has no log-in page and signs whatever it is
-//! told to. It is for tests; it listens on 127.0.0.1 only.
+//! The provider speaks plain HTTP, has no sign-in page and signs everything that
+//! a test asks for. It is for tests; it listens on 127.0.0.1 only.
 //!
 //! # Panics
 //!
@@ -101,7 +105,10 @@ pub use self::{
     algorithm::Algorithm,
     clock::TestClock,
     dpop::{DpopKey, ProofBuilder},
-    idp::{DEFAULT_AUDIENCE, Endpoint, Hold, MockIdp, MockIdpBuilder, MockIssuer},
+    idp::{
+        ClientAuthMethod, DEFAULT_AUDIENCE, Endpoint, ExchangeFault, ExchangeLife, Grant, Hold, MockClient,
+        MockIdp, MockIdpBuilder, MockIssuer, TokenRequest,
+    },
     keys::ALGORITHMS,
     replay_store::{check_replay_share, check_replay_store},
     revocations::check_revocations,

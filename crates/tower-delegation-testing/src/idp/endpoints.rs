@@ -16,9 +16,10 @@ use serde_json::{Map, Value, json};
 use tokio::sync::watch;
 
 use super::{
-    MockIssuer, exchange,
+    MockIssuer,
+    client::{ClientAuthMethod, Grant},
     faults::{Endpoint, text},
-    lock,
+    lock, token_endpoint,
 };
 use crate::keys::base64url;
 
@@ -59,7 +60,7 @@ pub(crate) async fn dispatch(State(server): State<Arc<Server>>, request: Request
     };
     let answer = match (endpoint, to_bytes(body, MAX_BODY).await) {
         (_, Err(_)) => text(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large"),
-        (Endpoint::Token, Ok(body)) => exchange::answer(&issuer, &head.method, &head.headers, &body),
+        (Endpoint::Token, Ok(body)) => token_endpoint::answer(&issuer, &head.method, &head.headers, &body),
         (Endpoint::Discovery | Endpoint::Jwks, _) if !is_read(&head.method) => {
             text(StatusCode::METHOD_NOT_ALLOWED, "GET only")
         }
@@ -95,8 +96,8 @@ pub(crate) fn metadata(issuer: &MockIssuer) -> Value {
         "issuer": url,
         "jwks_uri": issuer.jwks_uri(),
         "token_endpoint": issuer.token_endpoint(),
-        "grant_types_supported": ["client_credentials", exchange::TOKEN_EXCHANGE],
-        "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
+        "grant_types_supported": Grant::ALL.map(Grant::as_str),
+        "token_endpoint_auth_methods_supported": ClientAuthMethod::ALL.map(ClientAuthMethod::as_str),
         "response_types_supported": ["none"],
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": algorithms,

@@ -1,7 +1,7 @@
 //! One issuer of the mock provider: its keys, clients, metadata and moods.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     fmt,
     sync::{Arc, Mutex},
     time::Duration,
@@ -14,10 +14,11 @@ use tower_delegation::clock::Clock;
 
 use super::{
     MockIdpBuilder,
-    clients::{Client, Clients},
+    client::MockClient,
     endpoints,
     faults::{Endpoint, Fault, Gate, Hold},
     lock,
+    token_endpoint::TokenSettings,
 };
 use crate::{
     algorithm::Algorithm,
@@ -33,9 +34,9 @@ pub(crate) struct Issuer {
     /// What signs unless a token says otherwise.
     pub(crate) algorithm: Algorithm,
     pub(crate) ring: Mutex<KeyRing>,
-    pub(crate) clients: Mutex<Clients>,
-    /// The audiences that tokens are issued for; `None` is any.
-    pub(crate) targets: Mutex<Option<BTreeSet<String>>>,
+    /// By client identifier.
+    pub(crate) clients: Mutex<BTreeMap<String, MockClient>>,
+    pub(crate) tokens: Mutex<TokenSettings>,
     /// Members of the metadata set (`Some`) or removed (`None`).
     pub(crate) metadata: Mutex<BTreeMap<String, Option<Value>>>,
     pub(crate) jwks_cache_control: Mutex<Option<HeaderValue>>,
@@ -70,7 +71,7 @@ impl MockIssuer {
             algorithm,
             ring: Mutex::new(ring),
             clients: Mutex::default(),
-            targets: Mutex::default(),
+            tokens: Mutex::default(),
             metadata: Mutex::default(),
             jwks_cache_control: Mutex::new(builder.jwks_cache_control.clone()),
             gates: [Gate::new(), Gate::new(), Gate::new()],
@@ -182,7 +183,7 @@ impl MockIssuer {
     }
 }
 
-/// # Metadata, clients and targets
+/// # Metadata
 impl MockIssuer {
     /// The metadata document as it is served.
     #[must_use]
@@ -198,31 +199,6 @@ impl MockIssuer {
     /// Leaves one member out of the metadata.
     pub fn remove_metadata(&self, name: impl Into<String>) {
         lock(&self.inner.metadata).insert(name.into(), None);
-    }
-
-    /// Registers a client that may ask for any scope. It authenticates by HTTP
-    /// Basic or in the form.
-    pub fn register_client(&self, client_id: impl Into<String>, secret: impl Into<String>) {
-        let client = Client { secret: secret.into(), scopes: None };
-        lock(&self.inner.clients).insert(client_id.into(), client);
-    }
-
-    /// Registers a client that gets no other scope than these.
-    pub fn register_client_with_scopes<S: Into<String>>(
-        &self,
-        client_id: impl Into<String>,
-        secret: impl Into<String>,
-        scopes: impl IntoIterator<Item = S>,
-    ) {
-        let scopes = scopes.into_iter().map(Into::into).collect();
-        let client = Client { secret: secret.into(), scopes: Some(scopes) };
-        lock(&self.inner.clients).insert(client_id.into(), client);
-    }
-
-    /// Issues tokens only for these audiences and resources; a request for
-    /// another is `invalid_target` (RFC 8707 section 2).
-    pub fn limit_targets<S: Into<String>>(&self, targets: impl IntoIterator<Item = S>) {
-        *lock(&self.inner.targets) = Some(targets.into_iter().map(Into::into).collect());
     }
 }
 

@@ -1,10 +1,10 @@
 //! The mock identity provider: a server on a loopback socket.
 
-mod clients;
+mod client;
 mod endpoints;
-mod exchange;
 mod faults;
 mod issuer;
+mod token_endpoint;
 
 use std::{
     fmt,
@@ -21,8 +21,10 @@ use tower_delegation::clock::{Clock, SystemClock};
 use url::Url;
 
 pub use self::{
+    client::{ClientAuthMethod, Grant, MockClient},
     faults::{Endpoint, Hold},
     issuer::MockIssuer,
+    token_endpoint::{ExchangeFault, ExchangeLife, TokenRequest},
 };
 use crate::algorithm::Algorithm;
 
@@ -209,4 +211,4 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

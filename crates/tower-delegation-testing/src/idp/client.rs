@@ -1,0 +1,216 @@
+//! The OAuth clients registered with an issuer.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
+
+/// A client of a [`MockIssuer`](super::MockIssuer): how it authenticates, and
+/// what it may ask for.
+///
+/// Unless restricted, a client may use every grant, ask for every target, and
+/// exchange a token for one with the same scopes or fewer. The results of its
+/// exchanges name it as the actor.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// # let idp = tower_delegation_testing::MockIdp::start().await;
+/// use tower_delegation_testing::MockClient;
+///
+/// let gateway = MockClient::new("gateway")
+///     .secret("s3cret")
+///     .exchanges_for("https://stock.example.com", ["stock:read"]);
+/// idp.register(gateway);
+/// # }
+/// ```
+#[derive(Clone)]
+#[must_use = "a client is unknown until it is registered"]
+pub struct MockClient {
+    pub(crate) id: String,
+    pub(crate) credentials: Vec<Credential>,
+    /// `None` is every grant.
+    pub(crate) grants: Option<BTreeSet<Grant>>,
+    /// The most it is granted; `None` is anything.
+    pub(crate) scopes: Option<BTreeSet<String>>,
+    /// The scopes that it may ask for by target; empty is any target.
+    pub(crate) targets: BTreeMap<String, BTreeSet<String>>,
+    /// The audiences under which tokens are issued to it as a resource server.
+    pub(crate) audiences: BTreeSet<String>,
+    pub(crate) impersonates: bool,
+}
+
+/// One way in which a client can authenticate.
+#[derive(Clone)]
+pub(crate) enum Credential {
+    Secret { secret: String, method: SecretMethod },
+}
+
+/// Where a secret is accepted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SecretMethod {
+    Basic,
+    Post,
+}
+
+impl MockClient {
+    /// Describes a client that cannot authenticate yet.
+    pub fn new(client_id: impl Into<String>) -> Self {
+        Self {
+            id: client_id.into(),
+            credentials: Vec::new(),
+            grants: None,
+            scopes: None,
+            targets: BTreeMap::new(),
+            audiences: BTreeSet::new(),
+            impersonates: false,
+        }
+    }
+
+    pub(crate) fn may_use(&self, scope: &str) -> bool {
+        self.scopes.as_ref().is_none_or(|scopes| scopes.contains(scope))
+    }
+
+    fn credential(mut self, credential: Credential) -> Self {
+        self.credentials.push(credential);
+        self
+    }
+}
+
+/// # Authentication
+///
+/// A client may have several credentials; a request presents exactly one.
+impl MockClient {
+    /// Accepts this secret in either of the two places of RFC 6749 section 2.3.1.
+    pub fn secret(self, secret: impl Into<String>) -> Self {
+        let secret = secret.into();
+        self.secret_basic(secret.clone()).secret_post(secret)
+    }
+
+    /// Accepts this secret by HTTP Basic only: `client_secret_basic`.
+    pub fn secret_basic(self, secret: impl Into<String>) -> Self {
+        self.credential(Credential::Secret { secret: secret.into(), method: SecretMethod::Basic })
+    }
+
+    /// Accepts this secret in the form only: `client_secret_post`.
+    pub fn secret_post(self, secret: impl Into<String>) -> Self {
+        self.credential(Credential::Secret { secret: secret.into(), method: SecretMethod::Post })
+    }
+}
+
+/// # Policy
+impl MockClient {
+    /// Permits these grants only; another one is `unauthorized_client`.
+    pub fn grants(mut self, grants: impl IntoIterator<Item = Grant>) -> Self {
+        self.grants = Some(grants.into_iter().collect());
+        self
+    }
+
+    /// Grants no other scope than these. A request for more gets fewer; a
+    /// request for none of these is `invalid_scope`.
+    pub fn scopes<S: Into<String>>(mut self, scopes: impl IntoIterator<Item = S>) -> Self {
+        self.scopes = Some(scopes.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Permits to trade tokens for ones to this resource or audience, with
+    /// these scopes, whatever the scopes of the traded token; can be called once
+    /// per target. Another target is then `invalid_target`, another scope
+    /// `invalid_scope`, and a request that names no scope gets all of them.
+    ///
+    /// Without any such target, a client may name every target, and ask for
+    /// the scopes that the traded token has.
+    pub fn exchanges_for<S: Into<String>>(
+        mut self,
+        target: impl Into<String>,
+        scopes: impl IntoIterator<Item = S>,
+    ) -> Self {
+        self.targets.entry(target.into()).or_default().extend(scopes.into_iter().map(Into::into));
+        self
+    }
+
+    /// Adds an audience under which the client itself receives tokens. Once there is
+    /// one, the client may trade only tokens that were issued for it: a token for
+    /// others is `invalid_request`, or `invalid_grant` on behalf of a user.
+    pub fn add_audience(mut self, audience: impl Into<String>) -> Self {
+        self.audiences.insert(audience.into());
+        self
+    }
+
+    /// Issues the results of its exchanges without any actor: impersonation
+    /// (RFC 8693 section 1.1). The actors of the traded token are left out too.
+    pub fn impersonates(mut self) -> Self {
+        self.impersonates = true;
+        self
+    }
+}
+
+impl fmt::Debug for MockClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let methods: BTreeSet<_> =
+            self.credentials.iter().map(|credential| credential.method().as_str()).collect();
+        f.debug_struct("MockClient")
+            .field("id", &self.id)
+            .field("methods", &methods)
+            .field("grants", &self.grants)
+            .field("scopes", &self.scopes)
+            .field("targets", &self.targets)
+            .field("audiences", &self.audiences)
+            .field("impersonates", &self.impersonates)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Credential {
+    pub(crate) fn method(&self) -> ClientAuthMethod {
+        match self {
+            Self::Secret { method: SecretMethod::Basic, .. } => ClientAuthMethod::ClientSecretBasic,
+            Self::Secret { method: SecretMethod::Post, .. } => ClientAuthMethod::ClientSecretPost,
+        }
+    }
+}
+
+/// What a client asks the token endpoint for: `grant_type`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Grant {
+    /// `client_credentials` (RFC 6749 section 4.4).
+    ClientCredentials,
+    /// `urn:ietf:params:oauth:grant-type:token-exchange` (RFC 8693).
+    TokenExchange,
+}
+
+impl Grant {
+    pub(crate) const ALL: [Self; 2] = [Self::ClientCredentials, Self::TokenExchange];
+
+    /// Returns the value of `grant_type`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ClientCredentials => "client_credentials",
+            Self::TokenExchange => "urn:ietf:params:oauth:grant-type:token-exchange",
+        }
+    }
+}
+
+/// How a client authenticated to the token endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum ClientAuthMethod {
+    /// `client_secret_basic`: HTTP Basic.
+    ClientSecretBasic,
+    /// `client_secret_post`: in the form.
+    ClientSecretPost,
+}
+
+impl ClientAuthMethod {
+    pub(crate) const ALL: [Self; 2] = [Self::ClientSecretBasic, Self::ClientSecretPost];
+
+    /// Returns the name in `token_endpoint_auth_methods_supported`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ClientSecretBasic => "client_secret_basic",
+            Self::ClientSecretPost => "client_secret_post",
+        }
+    }
+}

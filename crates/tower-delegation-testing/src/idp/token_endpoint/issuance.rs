@@ -1,0 +1,100 @@
+//! What is issued, and the answer that says so.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use serde_json::{Map, Value, json};
+
+use super::{misissue::ExchangeFault, policy::joined};
+use crate::{idp::MockIssuer, token::TokenBuilder};
+
+/// A token that a request is granted, before it is signed.
+pub(crate) struct Issuance {
+    pub(crate) subject: String,
+    pub(crate) client_id: String,
+    pub(crate) audiences: Vec<String>,
+    pub(crate) scopes: BTreeSet<String>,
+    /// What the request asked for; empty if it named no scope.
+    pub(crate) scopes_asked: BTreeSet<String>,
+    pub(crate) act: Option<Value>,
+    pub(crate) lifetime: Duration,
+    /// Claims that hold for the new token as for the old one.
+    pub(crate) kept: Map<String, Value>,
+    /// RFC 9396.
+    pub(crate) authorization_details: Option<Value>,
+    /// `issued_token_type`, in answers of RFC 8693.
+    pub(crate) issued_type: Option<&'static str>,
+}
+
+impl Issuance {
+    /// Signs the token and writes the answer. With a fault, the token is not
+    /// what the request was granted; see [`ExchangeFault`].
+    pub(crate) fn answer(self, issuer: &MockIssuer, fault: Option<ExchangeFault>) -> Value {
+        let token = match fault {
+            Some(fault) => fault.spoil_token(self.token(issuer), &self),
+            None => self.token(issuer),
+        };
+        let mut members = Map::new();
+        members.insert("access_token".to_owned(), token.sign().into());
+        members.insert("token_type".to_owned(), self.token_type().into());
+        members.insert("expires_in".to_owned(), self.lifetime.as_secs().into());
+        // RFC 6749 section 5.1: optional if it is what was asked for.
+        if self.scopes != self.scopes_asked {
+            members.insert("scope".to_owned(), joined(&self.scopes).into());
+        }
+        if let Some(details) = self.authorization_details {
+            members.insert("authorization_details".to_owned(), details);
+        }
+        if let Some(issued_type) = self.issued_type {
+            members.insert("issued_token_type".to_owned(), issued_type.into());
+        }
+        if let Some(fault) = fault {
+            fault.spoil_answer(&mut members);
+        }
+        Value::Object(members)
+    }
+
+    fn token(&self, issuer: &MockIssuer) -> TokenBuilder {
+        let mut token = issuer
+            .token()
+            .subject(&self.subject)
+            .client(&self.client_id)
+            .audiences(&self.audiences)
+            .scopes(&self.scopes)
+            .expires_in(self.lifetime);
+        if let Some(act) = &self.act {
+            token = token.claim("act", act.clone());
+        }
+        if let Some(details) = &self.authorization_details {
+            token = token.claim("authorization_details", details.clone());
+        }
+        for (name, value) in &self.kept {
+            token = token.claim(name, value.clone());
+        }
+        token
+    }
+
+    fn token_type(&self) -> &'static str {
+        "Bearer"
+    }
+}
+
+/// Puts an actor before those who acted earlier (RFC 8693 section 4.1).
+pub(crate) fn chained(actor: &Actor, earlier: Option<&Value>) -> Value {
+    let mut act = json!({ "sub": actor.subject });
+    if let Value::Object(members) = &mut act {
+        if let Some(issuer) = &actor.issuer {
+            members.insert("iss".to_owned(), issuer.clone().into());
+        }
+        if let Some(earlier) = earlier {
+            members.insert("act".to_owned(), earlier.clone());
+        }
+    }
+    act
+}
+
+/// The party that acts.
+pub(crate) struct Actor {
+    pub(crate) subject: String,
+    /// Unless it is the issuer of the token.
+    pub(crate) issuer: Option<String>,
+}

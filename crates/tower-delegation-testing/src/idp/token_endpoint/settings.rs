@@ -1,0 +1,123 @@
+//! What a test can set at the token endpoint, and see of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use super::{
+    exchange::ExchangeLife,
+    misissue::{ExchangeFault, Misissues},
+    request::{Requests, TokenRequest},
+};
+use crate::idp::{MockIssuer, client::MockClient, lock};
+
+/// The policy of one issuer's token endpoint, and its memory.
+#[derive(Default)]
+pub(crate) struct TokenSettings {
+    /// The audiences that tokens are issued for; `None` is any.
+    pub(crate) targets: Option<BTreeSet<String>>,
+    /// What is written into `aud` for a target.
+    pub(crate) audience_names: BTreeMap<String, String>,
+    pub(crate) exchange_life: ExchangeLife,
+    pub(crate) misissues: Misissues,
+    /// Members of good answers set (`Some`) or removed (`None`).
+    answer: BTreeMap<String, Option<Value>>,
+    pub(crate) requests: Requests,
+}
+
+impl TokenSettings {
+    /// Makes the changes of the test in a good answer.
+    pub(crate) fn change_answer(&self, answer: &mut Value) {
+        let Value::Object(members) = answer else { return };
+        for (name, value) in &self.answer {
+            match value {
+                Some(value) => members.insert(name.clone(), value.clone()),
+                None => members.remove(name),
+            };
+        }
+    }
+}
+
+/// # Clients and targets
+impl MockIssuer {
+    /// Registers a client. Another one of the same identifier is replaced.
+    pub fn register(&self, client: MockClient) {
+        lock(&self.inner.clients).insert(client.id.clone(), client);
+    }
+
+    /// Registers a client with a secret and no restriction: see [`MockClient`].
+    pub fn register_client(&self, client_id: impl Into<String>, secret: impl Into<String>) {
+        self.register(MockClient::new(client_id).secret(secret));
+    }
+
+    /// Issues tokens only for these audiences and resources; a request for
+    /// another is `invalid_target` (RFC 8707 section 2).
+    pub fn limit_targets<S: Into<String>>(&self, targets: impl IntoIterator<Item = S>) {
+        lock(&self.inner.tokens).targets = Some(targets.into_iter().map(Into::into).collect());
+    }
+
+    /// Writes `audience` into the tokens that are asked for `target`, as
+    /// providers do that name a resource by a URI and its audience by a GUID.
+    pub fn name_audience(&self, target: impl Into<String>, audience: impl Into<String>) {
+        lock(&self.inner.tokens).audience_names.insert(target.into(), audience.into());
+    }
+
+    /// Decides how long exchanged tokens live; the default is
+    /// [`ExchangeLife::Capped`].
+    pub fn set_exchange_life(&self, life: ExchangeLife) {
+        lock(&self.inner.tokens).exchange_life = life;
+    }
+}
+
+/// # Answers that hand out too much
+impl MockIssuer {
+    /// Spoils the answer to the next exchange that is granted. Called again, it
+    /// spoils the one after that.
+    pub fn misissue_next(&self, fault: ExchangeFault) {
+        lock(&self.inner.tokens).misissues.push_next(fault);
+    }
+
+    /// Spoils the answer to every exchange.
+    pub fn misissue_all(&self, fault: ExchangeFault) {
+        lock(&self.inner.tokens).misissues.set_all(fault);
+    }
+
+    /// Answers exchanges as they were granted from now on.
+    pub fn issue_as_granted(&self) {
+        lock(&self.inner.tokens).misissues.clear();
+    }
+
+    /// Sets one member of every good answer of the token endpoint, such as a
+    /// `token_type` that is `N_A`, or a `scope` that is wider than the one asked for. The
+    /// token stays as it was granted.
+    pub fn set_token_answer(&self, name: impl Into<String>, value: impl Into<Value>) {
+        lock(&self.inner.tokens).answer.insert(name.into(), Some(value.into()));
+    }
+
+    /// Leaves one member out of every good answer of the token endpoint.
+    pub fn remove_token_answer(&self, name: impl Into<String>) {
+        lock(&self.inner.tokens).answer.insert(name.into(), None);
+    }
+
+    /// Undoes every [`set_token_answer`](Self::set_token_answer) and
+    /// [`remove_token_answer`](Self::remove_token_answer).
+    pub fn restore_token_answer(&self) {
+        lock(&self.inner.tokens).answer.clear();
+    }
+}
+
+/// # Token requests
+impl MockIssuer {
+    /// Returns the token requests that arrived, oldest first, up to the latest
+    /// 1,024. [`requests`](Self::requests) counts all of them.
+    #[must_use]
+    pub fn token_requests(&self) -> Vec<TokenRequest> {
+        lock(&self.inner.tokens).requests.all()
+    }
+
+    /// Returns the last token request.
+    #[must_use]
+    pub fn last_token_request(&self) -> Option<TokenRequest> {
+        lock(&self.inner.tokens).requests.last()
+    }
+}
