@@ -66,7 +66,7 @@ pub(super) fn check(library: &Library, sources: &[Source]) -> Vec<Offence> {
     let mut needed = BTreeSet::new();
     for source in sources {
         for (module, items) in scopes(source) {
-            let mut reader = Reader { library, module: &module, mentions: BTreeSet::new() };
+            let mut reader = Reader { sources: library, module: &module, mentions: BTreeSet::new() };
             items.iter().for_each(|item| reader.item(item));
             for Mention { line, item, path } in reader.mentions {
                 let Some(name) = path.first() else { continue };
@@ -94,7 +94,7 @@ pub(super) fn check(library: &Library, sources: &[Source]) -> Vec<Offence> {
 
 /// Reads the items of one module.
 struct Reader<'l> {
-    library: &'l Library,
+    sources: &'l Library,
     module: &'l [String],
     mentions: BTreeSet<Mention>,
 }
@@ -164,14 +164,14 @@ impl Reader<'_> {
     }
 
     fn mention(&mut self, item: &str, line: usize, module: &[String], path: &[String], aliases: usize) {
-        match self.library.find(module, path) {
+        match self.sources.find(module, path) {
             // `T::Item`, `Self::Item`: no crate has such a name.
             Place::Foreign(path) if path.iter().take(1).any(|name| name.starts_with(char::is_uppercase)) => {}
             Place::Foreign(path) => {
                 self.mentions.insert(Mention { line, item: item.to_owned(), path });
             }
             Place::Item(module, name) => {
-                let alias = self.library.item(&module, &name).and_then(|item| item.alias.as_ref());
+                let alias = self.sources.item(&module, &name).and_then(|item| item.alias.as_ref());
                 if let (Some(alias), Some(aliases)) = (alias, aliases.checked_sub(1)) {
                     let mut paths = Paths::default();
                     paths.visit_type(alias);
@@ -192,8 +192,8 @@ impl Reader<'_> {
         }
         if let Some((_, trait_path, _)) = &item.trait_ {
             // What a trait of ours that is not public is implemented with, no one sees.
-            if matches!(self.library.find(self.module, &names(trait_path)), Place::Item(module, name)
-                if !self.library.item(&module, &name).is_some_and(|item| item.is_public))
+            if matches!(self.sources.find(self.module, &names(trait_path)), Place::Item(module, name)
+                if !self.sources.item(&module, &name).is_some_and(|item| item.is_public))
             {
                 return;
             }
@@ -226,8 +226,8 @@ impl Reader<'_> {
 
     /// Whether a type is ours and public. One that a macro makes is taken to be.
     fn is_public_type(&self, path: &syn::Path) -> bool {
-        match self.library.find(self.module, &names(path)) {
-            Place::Item(module, name) => self.library.item(&module, &name).is_some_and(|item| item.is_public),
+        match self.sources.find(self.module, &names(path)) {
+            Place::Item(module, name) => self.sources.item(&module, &name).is_some_and(|item| item.is_public),
             Place::Unknown => true,
             Place::Module(_) | Place::Foreign(_) => false,
         }
@@ -252,7 +252,7 @@ impl Reader<'_> {
         match rest {
             Some(rest) => self.re_export(rest, path),
             // A name alone that is none of ours is a crate.
-            None if self.library.find(self.module, path) == Place::Unknown => {
+            None if self.sources.find(self.module, path) == Place::Unknown => {
                 let line = ident.span().start().line;
                 self.mentions.insert(Mention { line, item: "`pub use`".to_owned(), path: path.clone() });
             }
