@@ -338,34 +338,54 @@ async fn mistakes_are_found_wherever_a_router_is_added() {
     }
 }
 
-/// Middleware around the whole: refusals and what is beside go through it, too.
+/// Middleware around the whole, whenever it was added: refusals and what is beside go
+/// through it, too.
 #[tokio::test]
 async fn a_layer_goes_around_the_whole() {
     let world = World::new().await;
-    let stamp = from_fn(async |request: Request, next: Next| {
-        let mut response = next.run(request).await;
-        response.headers_mut().insert("x-stamp", "1".parse().unwrap());
-        response
-    });
-    let app = GuardedRouter::new()
-        .route("/orders", get(orders))
-        .behind(world.layer().build().unwrap())
-        .unwrap()
-        .beside("the pages", Router::new().route("/page", plain_get(open)))
-        .unwrap()
-        .layer(stamp);
-    let served = Served::start(app).await;
+    let stamp = |name: &'static str| {
+        from_fn(async move |request: Request, next: Next| {
+            let mut response = next.run(request).await;
+            response.headers_mut().append("x-stamp", name.parse().unwrap());
+            response
+        })
+    };
+    let resource = ProtectedResource::new("https://orders.example.com").unwrap();
+    let layer = world.layer().protected_resource(resource).build().unwrap();
+    let app = || GuardedRouter::new().route("/orders", get(orders)).behind(layer.clone()).unwrap();
+    type Step<'a> = &'a dyn Fn(GuardedApp) -> GuardedApp;
+    let beside: Step<'_> =
+        &|app| app.beside("the pages", Router::new().route("/page", plain_get(open))).unwrap();
+    let merge: Step<'_> = &|app| app.merge(GuardedRouter::new().route("/invoices", get(invoices))).unwrap();
+    let nest: Step<'_> =
+        &|app| app.nest("/x", GuardedRouter::new().nest_service("/y", read("y"), echo())).unwrap();
+    let metadata: Step<'_> = &|app| app.resource_metadata(layer.resource_metadata());
+    let inner: Step<'_> = &|app| app.layer(stamp("inner"));
+    let outer: Step<'_> = &|app| app.layer(stamp("outer"));
     let good = world.token().sign();
-    for (name, path, token, status) in [
-        ("a refusal", "/orders", None, 401),
-        ("found nowhere", "/nowhere", None, 401),
-        ("beside", "/page", None, 200),
-        ("an answer", "/orders", Some(&good), 200),
+    for (order, steps) in [
+        ("last", [beside, merge, nest, metadata, inner, outer]),
+        ("first", [inner, outer, beside, merge, nest, metadata]),
+        ("between", [merge, inner, beside, nest, outer, metadata]),
+        ("before the last", [metadata, nest, merge, inner, outer, beside]),
     ] {
-        let request = served.request(Method::GET, path);
-        let request = token.into_iter().fold(request, reqwest::RequestBuilder::bearer_auth);
-        let answer = integration_tests::Answer::of(request).await;
-        assert_eq!(answer.status, status, "{name}");
-        assert!(answer.headers.contains_key("x-stamp"), "{name}");
+        let served = Served::start(steps.into_iter().fold(app(), |app, step| step(app))).await;
+        for (name, path, token, status) in [
+            ("a refusal", "/orders", None, 401),
+            ("a refusal of what was merged", "/invoices", Some(&good), 403),
+            ("a refusal of what was nested", "/x/y/z", None, 401),
+            ("found nowhere", "/nowhere", None, 401),
+            ("beside", "/page", None, 200),
+            ("metadata", WELL_KNOWN, None, 200),
+            ("an answer", "/orders", Some(&good), 200),
+            ("an answer of what was nested", "/x/y/z", Some(&good), 200),
+        ] {
+            let request = served.request(Method::GET, path);
+            let request = token.into_iter().fold(request, reqwest::RequestBuilder::bearer_auth);
+            let answer = integration_tests::Answer::of(request).await;
+            assert_eq!(answer.status, status, "{order}, {name}");
+            let stamps: Vec<_> = answer.headers.get_all("x-stamp").iter().collect();
+            assert_eq!(stamps, ["inner", "outer"], "{order}, {name}");
+        }
     }
 }

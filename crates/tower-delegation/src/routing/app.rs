@@ -5,6 +5,7 @@ use std::{
     convert::Infallible,
     fmt,
     future::{Ready, ready},
+    mem,
     sync::Arc,
     task::{Context, Poll},
 };
@@ -41,8 +42,8 @@ use crate::{
 ///
 /// A request that no route is for goes to the fallback of a guarded router or of a
 /// router beside, and where none has one, to the layer, which answers 401 without a
-/// good token and 404 with one. The order in which routers are added makes no
-/// difference to what is guarded; [`layer`](Self::layer) wraps those that are there.
+/// good token and 404 with one. The order of calls makes no difference: neither that in
+/// which routers are added, nor whether that is before or after [`layer`](Self::layer).
 ///
 /// As a part of a larger axum application it is nested as a service:
 /// `Router::new().nest_service("/orders", app)`.
@@ -92,21 +93,35 @@ use crate::{
 #[derive(Clone)]
 #[must_use]
 pub struct GuardedApp {
+    /// As it is served.
     router: Router,
     /// Shared, because servers clone the whole for each request.
     origin: Arc<Origin>,
 }
 
+/// What the whole is made of.
 #[derive(Clone)]
 struct Origin {
     delegation: DelegationLayer,
     inventory: RouteInventory,
+    routes: Router,
+    /// What goes around all routes, from the inside out.
+    layers: Vec<Arc<dyn Fn(Router) -> Router + Send + Sync>>,
 }
 
 impl GuardedApp {
     pub(super) fn new(routes: GuardedRouter, delegation: DelegationLayer) -> Result<Self, ConfigError> {
         let (router, inventory) = layered(routes, &delegation)?;
-        Ok(Self { router, origin: Arc::new(Origin { delegation, inventory }) })
+        let origin = Origin { delegation, inventory, routes: router.clone(), layers: Vec::new() };
+        Ok(Self { router, origin: Arc::new(origin) })
+    }
+
+    /// The same with another origin, and with all of its layers around all of its routes.
+    fn with(mut self, change: impl FnOnce(&mut Origin)) -> Self {
+        let origin = Arc::make_mut(&mut self.origin);
+        change(origin);
+        self.router = origin.layers.iter().fold(origin.routes.clone(), |routes, wrap| wrap(routes));
+        self
     }
 
     /// Adds the routes of another guarded router, behind the same layer.
@@ -116,11 +131,12 @@ impl GuardedApp {
     ///
     /// # Errors
     /// Those of [`GuardedRouter::behind`].
-    pub fn merge(mut self, routes: GuardedRouter) -> Result<Self, ConfigError> {
+    pub fn merge(self, routes: GuardedRouter) -> Result<Self, ConfigError> {
         let (router, inventory) = layered(routes, &self.origin.delegation)?;
-        self.router = router.merge(self.router).with_state(());
-        Arc::make_mut(&mut self.origin).inventory.extend(inventory.into_routes(str::to_owned));
-        Ok(self)
+        Ok(self.with(|origin| {
+            origin.routes = router.merge(mem::take(&mut origin.routes)).with_state(());
+            origin.inventory.extend(inventory.into_routes(str::to_owned));
+        }))
     }
 
     /// Adds the routes of another guarded router below `prefix`, behind the same layer.
@@ -164,20 +180,22 @@ impl GuardedApp {
         Ok(self.with_beside(reason, router))
     }
 
-    fn with_beside(mut self, reason: Cow<'static, str>, router: Router) -> Self {
-        // Of two routers without a fallback of their own, the second one's answer to
-        // what is found nowhere is kept: that of the layer.
-        self.router = router.merge(self.router).with_state(());
-        Arc::make_mut(&mut self.origin).inventory.add_beside(reason);
-        self
+    fn with_beside(self, reason: Cow<'static, str>, router: Router) -> Self {
+        self.with(|origin| {
+            // Of two routers without a fallback of their own, the second one's answer to
+            // what is found nowhere is kept: that of the layer.
+            origin.routes = router.merge(mem::take(&mut origin.routes)).with_state(());
+            origin.inventory.add_beside(reason);
+        })
     }
 
-    /// Wraps everything that was added so far, as [`Router::layer`]: for CORS,
-    /// tracing, compression and the like. Called last, it is around the whole.
+    /// Wraps everything, as [`Router::layer`]: for CORS, tracing, compression and the
+    /// like. Routers that are added afterwards are inside of it too. Of several layers the
+    /// last is the outermost.
     ///
     /// Middleware that changes a path before it is matched goes around this type as
     /// around any other tower service.
-    pub fn layer<L>(mut self, layer: L) -> Self
+    pub fn layer<L>(self, layer: L) -> Self
     where
         L: Layer<Route> + Clone + Send + Sync + 'static,
         L::Service: Service<Request> + Clone + Send + Sync + 'static,
@@ -185,8 +203,8 @@ impl GuardedApp {
         <L::Service as Service<Request>>::Error: Into<Infallible> + 'static,
         <L::Service as Service<Request>>::Future: Send + 'static,
     {
-        self.router = self.router.layer(layer);
-        self
+        let wrap = move |routes: Router| routes.layer(layer.clone());
+        self.with(|origin| origin.layers.push(Arc::new(wrap)))
     }
 
     /// Every route with its rule, and the reasons of what stands beside.

@@ -168,7 +168,8 @@ impl<S: Clone + Send + Sync + 'static> GuardedRouter<S> {
         self.inventory.extend(rules.into_iter().map(route));
     }
 
-    /// Serves what no route serves. Without one it is axum's 404.
+    /// Serves what no route serves. Without one it is axum's 404. A request whose method
+    /// has no handler on its path is answered with axum's 405.
     ///
     /// In the inventory the path of a fallback is `{prefix}/{*fallback}`.
     pub fn fallback<H, T>(mut self, handler: H) -> Self
@@ -181,7 +182,7 @@ impl<S: Clone + Send + Sync + 'static> GuardedRouter<S> {
             true => self.public = self.public.fallback(handler),
             false => self.ruled = self.ruled.fallback(handler),
         }
-        self.inventory.add(RuledRoute::new(None, "/{*fallback}".to_owned(), rule));
+        self.inventory.add(RuledRoute::fallback(rule));
         self
     }
 
@@ -239,7 +240,8 @@ impl<S: Clone + Send + Sync + 'static> GuardedRouter<S> {
         }
     }
 
-    /// Wraps every route so far, as [`Router::layer`].
+    /// Wraps every route so far, as [`Router::layer`]: one that is added afterwards is not
+    /// inside of it. [`GuardedApp::layer`](super::GuardedApp::layer) wraps everything.
     pub fn layer<L>(mut self, layer: L) -> Self
     where
         L: Layer<Route> + Clone + Send + Sync + 'static,
