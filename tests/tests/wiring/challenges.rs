@@ -12,7 +12,7 @@ use tower_delegation::{
     proof::Dpop,
     protected_resource::ProtectedResource,
     requires, requires_scope,
-    routing::{AnyCaller, GuardedRouter, get, public},
+    routing::{AnyCaller, GuardedRouter, any, by_table, get, head, post, public},
 };
 use tower_service::Service;
 
@@ -157,6 +157,166 @@ async fn each_401_without_credentials_names_scopes() {
         }
         let answer = ask(served, method.clone(), path, Some("x y")).await;
         assert_eq!((answer.status, scope(&answer)), (400, None), "{name}, no single token");
+    }
+}
+
+#[requires_scope("rest")]
+async fn rest() {}
+
+#[requires_scope("shop:rest")]
+async fn shop_rest() {}
+
+/// The same below nested services, at fallbacks and wherever else axum names no route.
+#[tokio::test]
+async fn a_401_names_the_scopes_of_the_rule_wherever_that_is_found() {
+    let world = World::new().await;
+    let layer = || world.layer().protected_resource(resource(&["basic"])).build().unwrap();
+    let rule = |scope: &'static str| Requirement::named(scope).scope(scope);
+    let shop = || {
+        GuardedRouter::new()
+            .route("/", get(list))
+            .route("/{id}", get(list).any(create))
+            .nest_service("/files", rule("shop:files"), echo())
+            .fallback(shop_rest)
+    };
+    let routes = || {
+        GuardedRouter::new()
+            .route("/any", any(create).get(list))
+            .route("/any/{*deeper}", any(choose))
+            .route("/head", head(create).get(list))
+            .route("/open", get(public("everyone", list)).post(create))
+            .route("/open/{id}", get(public("everyone", async || "")))
+            .service("/files/{*file}", rule("files:one"), echo())
+            .nest_service("/files/all", rule("files:all"), echo())
+            .nest_service("/t/{tenant}", rule("files:tenant"), echo())
+            .nest("/shop", shop())
+            .nest("/slash/", GuardedRouter::new().route("/orders", get(list)).fallback(rest))
+    };
+    let guarded = Served::start(routes().behind(layer()).unwrap()).await;
+    let falling = Served::start(routes().fallback(rest).behind(layer()).unwrap()).await;
+    let with_more = routes().behind(layer()).unwrap().nest("/more", shop()).unwrap();
+    let pages = Router::new().route("/page", plain_get(async || "")).fallback(async || "page");
+    let beside = with_more.clone().beside("pages", pages).unwrap();
+    let with_more = Served::start(with_more).await;
+    let beside = Served::start(beside).await;
+    let nested = Router::new().nest_service("/a/{b}", routes().fallback(rest).behind(layer()).unwrap());
+    let nested = Served::start(Router::new().nest("/outer", nested)).await;
+    let whole = routes().fallback(rest).behind(layer()).unwrap();
+    let as_route = Served::start(Router::new().route_service("/{*all}", whole.clone())).await;
+    let as_fallback = Served::start(Router::new().fallback_service(whole)).await;
+    let (get, put, delete, of_resource) = (Method::GET, Method::PUT, Method::DELETE, "basic");
+    let of_create = "orders:write audit:write";
+    for (name, served, method, path, expected) in [
+        ("a nested service", &guarded, &get, "/files/all/a/b", "files:all"),
+        ("a nested service, another method", &guarded, &delete, "/files/all/a", "files:all"),
+        ("a nested service, HEAD", &guarded, &Method::HEAD, "/files/all/a", "files:all"),
+        ("a nested service, its prefix", &guarded, &get, "/files/all", "files:all"),
+        ("a nested service, its prefix and a slash", &guarded, &put, "/files/all/", "files:all"),
+        ("the service around it", &guarded, &get, "/files/other", "files:one"),
+        ("a nested service below a parameter", &guarded, &get, "/t/acme/a", "files:tenant"),
+        ("a nested service of a nested router", &guarded, &get, "/shop/files/a", "shop:files"),
+        ("any method", &guarded, &put, "/any", of_create),
+        ("any method, one of its own", &guarded, &get, "/any", "orders:read"),
+        ("any method, HEAD", &guarded, &Method::HEAD, "/any", "orders:read"),
+        ("a wildcard", &guarded, &put, "/any/a/b", "orders:admin"),
+        ("HEAD of its own", &guarded, &Method::HEAD, "/head", of_create),
+        ("a public route, another method", &guarded, &Method::POST, "/open", of_create),
+        ("a nested router, its root", &guarded, &get, "/shop", "orders:read"),
+        ("a nested router, any method", &guarded, &delete, "/shop/1", of_create),
+        ("a nested router, nowhere", &guarded, &get, "/shop/1/2", "shop:rest"),
+        ("a nested router, nowhere, another method", &guarded, &put, "/shop/1/2", "shop:rest"),
+        ("a prefix with a slash", &guarded, &get, "/slash/orders", "orders:read"),
+        ("a prefix with a slash, nowhere", &guarded, &get, "/slash/nowhere", "rest"),
+        ("a prefix with a slash, its root", &guarded, &get, "/slash/", "rest"),
+        ("without a fallback, nowhere", &guarded, &get, "/nowhere", of_resource),
+        ("without a fallback, the root", &guarded, &get, "/", of_resource),
+        ("no such method", &falling, &put, "/head", of_resource),
+        ("nowhere", &falling, &get, "/nowhere/at/all", "rest"),
+        ("nowhere, the root", &falling, &put, "/", "rest"),
+        ("nowhere, before a route", &falling, &get, "/any/", "rest"),
+        ("nowhere, below a nested router", &falling, &get, "/shop/1/2", "shop:rest"),
+        ("nowhere, a slash more than the nested router", &falling, &get, "/shop/", "rest"),
+        ("added to the app", &with_more, &get, "/more/files/a", "shop:files"),
+        ("added to the app, nowhere", &with_more, &get, "/more/1/2", "shop:rest"),
+        ("nowhere in either", &with_more, &get, "/nowhere", of_resource),
+        ("with a router beside", &beside, &get, "/more/1/2", "shop:rest"),
+        ("below prefixes further outside", &nested, &get, "/outer/a/b/files/all/x", "files:all"),
+        ("below prefixes further outside, a route", &nested, &put, "/outer/a/b/any", of_create),
+        ("below prefixes further outside, nowhere", &nested, &get, "/outer/a/b/nowhere", "rest"),
+        ("below prefixes further outside, the root", &nested, &get, "/outer/a/b", "rest"),
+        ("as a route of another router", &as_route, &put, "/any", of_create),
+        ("as a route of another router, nowhere", &as_route, &get, "/nowhere", "rest"),
+        ("as a fallback of another router", &as_fallback, &get, "/files/all/x", "files:all"),
+    ] {
+        let answer = ask(served, method.clone(), path, None).await;
+        assert_eq!(answer.status, 401, "{name}");
+        assert_eq!(scope(&answer).as_deref(), Some(expected), "{name}");
+    }
+    // What no rule is for is open, or not there, as it was declared.
+    for (served, method, path, status) in [
+        (&guarded, &get, "/open/1", 200),
+        (&guarded, &put, "/open/1", 405),
+        (&beside, &get, "/page", 200),
+        (&beside, &get, "/nowhere", 200),
+    ] {
+        assert_eq!(ask(served, method.clone(), path, None).await.status, status, "{path}");
+    }
+}
+
+/// Where several rules must allow, a client that asked for the scopes of one would be
+/// sent back for those of the next.
+#[tokio::test]
+async fn a_401_names_the_scopes_of_all_rules() {
+    let world = World::new().await;
+    let table = RouteTable::from_toml(
+        "[[route]]\nmethods = [\"GET\"]\npath = \"/{*rest}\"\nscope = \"row:all\"\n\
+         [[route]]\nmethods = [\"GET\", \"POST\"]\npath = \"/two\"\nscope = \"row:one\"\n\
+         any_of = [{ scope = \"row:two\" }, { scope = \"row:three\" }]\n\
+         [[route]]\nmethods = [\"*\"]\npath = \"/below/{*rest}\"\nscope = \"row:below\"\n\
+         [[route]]\nmethods = [\"POST\"]\npath = \"/code\"\nscope = \"row:code\"\n\
+         [[route]]\nmethods = [\"GET\"]\npath = \"/alone\"\nscope = \"row:alone\"\n",
+    )
+    .unwrap();
+    let layer = || world.layer().protected_resource(resource(&["basic"])).route_table(&table);
+    let plain = || {
+        let below = Router::new().route("/{id}", plain_get(list));
+        Router::new()
+            .route("/two", plain_get(async || ""))
+            .route("/{*rest}", plain_get(async || ""))
+            .route("/code", axum::routing::post(create))
+            .nest_service("/below", below)
+            .layer(RouteTableLayer::new(&table))
+    };
+    let code = || {
+        GuardedRouter::new()
+            .route("/code", post(create))
+            .route("/alone", get(by_table(list)))
+            .layer(RouteTableLayer::new(&table))
+    };
+    let closed = Served::start(plain().layer(layer().build().unwrap())).await;
+    let around = tower::ServiceBuilder::new().layer(layer().build().unwrap()).service(plain());
+    let around = Served::start(Router::new().fallback_service(around)).await;
+    let open = Served::start(plain().layer(layer().allow_anonymous().build().unwrap())).await;
+    let guarded = Served::start(code().behind(layer().build().unwrap()).unwrap()).await;
+    let attributes = Router::new().route("/create", axum::routing::post(create));
+    let attributes = Served::start(attributes.layer(layer().allow_anonymous().build().unwrap())).await;
+    let (get, post) = (Method::GET, Method::POST);
+    for (name, served, method, path, expected) in [
+        ("a row", &closed, &get, "/two", "row:one row:two"),
+        ("a row, HEAD", &closed, &Method::HEAD, "/two", "row:one row:two"),
+        ("a row with a wildcard", &closed, &get, "/other/a", "row:all"),
+        ("a row below a nested service", &closed, &get, "/below/1", "row:below"),
+        ("no row for the method", &closed, &Method::PUT, "/two", "basic"),
+        ("a row, around the whole router", &around, &post, "/code", "row:code"),
+        ("a row by a layer that lets anonymous requests in", &open, &get, "/two", "row:one row:two"),
+        ("a row below a nested service, by itself", &open, &get, "/below/1", "row:below"),
+        ("a rule in the code and a row", &guarded, &post, "/code", "orders:write audit:write row:code"),
+        ("by the table alone", &guarded, &get, "/alone", "row:alone"),
+        ("two attributes", &attributes, &post, "/create", "orders:write audit:write"),
+    ] {
+        let answer = ask(served, method.clone(), path, None).await;
+        assert_eq!(answer.status, 401, "{name}");
+        assert_eq!(scope(&answer).as_deref(), Some(expected), "{name}");
     }
 }
 

@@ -56,7 +56,7 @@ fn are_public(rows: &Rows, extensions: &Extensions, uri: &Uri, method: &Method) 
             .is_ok_and(|(found, closer)| is_public(&found) && closer.as_ref().is_none_or(is_public))
 }
 
-/// The scopes that the row of a request needs.
+/// The scopes that the rows of a request need.
 pub(crate) fn needs(
     table: &RouteTable,
     extensions: &Extensions,
@@ -64,9 +64,16 @@ pub(crate) fn needs(
     method: &Method,
 ) -> Option<Box<Needs>> {
     let rows = table.current();
-    let (found, _) = find(&rows, extensions, uri, method).ok()?;
-    let Access::Requirements(requirements) = found.row.access() else { return None };
-    requirements.iter().find_map(Requirement::needs)
+    let (found, closer) = find(&rows, extensions, uri, method).ok()?;
+    needs_of(&[Some(found), closer])
+}
+
+fn needs_of(rows: &[Option<Found<'_>>]) -> Option<Box<Needs>> {
+    let requirements = rows.iter().flatten().flat_map(|found| match found.row.access() {
+        Access::Requirements(requirements) => requirements.as_slice(),
+        Access::Public(_) => &[],
+    });
+    Needs::of_all(requirements.map(Requirement::needs))
 }
 
 fn judge(rows: &Rows, head: &mut Parts, round: Round) -> Verdict {
@@ -75,7 +82,9 @@ fn judge(rows: &Rows, head: &mut Parts, round: Round) -> Verdict {
     }
     let (found, closer) =
         find(rows, &head.extensions, &head.uri, &head.method).map_err(|reason| unruled(reason, head))?;
-    [Some(found), closer].iter().flatten().try_for_each(|found| meet(found, head, round))
+    let rows = [Some(found), closer];
+    let verdict = rows.iter().flatten().try_for_each(|found| meet(found, head, round));
+    verdict.map_err(|rejection| rejection.asking_for(|| needs_of(&rows)))
 }
 
 /// The row of a request, and another one that matches its path more closely.

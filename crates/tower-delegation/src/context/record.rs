@@ -109,9 +109,16 @@ pub(crate) struct Needs {
 }
 
 impl Needs {
+    /// What several rules need that all have to allow, as far as scopes say it.
+    pub(crate) fn of_all(needs: impl IntoIterator<Item = Option<Box<Self>>>) -> Option<Box<Self>> {
+        needs.into_iter().flatten().reduce(|mut all, more| {
+            all.add_scopes(&more.scope);
+            all
+        })
+    }
+
     /// Adds scopes, each once.
-    #[cfg(feature = "axum")]
-    pub(crate) fn add_scopes(&mut self, scopes: &str) {
+    fn add_scopes(&mut self, scopes: &str) {
         for scope in scopes.split(' ') {
             if !self.scope.split(' ').any(|known| known == scope) {
                 self.scope.extend([if self.scope.is_empty() { "" } else { " " }, scope]);

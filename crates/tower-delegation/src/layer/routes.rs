@@ -4,10 +4,7 @@ use http::Request;
 
 use crate::context::Needs;
 #[cfg(feature = "axum")]
-use crate::{
-    arrival::{below_nested, matched_route},
-    routes::RouteScopes,
-};
+use crate::routes::RouteScopes;
 
 /// What is known of the routes behind the layer; nothing on a plain router.
 #[derive(Clone, Debug, Default)]
@@ -54,25 +51,24 @@ impl KnownRoutes {
         self.are_public
     }
 
-    /// The scopes that the route of a request needs.
+    /// The scopes that the route of a request needs: by its rule in the code, and by its
+    /// row in each table.
     pub(super) fn needs<B>(&self, request: &Request<B>) -> Option<Box<Needs>> {
         let of_code = self.needs_of_code(request);
         #[cfg(feature = "toml")]
-        let of_code = of_code.or_else(|| {
+        let of_code = {
             let (extensions, uri, method) = (request.extensions(), request.uri(), request.method());
-            let mut tables = self.tables.iter();
-            tables.find_map(|table| crate::authorization::needs(table, extensions, uri, method))
-        });
+            let tables = self.tables.iter();
+            let of_tables = tables.map(|table| crate::authorization::needs(table, extensions, uri, method));
+            Needs::of_all(std::iter::once(of_code).chain(of_tables))
+        };
         of_code
     }
 
     #[cfg(feature = "axum")]
     fn needs_of_code<B>(&self, request: &Request<B>) -> Option<Box<Needs>> {
-        let extensions = request.extensions();
-        let template = matched_route(extensions)?.as_str();
-        // The prefix of routers further outside is none of the routes'.
-        let own = below_nested(extensions, template)?;
-        self.scopes.as_ref()?.needs(own, request.method())
+        // The layer is around each route: the path is the one by which that was found.
+        self.scopes.as_ref()?.needs(request.uri().path(), request.method())
     }
 
     #[cfg(not(feature = "axum"))]

@@ -89,6 +89,17 @@ impl Rejection {
         Self { needs, ..self }
     }
 
+    /// The same with what all rules of the route need, where the request carried no
+    /// credentials: the first rule alone has refused it.
+    #[cfg(any(feature = "axum", feature = "toml"))]
+    #[must_use]
+    pub(crate) fn asking_for(self, needs: impl FnOnce() -> Option<Box<Needs>>) -> Self {
+        match self.reason {
+            DenialReason::CredentialsMissing => self.with_needs(needs()),
+            _ => self,
+        }
+    }
+
     /// The same with a nonce for the client's next proofs.
     #[must_use]
     pub(crate) fn with_dpop_nonce(self, dpop_nonce: Option<HeaderValue>) -> Self {

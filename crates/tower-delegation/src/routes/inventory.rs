@@ -47,13 +47,28 @@ pub struct RuledRoute {
     rule: RouteRule,
     /// Below which a router is served that the route came with.
     prefixes: Vec<String>,
+    /// Where the router begins whose fallback this is.
+    #[cfg_attr(not(feature = "axum"), expect(dead_code, reason = "axum's routers have fallbacks"))]
+    fallback: Option<String>,
 }
 
 impl RuledRoute {
     /// A route of a framework that keeps no inventory by itself.
     #[must_use]
     pub fn new(method: Option<Method>, path: String, rule: RouteRule) -> Self {
-        Self { method, path, rule, prefixes: Vec::new() }
+        Self { method, path, rule, prefixes: Vec::new(), fallback: None }
+    }
+
+    /// What serves all that no route of a router serves.
+    #[cfg(feature = "axum")]
+    pub(crate) fn fallback(rule: RouteRule) -> Self {
+        Self { fallback: Some("/".to_owned()), ..Self::new(None, "/{*fallback}".to_owned(), rule) }
+    }
+
+    /// Where the router begins whose fallback this is; `None` for a route.
+    #[cfg(feature = "axum")]
+    pub(crate) fn fallback_of(&self) -> Option<&str> {
+        self.fallback.as_deref()
     }
 
     /// The method; `None` is every method that has no route of its own. `GET`
@@ -191,7 +206,11 @@ impl RouteInventory {
     /// The routes, each with its path rewritten.
     #[cfg(feature = "axum")]
     pub(crate) fn into_routes(self, path: impl Fn(&str) -> String) -> impl Iterator<Item = RuledRoute> {
-        self.routes.into_iter().map(move |route| RuledRoute { path: path(&route.path), ..route })
+        self.routes.into_iter().map(move |route| RuledRoute {
+            path: path(&route.path),
+            fallback: route.fallback.as_deref().map(&path),
+            ..route
+        })
     }
 
     /// Are all requirements free of mistakes, and all reasons reasons?

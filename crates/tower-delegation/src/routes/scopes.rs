@@ -4,38 +4,80 @@ use std::collections::HashMap;
 
 use http::Method;
 
-use super::{RouteInventory, RouteRule};
-use crate::context::Needs;
+use super::{RouteInventory, RouteRule, RuledRoute};
+use crate::{context::Needs, requirement::Requirement};
 
-/// The scopes that the rules of each route name, by its template and method.
+/// The scopes that the rules of each route name.
+///
+/// Routes are found by the path, as axum finds them, and not by the `MatchedPath` that
+/// it leaves: nested services and fallbacks have none.
 #[derive(Debug, Default)]
-pub(crate) struct RouteScopes(HashMap<Box<str>, Vec<ByMethod>>);
+pub(crate) struct RouteScopes {
+    routes: Templates,
+    /// What serves the rest, by the prefix of its router.
+    fallbacks: Templates,
+}
 
 /// What the routes of one method need; of every other one where there is none.
 type ByMethod = (Option<Method>, Option<Box<Needs>>);
 
 impl RouteScopes {
-    pub(crate) fn of(routes: &RouteInventory) -> Self {
+    pub(crate) fn of(inventory: &RouteInventory) -> Self {
         let mut scopes = Self::default();
-        for route in routes.routes() {
-            let RouteRule::Requirements(requirements) = route.rule() else { continue };
-            let needs = requirements.iter().filter_map(|requirement| requirement.needs());
-            let needs = needs.reduce(|mut all, more| {
-                all.add_scopes(&more.scope);
-                all
-            });
-            scopes.0.entry(route.path().into()).or_default().push((route.method().cloned(), needs));
+        for route in inventory.routes() {
+            let by_method = (route.method().cloned(), needs_of_rule(route));
+            if let Some(prefix) = route.fallback_of() {
+                scopes.fallbacks.add(prefix, by_method.clone());
+                scopes.fallbacks.add(route.path(), by_method);
+            } else {
+                scopes.routes.add(route.path(), by_method);
+            }
         }
         scopes
     }
 
-    /// What a request for this route needs, as far as scopes say it.
-    pub(crate) fn needs(&self, template: &str, method: &Method) -> Option<Box<Needs>> {
-        let rules = self.0.get(template)?;
+    /// What a request for this path needs, as far as scopes say it.
+    pub(crate) fn needs(&self, path: &str, method: &Method) -> Option<Box<Needs>> {
+        let rules = self.routes.at(path).or_else(|| self.fallbacks.at(path))?;
         let by = |method: Option<&Method>| rules.iter().find(|(own, _)| own.as_ref() == method);
         let as_get = (*method == Method::HEAD).then_some(&Method::GET);
         let (_, needs) = by(Some(method)).or_else(|| by(Some(as_get?))).or_else(|| by(None))?;
         needs.clone()
+    }
+}
+
+/// Rules by the template of their path.
+#[derive(Debug, Default)]
+struct Templates {
+    rules: Vec<Vec<ByMethod>>,
+    by_text: HashMap<Box<str>, usize>,
+    by_path: matchit::Router<usize>,
+}
+
+impl Templates {
+    fn add(&mut self, template: &str, rule: ByMethod) {
+        let next = self.rules.len();
+        let at = *self.by_text.entry(template.into()).or_insert(next);
+        if at == next {
+            self.rules.push(Vec::new());
+            // A template that is none is a mistake, or a panic of axum's.
+            let _ = self.by_path.insert(template, at);
+        }
+        if let Some(rules) = self.rules.get_mut(at) {
+            rules.push(rule);
+        }
+    }
+
+    fn at(&self, path: &str) -> Option<&[ByMethod]> {
+        let matched = self.by_path.at(path).ok()?;
+        self.rules.get(*matched.value).map(Vec::as_slice)
+    }
+}
+
+fn needs_of_rule(route: &RuledRoute) -> Option<Box<Needs>> {
+    match route.rule() {
+        RouteRule::Requirements(requirements) => Needs::of_all(requirements.iter().map(Requirement::needs)),
+        RouteRule::Public(_) | RouteRule::Table => None,
     }
 }
 
@@ -52,6 +94,8 @@ mod tests {
             (Some(Method::GET), "/orders", vec![read()]),
             (Some(Method::POST), "/orders", vec![read(), write()]),
             (None, "/orders", vec![Requirement::new().scope("admin")]),
+            (Some(Method::GET), "/orders/{id}", vec![Requirement::new().scope("order")]),
+            (None, "/files/{*rest}", vec![Requirement::new().scope("files")]),
             (Some(Method::GET), "/me", vec![Requirement::new()]),
             (Some(Method::HEAD), "/head", vec![write()]),
             (Some(Method::GET), "/head", vec![read()]),
@@ -62,8 +106,15 @@ mod tests {
         }
         inventory.add(RuledRoute::new(None, "/open".to_owned(), RouteRule::Public("why".into())));
         inventory.add(RuledRoute::new(None, "/table".to_owned(), RouteRule::Table));
+        let rest = |scope: &str| {
+            RuledRoute::fallback(RouteRule::Requirements(vec![Requirement::new().scope(scope)]))
+        };
+        inventory.add(rest("rest"));
+        let mut nested = RouteInventory::default();
+        nested.add(rest("nested"));
+        inventory.extend(nested.into_routes(|path| format!("/nested{}", path.trim_end_matches('/'))));
         let scopes = RouteScopes::of(&inventory);
-        for (name, method, template, expected) in [
+        for (name, method, path, expected) in [
             ("its own", Method::GET, "/orders", "read"),
             ("HEAD is GET", Method::HEAD, "/orders", "read"),
             ("several rules", Method::POST, "/orders", "read write"),
@@ -71,11 +122,17 @@ mod tests {
             ("HEAD by itself", Method::HEAD, "/head", "write read"),
             ("no scope", Method::GET, "/me", ""),
             ("another method", Method::POST, "/me", ""),
-            ("another route", Method::GET, "/order", ""),
+            ("a parameter", Method::GET, "/orders/1", "order"),
+            ("a wildcard", Method::GET, "/files/a/b", "files"),
+            ("no route", Method::GET, "/order", "rest"),
+            ("no route, the root", Method::GET, "/", "rest"),
+            ("no nested route", Method::PUT, "/nested/a", "nested"),
+            ("no nested route, its root", Method::GET, "/nested", "nested"),
+            ("beyond the nested router", Method::GET, "/nested/", "rest"),
             ("public", Method::GET, "/open", ""),
             ("by the table", Method::GET, "/table", ""),
         ] {
-            let needs = scopes.needs(template, &method);
+            let needs = scopes.needs(path, &method);
             assert_eq!(needs.map(|needs| needs.scope).unwrap_or_default(), expected, "{name}");
         }
     }

@@ -8,12 +8,13 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures_util::future::Either;
-use http::request::Parts;
+use http::{header::WWW_AUTHENTICATE, request::Parts};
 
 use super::Authorized;
 use crate::{
     authorization::record,
-    context::{Basis, RequestRecord},
+    context::{Basis, Needs, RequestRecord},
+    reason::RejectionKind,
     rejection::Rejection,
     requirement::{Requirement, Requires},
     routes::RouteRule,
@@ -26,7 +27,7 @@ use crate::{
 ///
 /// ```
 /// use axum::extract::FromRequestParts;
-/// use http::request::Parts;
+/// use http::{header::WWW_AUTHENTICATE, request::Parts};
 /// use tower_delegation::{Authorized, Permit, Rejection, Requirement, Requires, routing::Rule};
 ///
 /// struct Refund;
@@ -92,16 +93,33 @@ impl<A: Rule, B: Rule> Rule for Both<A, B> {
 impl<S, A, B> FromRequestParts<S> for Both<A, B>
 where
     S: Send + Sync,
-    A: FromRequestParts<S> + Send,
-    B: FromRequestParts<S> + Send,
+    A: Rule + FromRequestParts<S> + Send,
+    B: Rule + FromRequestParts<S> + Send,
 {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
-        A::from_request_parts(parts, state).await.map_err(IntoResponse::into_response)?;
+        A::from_request_parts(parts, state).await.map_err(asking_for_all::<Self>)?;
         B::from_request_parts(parts, state).await.map_err(IntoResponse::into_response)?;
         Ok(Self(PhantomData))
     }
+}
+
+/// The refusal by the first of several rules. Where the request carried no credentials,
+/// its challenges name what all of them need.
+fn asking_for_all<R: Rule>(refusal: impl IntoResponse) -> Response {
+    let mut response = refusal.into_response();
+    let Some(rejection) = response.extensions().get::<Rejection>() else { return response };
+    if rejection.kind() == RejectionKind::MissingCredentials {
+        let needs = || Needs::of_all(R::requirements().iter().map(Requirement::needs));
+        let rejection = rejection.clone().asking_for(needs);
+        response.headers_mut().remove(WWW_AUTHENTICATE);
+        for challenge in rejection.challenges() {
+            response.headers_mut().append(WWW_AUTHENTICATE, challenge.to_value());
+        }
+        response.extensions_mut().insert(rejection);
+    }
+    response
 }
 
 /// Demands a verified token and nothing more: the rule of a route that is for
