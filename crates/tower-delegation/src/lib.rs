@@ -19,6 +19,8 @@ mod json;
 pub mod jwks;
 pub mod jwt_svid;
 pub mod layer;
+#[cfg(feature = "http-client")]
+pub mod material;
 pub mod names;
 mod pass_through_hasher;
 mod privileges;

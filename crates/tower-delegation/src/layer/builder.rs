@@ -266,9 +266,10 @@ impl DelegationLayerBuilder {
         self
     }
 
-    /// The client that fetches metadata and keys, for a private authority or another
-    /// time-out. Default [`HttpClient::builder`](crate::http_client::HttpClient::builder)
-    /// as it is.
+    /// How metadata and keys are fetched: through a proxy, with a credential, from a server
+    /// of a private authority. Default
+    /// [`HttpClient::new`](crate::http_client::HttpClient::new) as it is. An issuer may have
+    /// [one of its own](crate::TrustedIssuer::http_client).
     #[cfg(feature = "http-client")]
     pub fn http_client(mut self, http_client: crate::http_client::HttpClient) -> Self {
         self.handles.http_client = Some(http_client);
