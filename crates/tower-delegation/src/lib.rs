@@ -55,15 +55,13 @@ pub use self::{
     context::{DelegationContext, RequestFacts, SubjectKind},
     error::ConfigError,
     issuer::TrustedIssuer,
-    layer::{DelegationLayer, RequireLayer},
+    layer::{DelegationLayer, RequireLayer, RouteTableLayer},
     proof::{Dpop, DpopNonces},
     reason::DenialReason,
     rejection::Rejection,
     requirement::{Requirement, Requires},
+    routes::RouteTable,
     settings::Settings,
 };
-#[cfg(feature = "toml")]
-#[doc(inline)]
-pub use self::{layer::RouteTableLayer, routes::RouteTable};
 #[cfg(feature = "axum")]
 pub use tower_delegation_macros::{requires, requires_audience, requires_scope};

@@ -137,7 +137,7 @@ fn reached() -> Vec<ConfigError> {
         table("not toml"),
         RouteTable::from_toml_file("/nowhere/routes.toml").unwrap_err(),
         RouteTable::from_toml("").unwrap().reload().unwrap_err(),
-        RouteTable::from_toml("").unwrap().replace("not toml").unwrap_err(),
+        RouteTable::builder().build().unwrap().replace(RouteTable::builder().toml("not toml")).unwrap_err(),
         {
             let folder = tempfile::tempdir().unwrap();
             let file = folder.path().join("routes.toml");
