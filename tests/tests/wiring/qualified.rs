@@ -7,7 +7,7 @@ use axum::{Router, routing::get as plain};
 use integration_tests::{AUDIENCE, AuditLog, Served, World};
 use tower_delegation::{
     ConfigError, DelegationLayer, RequireLayer, Requirement, RouteTable, RouteTableLayer, TrustedIssuer,
-    issuer::{ClaimMapping, Grants, IssuerResolver},
+    issuer::{ClaimMapping, Grants, IssuerResolver, TenantIssuers},
     layer::DelegationLayerBuilder,
     routing::{GuardedRouter, guard},
 };
@@ -79,6 +79,11 @@ fn rules() -> Vec<(&'static str, Requirement)> {
 
 fn guarded(requirement: Requirement) -> GuardedRouter {
     GuardedRouter::new().route("/{account}", guard(requirement, plain(async || "in")))
+}
+
+async fn serve(requirement: Requirement, layer: DelegationLayer) -> Served {
+    // Qualified rules build.
+    Served::start(guarded(requirement).behind(layer).unwrap()).await
 }
 
 /// What is wrong with each rule: its code, and the demand.
@@ -218,6 +223,120 @@ async fn a_resolver_that_brings_a_second_namespace_later_counts() {
     assert_eq!(service.get("/alice", &of_ours).await.status, 500, "also for a token that is held");
 }
 
+/// A resolver whose terms are known.
+#[derive(Debug)]
+struct Known {
+    common: TrustedIssuer,
+    customers: Customers,
+}
+
+impl IssuerResolver for Known {
+    fn resolve(&self, issuer: &str) -> Option<TrustedIssuer> {
+        self.customers.resolve(issuer)
+    }
+
+    fn common_terms(&self) -> Option<&TrustedIssuer> {
+        Some(&self.common)
+    }
+}
+
+/// Customers who have nothing to do with each other: by a list of tenants, and by a
+/// resolver with and without common terms.
+#[tokio::test]
+async fn issuers_of_a_resolver_are_of_one_house_or_each_of_its_own() {
+    let two = Two::new().await;
+    let (ours, theirs) = (two.ours.issuer(), two.partner.issuer());
+    let template = |change: fn(TrustedIssuer) -> TrustedIssuer| {
+        let template = ours.replace("/ours", "/{tenant}");
+        let terms =
+            TrustedIssuer::discover(&template).unwrap().add_audience(AUDIENCE).claim_mapping(mapping());
+        TenantIssuers::new(change(terms), ["ours", "partner"]).unwrap()
+    };
+    let resolver = |common: Option<TrustedIssuer>, change: fn(TrustedIssuer) -> TrustedIssuer| {
+        let customers = Customers::default();
+        for issuer in [&two.ours, &two.partner] {
+            customers.0.write().unwrap().push((issuer.issuer().to_owned(), change(trust(issuer))));
+        }
+        match common {
+            Some(common) => Arc::new(Known { common, customers }) as Arc<dyn IssuerResolver>,
+            None => Arc::new(customers),
+        }
+    };
+    let terms = || trust(&two.ours);
+    let own = |issuer: TrustedIssuer| issuer.own_namespace();
+    let tenants = |change| Arc::new(template(change)) as Arc<dyn IssuerResolver>;
+    let builder = |resolver: Arc<dyn IssuerResolver>| {
+        let layer = DelegationLayer::builder().clock(two.world.clock.clone());
+        layer.add_issuer_resolver(resolver)
+    };
+    let admin = || Requirement::named("rule").role("admin");
+    let qualified = || admin().issuer(ours);
+    // What each may grant has to be said.
+    for common in [tenants(own), resolver(Some(terms()), own)] {
+        let is_list = format!("{common:?}").contains("TenantIssuers");
+        match builder(common).build() {
+            Err(error) => assert_eq!((is_list, error.code()), (true, "unbounded_issuers")),
+            // These answers are not used: they differ from the common terms.
+            Ok(layer) => {
+                assert!(!is_list);
+                let service = serve(qualified(), layer).await;
+                assert_eq!(service.get("/alice", &alice(&two.ours).sign()).await.status, 401);
+            }
+        }
+    }
+    let bounded = |issuer: TrustedIssuer| issuer.own_namespace().may_grant(Grants::all());
+    let shared = |issuer: TrustedIssuer| issuer.may_grant(Grants::all());
+    for (name, resolver, builds, statuses) in [
+        ("one house, by a list", tenants(|issuer| issuer), true, [200, 200]),
+        ("one house, by common terms", resolver(Some(terms()), |issuer| issuer), true, [200, 200]),
+        ("each its own, by a list", tenants(bounded), false, [500, 500]),
+        ("each its own, by common terms", resolver(Some(bounded(terms())), own), false, [500, 500]),
+        // Not known before the first token of each.
+        ("each its own, by the answers", resolver(None, own), true, [500, 500]),
+        ("each its own, against the common terms", resolver(Some(shared(terms())), own), true, [401, 401]),
+        (
+            "of one house, against the common terms",
+            resolver(Some(bounded(terms())), shared),
+            false,
+            [401, 401],
+        ),
+    ] {
+        let layer = || builder(resolver.clone()).build().unwrap();
+        let built = guarded(admin()).behind(layer());
+        let codes = built.map_or_else(|error| mistakes(&error), |_| Vec::new());
+        assert_eq!(codes, if builds { vec![] } else { vec![("unqualified_rule", "role")] }, "{name}");
+        // Where the rule is not known before.
+        let rule = RequireLayer::new(admin()).unwrap();
+        let router = Router::new().route("/{account}", plain(async || "in").layer(rule)).layer(layer());
+        let unqualified = Served::start(router).await;
+        let named = serve(qualified(), layer()).await;
+        for (issuer, status) in [&two.ours, &two.partner].into_iter().zip(statuses) {
+            let token = alice(issuer).sign();
+            assert_eq!(unqualified.get("/alice", &token).await.status, status, "{name}, {}", issuer.issuer());
+            let expected = match (status, issuer.issuer() == ours) {
+                (401, _) => 401,
+                (_, true) => 200,
+                (_, false) => 403,
+            };
+            assert_eq!(named.get("/alice", &token).await.status, expected, "{name}, {}", issuer.issuer());
+        }
+    }
+    // Two that are named are two; a tenant that is held against its issuer is vouched for.
+    let both = || Requirement::new().any_issuer([ours, theirs]).role("admin");
+    assert!(guarded(both()).behind(builder(tenants(bounded)).build().unwrap()).is_err());
+    let held: fn(TrustedIssuer) -> TrustedIssuer = |issuer| {
+        let issuer = issuer.claim_mapping(mapping().require_tenant_in_issuer());
+        issuer.own_namespace().may_grant(Grants::all())
+    };
+    let service = serve(Requirement::new().tenant("ours"), builder(tenants(held)).build().unwrap()).await;
+    for (issuer, tenant, status) in
+        [(&two.ours, "ours", 200), (&two.partner, "ours", 401), (&two.partner, "partner", 403)]
+    {
+        let token = alice(issuer).claim("tenant", tenant).sign();
+        assert_eq!(service.get("/alice", &token).await.status, status, "{tenant} of {}", issuer.issuer());
+    }
+}
+
 #[tokio::test]
 async fn the_rows_of_a_table_are_held_against_the_layer_at_each_reload() {
     let two = Two::new().await;
@@ -232,8 +351,7 @@ async fn the_rows_of_a_table_are_held_against_the_layer_at_each_reload() {
     let router = Router::new().route("/{account}", plain(async || "in"));
     let service = Served::start(router.layer(RouteTableLayer::new(&table)).layer(layer.clone())).await;
     for demand in ["role = \"admin\"", "subject_matches_path = \"account\"", "client = \"portal\""] {
-        let ConfigError::RouteTableNotReplaced { source: error } =
-            table.replace(RouteTable::builder().toml(&row(demand))).unwrap_err()
+        let ConfigError::RouteTableNotReplaced { source: error } = table.replace(&row(demand)).unwrap_err()
         else {
             panic!("{demand}")
         };
@@ -241,7 +359,7 @@ async fn the_rows_of_a_table_are_held_against_the_layer_at_each_reload() {
         assert_eq!(service.get("/alice", &alice(&two.ours).sign()).await.status, 200, "{demand}");
         assert_eq!(service.get("/alice", &alice(&two.partner).sign()).await.status, 403, "{demand}");
     }
-    assert!(table.replace(RouteTable::builder().toml(&row("delegated = true"))).is_ok());
+    assert!(table.replace(&row("delegated = true")).is_ok());
 }
 
 /// What one demand allows and another does not is allowed by no rule.

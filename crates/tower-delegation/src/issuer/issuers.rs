@@ -22,7 +22,7 @@ use moka::{
 
 use super::{
     BuildContext, IssuerPolicy, IssuerResolver, Namespace, TrustedIssuer,
-    namespace::Namespaces,
+    namespace::{NamespaceChoice, Namespaces},
     policy::TermsSource,
     tenure::{Asked, Tenure},
 };
@@ -55,16 +55,17 @@ impl Issuers {
         let resolvers = (1..).zip(resolvers).map(|(number, resolver)| Resolved::new(number, resolver));
         let mut resolvers: Box<[Resolved]> = resolvers.collect();
         let configured_namespaces = configured.values().map(|policy| policy.namespace());
-        if are_several(configured_namespaces.chain(resolvers.iter().map(|resolver| &resolver.namespace))) {
+        let of_resolvers = resolvers.iter().map(|resolver| resolver.namespace.as_ref());
+        if are_several(configured_namespaces.map(Some).chain(of_resolvers)) {
             resolvers.iter_mut().for_each(|resolver| resolver.is_bounded = true);
         }
         let namespaces = Namespaces::default();
         for policy in configured.values() {
-            namespaces.add(policy.namespace(), Some(policy.mapping()));
+            namespaces.add(Some(policy.namespace()), Some(policy.mapping()));
         }
         for resolver in &resolvers {
             let mapping = resolver.resolver.common_terms().map(|terms| &terms.mapping);
-            namespaces.add(&resolver.namespace, mapping);
+            namespaces.add(resolver.namespace.as_ref(), mapping);
         }
         let clock = Arc::clone(context.clock());
         Self { configured, resolvers, clock, context: Mutex::new(context), namespaces }
@@ -154,8 +155,8 @@ impl Deref for PolicyRef<'_> {
 struct Resolved {
     resolver: Arc<dyn IssuerResolver>,
     held: Cache<IssuerUrl, Arc<Held>>,
-    /// That of the answers which name no other.
-    namespace: Namespace,
+    /// That of the answers which name no other; `None` where each is in its own.
+    namespace: Option<Namespace>,
     /// Must every answer say what its issuer may grant? Those in another namespace must anyway.
     is_bounded: bool,
     /// What metrics call its issuers.
@@ -258,16 +259,17 @@ impl Resolved {
             self.warn(&*issuers.clock, &format!("{:?} differs from the common terms", terms.issuer));
             return None;
         }
+        let namespace = self.namespace.clone().unwrap_or_else(|| Namespace::Issuer(terms.issuer.clone()));
         let source = TermsSource::Resolver {
             tenure: Tenure::new(asked),
-            namespace: self.namespace.clone(),
+            namespace,
             label: Arc::clone(&self.label),
             former: former.map(|former| (&*former.policy, terms.has_keys_of(&former.terms))),
         };
         // Nothing under this lock waits, and building leaves no half-made state.
         let mut context = issuers.context.lock().unwrap_or_else(PoisonError::into_inner);
         let built = terms.clone().build_from(source, &mut context).and_then(|policy| {
-            let must_be_bounded = self.is_bounded || *policy.namespace() != self.namespace;
+            let must_be_bounded = self.is_bounded || self.namespace.as_ref() != Some(policy.namespace());
             if must_be_bounded && policy.grants().is_none() {
                 return Err(ConfigError::UnboundedIssuers { issuers: vec![policy.issuer().to_string()] });
             }
@@ -276,7 +278,7 @@ impl Resolved {
         match built {
             Ok(policy) => {
                 // Before any token of it is verified: a second namespace counts from now on.
-                issuers.namespaces.add(policy.namespace(), Some(policy.mapping()));
+                issuers.namespaces.add(Some(policy.namespace()), Some(policy.mapping()));
                 Some(Held { terms, policy: Arc::new(policy) })
             }
             Err(error) => {
@@ -312,7 +314,8 @@ pub(crate) fn check_bounds(
 ) -> Result<Vec<IssuerPolicy>, ConfigError> {
     let resolved: Vec<_> =
         (1..).zip(resolvers).map(|(number, resolver)| namespace_of(number, &**resolver)).collect();
-    if !are_several(configured.iter().map(IssuerPolicy::namespace).chain(&resolved)) {
+    let of_configured = configured.iter().map(|policy| Some(policy.namespace()));
+    if !are_several(of_configured.chain(resolved.iter().map(Option::as_ref))) {
         return Ok(configured);
     }
     let unbounded = configured.iter().filter(|policy| policy.grants().is_none()).map(IssuerPolicy::issuer);
@@ -325,15 +328,22 @@ pub(crate) fn check_bounds(
     Err(ConfigError::UnboundedIssuers { issuers: issuers.into_iter().collect() })
 }
 
-/// That of the resolver's answers which name no other.
-fn namespace_of(number: usize, resolver: &dyn IssuerResolver) -> Namespace {
-    let named = resolver.common_terms().and_then(|terms| terms.namespace.clone());
-    named.map_or(Namespace::Resolver(number), Namespace::Named)
+/// That of the resolver's answers which name no other; `None` where each is in its own.
+fn namespace_of(number: usize, resolver: &dyn IssuerResolver) -> Option<Namespace> {
+    match resolver.common_terms().and_then(|terms| terms.namespace.as_ref()) {
+        Some(NamespaceChoice::Own) => None,
+        Some(NamespaceChoice::Named(name)) => Some(Namespace::Named(Arc::clone(name))),
+        None => Some(Namespace::Resolver(number)),
+    }
 }
 
-fn are_several<'n>(mut namespaces: impl Iterator<Item = &'n Namespace>) -> bool {
-    let first = namespaces.next();
-    namespaces.any(|other| Some(other) != first)
+/// Whether there are several namespaces. `None`: as many as there are issuers.
+fn are_several<'n>(mut namespaces: impl Iterator<Item = Option<&'n Namespace>>) -> bool {
+    match namespaces.next() {
+        None => false,
+        Some(None) => true,
+        first @ Some(_) => namespaces.any(|other| Some(other) != first),
+    }
 }
 
 /// No warning yet.

@@ -37,8 +37,6 @@
 mod bound;
 mod claim_condition;
 #[cfg(feature = "http-client")]
-mod client;
-#[cfg(feature = "http-client")]
 mod discovery;
 mod forms;
 mod grants;
@@ -61,6 +59,7 @@ use url::Url;
 
 #[cfg(feature = "http-client")]
 pub use self::discovery::metadata_urls;
+use self::namespace::NamespaceChoice;
 pub use self::{
     bound::{GrantKind, Grants},
     claim_condition::ClaimCondition,
@@ -97,8 +96,6 @@ use crate::{
 pub struct TrustedIssuer {
     issuer: IssuerUrl,
     keys: KeyOrigin,
-    #[cfg(feature = "http-client")]
-    client: Option<client::IssuerClient>,
     audiences: Vec<Audience>,
     algorithms: AlgorithmSet,
     max_token_lifetime: Option<Duration>,
@@ -109,7 +106,7 @@ pub struct TrustedIssuer {
     /// Judged after the conditions of the mapping.
     subject_kinds: Vec<(ClaimCondition, SubjectKind)>,
     /// `None`: the issuer's own, or that of its resolver.
-    namespace: Option<Arc<str>>,
+    namespace: Option<NamespaceChoice>,
     /// `None`: no bound.
     grants: Option<Arc<Grants>>,
     /// Whose actors it may name.
@@ -120,8 +117,6 @@ pub struct TrustedIssuer {
 enum KeyOrigin {
     #[cfg(feature = "http-client")]
     Discovered(discovery::MetadataUrls),
-    #[cfg(feature = "http-client")]
-    MetadataUrl(Url),
     #[cfg(feature = "http-client")]
     Url(Url),
     Static(Box<[u8]>),
@@ -134,9 +129,7 @@ impl PartialEq for KeyOrigin {
             #[cfg(feature = "http-client")]
             (Self::Discovered(one), Self::Discovered(other)) => one == other,
             #[cfg(feature = "http-client")]
-            (Self::Url(one), Self::Url(other)) | (Self::MetadataUrl(one), Self::MetadataUrl(other)) => {
-                one == other
-            }
+            (Self::Url(one), Self::Url(other)) => one == other,
             (Self::Static(one), Self::Static(other)) => one == other,
             (Self::Source(one), Self::Source(other)) => Arc::ptr_eq(one, other),
             _ => false,
@@ -160,49 +153,19 @@ impl TrustedIssuer {
     /// named last is used for 24 hours.
     ///
     /// # Errors
-    /// [`ConfigError::InvalidUrl`] unless `issuer` is an `https` or `http` URL without
-    /// query and fragment. Plain `http` to another machine is refused when the layer is
-    /// built, unless its client [allows](crate::http_client::HttpClient::insecure_plain_http) it.
+    /// [`ConfigError::InvalidUrl`] unless `issuer` is an `https` URL (or `http`
+    /// to a loopback address) without query and fragment.
     #[cfg(feature = "http-client")]
     pub fn discover(issuer: &str) -> Result<Self, ConfigError> {
         let urls = discovery::MetadataUrls::of(issuer)?;
         Ok(Self::new(issuer, KeyOrigin::Discovered(urls)))
     }
 
-    /// An issuer whose metadata is at `metadata_url`, which is not below its identifier:
-    /// below the path of a policy (Azure AD B2C), or on another host that is reached from
-    /// inside.
-    ///
-    /// `issuer` is `iss` as the tokens spell it, and may be any identifier. The document
-    /// must name the very same one (RFC 8414 section 3.3); nowhere else is looked.
-    ///
-    /// ```
-    /// use tower_delegation::TrustedIssuer;
-    ///
-    /// let issuer = TrustedIssuer::discover_at(
-    ///     "https://contoso.b2clogin.com/aaaabbbb-0000-cccc-1111-dddd2222eeee/v2.0/",
-    ///     "https://contoso.b2clogin.com/contoso.onmicrosoft.com/b2c_1_signin/v2.0/.well-known/openid-configuration",
-    /// )?;
-    /// # Ok::<(), tower_delegation::ConfigError>(())
-    /// ```
-    ///
-    /// # Errors
-    /// [`ConfigError::InvalidUrl`] unless `issuer` is an identifier and `metadata_url` an
-    /// `https` or `http` URL without fragment.
-    #[cfg(feature = "http-client")]
-    pub fn discover_at(issuer: &str, metadata_url: &str) -> Result<Self, ConfigError> {
-        let url = crate::http_client::configured_url(metadata_url, "a metadata URL");
-        let ((), url) = crate::error::both(check_identifier(issuer), url)?;
-        Ok(Self::new(issuer, KeyOrigin::MetadataUrl(url)))
-    }
-
     /// An issuer whose key set is at `jwks_url`.
     ///
     /// # Errors
-    /// [`ConfigError::InvalidUrl`] unless `issuer` is an identifier and `jwks_url` an
-    /// `https` or `http` URL without fragment. Plain `http` to another machine is refused
-    /// when the layer is built, unless its client
-    /// [allows](crate::http_client::HttpClient::insecure_plain_http) it.
+    /// [`ConfigError::InvalidUrl`] unless `issuer` is an identifier and
+    /// `jwks_url` an `https` URL (or `http` to a loopback address).
     #[cfg(feature = "http-client")]
     pub fn with_jwks_url(issuer: &str, jwks_url: &str) -> Result<Self, ConfigError> {
         check_identifier(issuer)?;
@@ -233,10 +196,6 @@ impl TrustedIssuer {
 
     /// Whether the keys are those of `other`, and read in the same way.
     fn has_keys_of(&self, other: &Self) -> bool {
-        #[cfg(feature = "http-client")]
-        if self.client != other.client {
-            return false;
-        }
         self.issuer == other.issuer
             && self.keys == other.keys
             && self.algorithms == other.algorithms
@@ -252,8 +211,6 @@ impl TrustedIssuer {
         Self {
             issuer: issuer.into(),
             keys,
-            #[cfg(feature = "http-client")]
-            client: None,
             audiences: Vec::new(),
             algorithms: AlgorithmSet::ALL,
             max_token_lifetime: None,
@@ -266,17 +223,6 @@ impl TrustedIssuer {
             grants: None,
             speaks_for: Vec::new(),
         }
-    }
-
-    /// Fetches the issuer's metadata and keys by `client`, in place of that of the
-    /// [layer](crate::layer::DelegationLayerBuilder::http_client): for a proxy, a private
-    /// authority or a client certificate that is for this issuer alone.
-    ///
-    /// Two issuers with clients of their own are equal only if one is a clone of the other.
-    #[cfg(feature = "http-client")]
-    pub fn http_client(mut self, client: crate::http_client::HttpClient) -> Self {
-        self.client = Some(client::IssuerClient::new(client));
-        self
     }
 
     /// Adds an identifier by which the issuer's tokens may name this service:
@@ -374,12 +320,26 @@ impl TrustedIssuer {
     /// The namespace of the issuer's names. Issuers that name the same one are of one
     /// house: a subject, client, actor, role, group or permission of one of them is
     /// that of the others. Default: a namespace of the issuer's own, and one for all
-    /// issuers of a [resolver](IssuerResolver).
+    /// issuers of a [resolver](IssuerResolver). The last call of this and of
+    /// [`own_namespace`](Self::own_namespace) counts.
     ///
     /// A rule may name such a party or privilege without its issuer while every issuer
     /// that could say it is in one namespace.
     pub fn namespace(mut self, name: &str) -> Self {
-        self.namespace = Some(name.into());
+        self.namespace = Some(NamespaceChoice::Named(name.into()));
+        self
+    }
+
+    /// Gives the issuer a namespace of its own, also where a [resolver](IssuerResolver)
+    /// knows it: what it calls `alice` is no other issuer's `alice`. For resolvers whose
+    /// issuers are those of customers who have nothing to do with each other.
+    ///
+    /// In the [common terms](IssuerResolver::common_terms) of a resolver, and in the
+    /// template of [`TenantIssuers`], it holds for each of the issuers. Rules are then held
+    /// against several namespaces when the service is put together, and each issuer needs
+    /// [`may_grant`](Self::may_grant).
+    pub fn own_namespace(mut self) -> Self {
+        self.namespace = Some(NamespaceChoice::Own);
         self
     }
 

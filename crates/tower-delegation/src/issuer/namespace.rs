@@ -24,6 +24,14 @@ pub(crate) enum Namespace {
     Named(Arc<str>),
 }
 
+/// What the terms of an issuer say of its namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum NamespaceChoice {
+    /// The issuer's own, also where a resolver knows it.
+    Own,
+    Named(Arc<str>),
+}
+
 /// As errors name it.
 impl fmt::Display for Namespace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -117,6 +125,12 @@ impl Spread {
         }
     }
 
+    /// Takes in issuers of which each is in a namespace of its own.
+    fn add_each(&mut self, saying: Saying) {
+        self.is_several |= saying != Saying::Never;
+        self.is_free |= saying == Saying::Freely;
+    }
+
     /// Could one name be that of two parties? Not where each issuer can say only its own.
     pub(crate) fn is_ambiguous(&self) -> bool {
         self.is_several && self.is_free
@@ -138,11 +152,16 @@ pub(super) struct Namespaces {
 const MAX_REPORTED: usize = 1_000;
 
 impl Namespaces {
-    /// Takes in an issuer, or all that a resolver may know.
-    pub(super) fn add(&self, namespace: &Namespace, mapping: Option<&ClaimMapping>) {
+    /// Takes in an issuer, or all that a resolver may know. `None`: each of them is in a
+    /// namespace of its own.
+    pub(super) fn add(&self, namespace: Option<&Namespace>, mapping: Option<&ClaimMapping>) {
         let mut spreads = self.spreads.lock().unwrap_or_else(PoisonError::into_inner);
         for (fact, spread) in NamedFact::ALL.into_iter().zip(spreads.iter_mut()) {
-            spread.add(namespace, mapping.map_or(Saying::Freely, |mapping| mapping.says(fact)));
+            let saying = mapping.map_or(Saying::Freely, |mapping| mapping.says(fact));
+            match namespace {
+                Some(namespace) => spread.add(namespace, saying),
+                None => spread.add_each(saying),
+            }
             if spread.is_ambiguous() {
                 self.ambiguous.fetch_or(fact.bit(), Ordering::Release);
             }

@@ -39,9 +39,11 @@ const DEFAULT_MAX_ISSUERS: u64 = 1_000;
 /// # What the names of its issuers mean
 ///
 /// All issuers of one resolver are in one namespace: what one of them calls `alice`,
-/// another calls `alice`. Where they are not of one house, each answer has a
-/// [`namespace`](TrustedIssuer::namespace) of its own. An answer in another namespace
-/// than the resolver's, and every answer of a layer that trusts issuers of several
+/// another calls `alice`. Where they are those of customers who have nothing to do with
+/// each other, each answer, and the [common terms](Self::common_terms) if there are some,
+/// are given [`own_namespace`](TrustedIssuer::own_namespace). An answer may name a
+/// [`namespace`](TrustedIssuer::namespace), too. An answer in another namespace than the
+/// resolver's, and every answer of a layer that trusts issuers of several
 /// namespaces, must say what its issuer [may grant](TrustedIssuer::may_grant); it is
 /// not used otherwise.
 ///
@@ -150,12 +152,13 @@ pub trait IssuerResolver: fmt::Debug + Send + Sync + 'static {
         DEFAULT_MAX_ISSUERS
     }
 
-    /// What all answers have in common: their mapping, namespace, what they may grant
-    /// and whose actors they may name. Read once, when the layer is built: rules that
-    /// this decides about are then refused there. An answer that differs in one of
-    /// these is not used.
+    /// What all answers have in common: their mapping with its kinds of subjects, the
+    /// namespace or that each has its own, what they may grant and whose actors they may
+    /// name. Read when the layer is built: rules that this decides about are then refused
+    /// there. An answer that differs in one of these is not used.
     ///
-    /// Default: `None`, not known. Such a resolver could know issuers that say anything.
+    /// Default: `None`, not known. Such a resolver could know issuers that say anything:
+    /// a rule that an answer makes ambiguous is a 500 from then on.
     fn common_terms(&self) -> Option<&TrustedIssuer> {
         None
     }

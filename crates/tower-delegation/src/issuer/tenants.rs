@@ -16,6 +16,12 @@ const PLACEHOLDER: &str = "{tenant}";
 /// 3. With a mapping such as [`ClaimMapping::entra_v2`](super::ClaimMapping::entra_v2),
 ///    the claim that names the tenant must agree with the issuer.
 ///
+/// 4. All of them are in one namespace: a role, a group or a user of one tenant is that of
+///    every other. Where the tenants are customers who have nothing to do with each other,
+///    and can choose such names, give the template
+///    [`own_namespace`](TrustedIssuer::own_namespace) and
+///    [`may_grant`](TrustedIssuer::may_grant); rules then name the issuer.
+///
 /// All issuers of the list are held, however many they are.
 ///
 /// # Example
@@ -43,7 +49,7 @@ pub struct TenantIssuers {
 
 impl TenantIssuers {
     /// One issuer for each of `tenants`, on the terms of `template`, whose
-    /// identifier has `{tenant}` in it, once. A JWK Set URL or metadata URL may have it too.
+    /// identifier has `{tenant}` in it, once. A JWK Set URL may have it too.
     ///
     /// # Errors
     /// [`ConfigError::InvalidTenants`] if the template has no place for the
@@ -102,20 +108,15 @@ impl TrustedIssuer {
             #[cfg(feature = "http-client")]
             KeyOrigin::Discovered(_) => KeyOrigin::Discovered(super::discovery::MetadataUrls::of(&issuer)?),
             #[cfg(feature = "http-client")]
-            KeyOrigin::Url(url) => KeyOrigin::Url(of_tenant(url, tenant, "a JWK Set URL")?),
-            #[cfg(feature = "http-client")]
-            KeyOrigin::MetadataUrl(url) => KeyOrigin::MetadataUrl(of_tenant(url, tenant, "a metadata URL")?),
+            KeyOrigin::Url(url) => {
+                // As a URL's path spells it, and as its query does.
+                let url = url.as_str().replace("%7Btenant%7D", tenant).replace(PLACEHOLDER, tenant);
+                KeyOrigin::Url(crate::http_client::configured_url(&url, "a JWK Set URL")?)
+            }
             shared @ (KeyOrigin::Static(_) | KeyOrigin::Source(_)) => shared.clone(),
         };
         Ok(Self { issuer: issuer.into(), keys, ..self.clone() })
     }
-}
-
-#[cfg(feature = "http-client")]
-fn of_tenant(url: &url::Url, tenant: &str, purpose: &'static str) -> Result<url::Url, ConfigError> {
-    // As a URL's path spells it, and as its query does.
-    let url = url.as_str().replace("%7Btenant%7D", tenant).replace(PLACEHOLDER, tenant);
-    crate::http_client::configured_url(&url, purpose)
 }
 
 /// What can neither leave its place in a URL nor be spelled in another way.

@@ -113,7 +113,11 @@ impl Issuers {
             Some(held) => (held.policy.namespace().clone(), held.policy.mapping().says(fact)),
             None => {
                 let mapping = resolver.resolver.common_terms().map(|terms| &terms.mapping);
-                (resolver.namespace.clone(), mapping.map_or(Saying::Freely, |mapping| mapping.says(fact)))
+                let own = || Namespace::Issuer(issuer.clone());
+                (
+                    resolver.namespace.clone().unwrap_or_else(own),
+                    mapping.map_or(Saying::Freely, |mapping| mapping.says(fact)),
+                )
             }
         });
         resolved.collect()
