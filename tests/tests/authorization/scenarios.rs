@@ -1,5 +1,7 @@
 //! The four rules of `docs/scenarios.md`, with real requests.
 
+mod second_issuer;
+
 use std::time::Duration;
 
 use axum::{

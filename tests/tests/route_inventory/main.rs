@@ -5,7 +5,6 @@
 mod applications;
 mod documents;
 mod guarded;
-mod in_code;
 mod table;
 mod undecided;
 

@@ -49,7 +49,6 @@ const FLOORS: &[&[&str]] = &[
         "arrival",
         "pass_through_hasher",
         "web_url",
-        "material",
         "http_client",
         "watch",
     ],

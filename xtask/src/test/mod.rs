@@ -43,7 +43,6 @@ const SUITES: &[Suite] = &[
             "conformance",
             "differential",
             "end_to_end",
-            "fetching",
             "jwks",
             "metadata",
             "providers",

@@ -3,10 +3,12 @@
 
 use http::{Extensions, request::Parts};
 
+#[cfg(any(feature = "axum", feature = "toml"))]
+use crate::context::RequestRecord;
 use crate::{
     arrival::Arrival,
     authenticator::Deferred,
-    context::{Anonymous, DelegationContext, RequestRecord},
+    context::{Anonymous, DelegationContext},
     rejection::Rejection,
     requirement::Requirement,
     step::Step,
@@ -73,6 +75,7 @@ pub(crate) fn optional_context(extensions: &Extensions) -> Result<Option<&Delega
 }
 
 /// The record of the request; `None` where no layer ran.
+#[cfg(any(feature = "axum", feature = "toml"))]
 pub(crate) fn record(extensions: &Extensions) -> Option<&RequestRecord> {
     match extensions.get::<DelegationContext>() {
         Some(delegation) => Some(delegation.record()),

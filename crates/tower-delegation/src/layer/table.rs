@@ -27,12 +27,15 @@ use crate::routes::RouteTable;
 ///
 /// ```
 /// use axum::{Router, routing::get};
-/// use http::Method;
-/// use tower_delegation::{ConfigError, DelegationLayer, Requirement, RouteTable, RouteTableLayer};
+/// use tower_delegation::{ConfigError, DelegationLayer, RouteTable, RouteTableLayer};
 ///
 /// fn router(delegation: DelegationLayer) -> Result<Router, ConfigError> {
-///     let read = Requirement::named("read orders").scope("orders:read");
-///     let table = RouteTable::builder().row(Method::GET, "/orders/{id}", read).build()?;
+///     let table = RouteTable::from_toml(r#"
+///         [[route]]
+///         methods = ["GET"]
+///         path = "/orders/{id}"
+///         scope = "orders:read"
+///     "#)?;
 ///     Ok(Router::new()
 ///         .route("/orders/{id}", get(async || "an order"))
 ///         .layer(RouteTableLayer::new(&table))
