@@ -237,7 +237,7 @@ impl TokenBuilder {
         self.bound("x5t#S256", base64url(digest::digest(&digest::SHA256, der.as_ref())))
     }
 
-    fn bound(mut self, name: &str, thumbprint: String) -> Self {
+    pub(crate) fn bound(mut self, name: &str, thumbprint: String) -> Self {
         let mut confirmation = match self.remove_claim("cnf") {
             Some(Value::Object(confirmation)) => confirmation,
             _ => Map::new(),

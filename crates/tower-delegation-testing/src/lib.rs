@@ -57,6 +57,8 @@
 //!   sets, changed metadata, outages per [`Endpoint`], request counts.
 //! - [`MockClient`]: a client of an issuer, how it authenticates and what it may
 //!   ask for; [`ExchangeLife`] for the life of what it gets. [`TokenRequest`] is what it sent.
+//! - [`ClientKey`]: the key by which a client or a workload authenticates, and its
+//!   assertions, good and wrong.
 //! - [`ExchangeFault`]: twelve ways in which an answer to a token exchange hands out
 //!   too much.
 //! - [`TokenBuilder`]: access, ID and logout tokens of every [`Algorithm`], and
@@ -67,7 +69,7 @@
 //! - [`TestClock`]: the `Clock` for the provider and the service alike.
 //! - `TestPki` and `MtlsClient` (feature `tls`): certificate authorities, the
 //!   certificates of workloads and servers, good and wrong, and an HTTP client
-//!   that presents them.
+//!   that presents them. `MockIdpBuilder::mtls` has the provider ask for them.
 //!
 //! # Tests that do not flake
 //!
@@ -89,6 +91,7 @@
 //! in makes it panic.
 
 mod algorithm;
+mod client_key;
 mod clock;
 mod dpop;
 mod idp;
@@ -103,6 +106,7 @@ mod token;
 
 pub use self::{
     algorithm::Algorithm,
+    client_key::{AssertionBuilder, ClientKey},
     clock::TestClock,
     dpop::{DpopKey, ProofBuilder},
     idp::{

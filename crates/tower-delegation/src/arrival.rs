@@ -167,7 +167,7 @@ fn is_rest_of(extensions: &Extensions, received: &Uri, uri: &Uri) -> bool {
 /// prefix. `OriginalUri` is that of another request where the path is no rest of it:
 /// then the path is what is in the request, and `None` where nested routers have
 /// cut off some of that.
-#[cfg(all(feature = "axum", feature = "toml"))]
+#[cfg(feature = "axum")]
 pub(crate) fn received_path<'r>(extensions: &'r Extensions, uri: &'r Uri) -> Option<&'r str> {
     let path = uri.path();
     match extensions.get::<OriginalUri>() {

@@ -19,6 +19,8 @@ mod json;
 pub mod jwks;
 pub mod jwt_svid;
 pub mod layer;
+#[cfg(feature = "http-client")]
+pub mod material;
 pub mod names;
 mod pass_through_hasher;
 mod privileges;
@@ -53,15 +55,13 @@ pub use self::{
     context::{DelegationContext, RequestFacts, SubjectKind},
     error::ConfigError,
     issuer::TrustedIssuer,
-    layer::{DelegationLayer, RequireLayer},
+    layer::{DelegationLayer, RequireLayer, RouteTableLayer},
     proof::{Dpop, DpopNonces},
     reason::DenialReason,
     rejection::Rejection,
     requirement::{Requirement, Requires},
+    routes::RouteTable,
     settings::Settings,
 };
-#[cfg(feature = "toml")]
-#[doc(inline)]
-pub use self::{layer::RouteTableLayer, routes::RouteTable};
 #[cfg(feature = "axum")]
 pub use tower_delegation_macros::{requires, requires_audience, requires_scope};

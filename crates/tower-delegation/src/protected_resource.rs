@@ -96,7 +96,6 @@ pub struct ProtectedResource {
     /// By the issuer of their tokens, where clients find the metadata.
     authorization_servers: BTreeMap<String, String>,
     scopes: BTreeSet<String>,
-    #[cfg(feature = "toml")]
     tables: Vec<crate::routes::RouteTable>,
     name: Option<String>,
     documentation: Option<String>,
@@ -118,7 +117,6 @@ impl ProtectedResource {
             metadata_url: metadata_url(resource)?,
             authorization_servers: BTreeMap::new(),
             scopes: BTreeSet::new(),
-            #[cfg(feature = "toml")]
             tables: Vec::new(),
             name: None,
             documentation: None,
@@ -134,7 +132,6 @@ impl ProtectedResource {
     }
 
     /// Names every scope that a row of this table names, as it is at that time.
-    #[cfg(feature = "toml")]
     pub fn add_scopes_of_table(mut self, table: &crate::routes::RouteTable) -> Self {
         self.tables.push(table.clone());
         self
@@ -213,9 +210,7 @@ impl ProtectedResource {
     /// have it here: without those that no registered application may ever use.
     fn usable_scopes(&self, applications: Option<&Applications>) -> BTreeSet<String> {
         let scopes = self.scopes.iter().cloned();
-        #[cfg(feature = "toml")]
         let tables: Vec<_> = self.tables.iter().map(crate::routes::RouteTable::inventory).collect();
-        #[cfg(feature = "toml")]
         let scopes = scopes.chain(tables.iter().flat_map(RouteInventory::scopes).map(str::to_owned));
         let may_be_used = |scope: &String| {
             applications.is_none_or(|known| known.iter().any(|application| application.may_ever_use(scope)))

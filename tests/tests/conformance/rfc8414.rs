@@ -179,7 +179,8 @@ fn r8414_2_1_an_issuer_to_discover_is_https_without_query_and_fragment() {
         "https://user:password@idp.example.com",
         "https://",
     ] {
-        let made = TrustedIssuer::discover(issuer);
+        let made = TrustedIssuer::discover(issuer).map(|issuer| issuer.add_audience("a"));
+        let made = made.and_then(|issuer| DelegationLayer::builder().add_issuer(issuer).build());
         assert!(matches!(made, Err(ConfigError::InvalidUrl { .. })), "{issuer:?}");
     }
     for issuer in

@@ -2,7 +2,7 @@
 
 use axum::http::{Response, StatusCode};
 use integration_tests::AUDIENCE;
-use tower_delegation::{ConfigError, TrustedIssuer, jwks::KeySourceErrorKind};
+use tower_delegation::{ConfigError, DelegationLayer, TrustedIssuer, jwks::KeySourceErrorKind};
 use tower_delegation_testing::{Endpoint, MockIdp};
 
 use crate::{Observed, lasting};
@@ -118,10 +118,16 @@ fn plain_http_to_another_machine_does_not_build() {
     let issuer = "https://idp.example.com";
     for url in ["http://idp.example.com/jwks", "http://192.0.2.1/jwks", "ftp://idp.example.com/jwks", "/jwks"]
     {
-        let built = TrustedIssuer::with_jwks_url(issuer, url);
-        assert!(matches!(built, Err(ConfigError::InvalidUrl { .. })), "{url}");
-        let built = TrustedIssuer::discover(url);
-        assert!(matches!(built, Err(ConfigError::InvalidUrl { .. })), "{url}");
+        for made in [
+            TrustedIssuer::with_jwks_url(issuer, url),
+            TrustedIssuer::discover(url),
+            TrustedIssuer::discover_at(issuer, url),
+        ] {
+            let built = made.and_then(|issuer| {
+                DelegationLayer::builder().add_issuer(issuer.add_audience(AUDIENCE)).build()
+            });
+            assert!(matches!(built, Err(ConfigError::InvalidUrl { .. })), "{url}");
+        }
     }
 }
 

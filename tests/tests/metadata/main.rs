@@ -158,7 +158,7 @@ async fn the_document_says_what_is_configured_and_no_more() {
     // The rows of a table as they are now.
     let layer = world.layer().protected_resource(plain().add_scopes_of_table(&table)).build().unwrap();
     let served = Served::start(app([layer])).await;
-    table.replace("").unwrap();
+    table.replace(RouteTable::builder()).unwrap();
     let answer = served.get_anonymously(&format!("{WELL_KNOWN}/api")).await;
     assert!(document(&answer).get("scopes_supported").is_none(), "no empty list: {}", answer.body);
 }

@@ -5,6 +5,7 @@
 mod applications;
 mod documents;
 mod guarded;
+mod in_code;
 mod table;
 mod undecided;
 

@@ -360,7 +360,7 @@ async fn the_scopes_of_the_resource_follow_table_and_registry() {
     let named = async || scope(&served.get_anonymously("/").await);
     assert_eq!(named().await.as_deref(), Some("first"));
     assert_eq!(named().await.as_deref(), Some("first"));
-    table.replace(&row("second")).unwrap();
+    table.replace(RouteTable::builder().toml(&row("second"))).unwrap();
     assert_eq!(named().await.as_deref(), Some("second"));
     applications.replace(registry(&["first", "never"])).unwrap();
     assert_eq!(named().await.as_deref(), Some("never"));

@@ -108,7 +108,7 @@ fn reached() -> Vec<ConfigError> {
         with(discovered().add_audience(AUDIENCE).namespace("")),
         TenantIssuers::new(discovered().add_audience(AUDIENCE), ["a"]).unwrap_err(),
         with(discovered().add_audience(AUDIENCE).algorithms([])),
-        TrustedIssuer::discover("http://idp.example.com").unwrap_err(),
+        TrustedIssuer::discover("idp.example.com").unwrap_err(),
         of(layer().protected_resource(resource().add_authorization_server("https://other.example.com"))),
         TrustedIssuer::with_static_keys(ISSUER, "{}").unwrap_err(),
         of(layer().leeway(Duration::from_secs(301))),
@@ -125,7 +125,7 @@ fn reached() -> Vec<ConfigError> {
             ClientCertHeader::rfc9440().trusted_proxies(2),
             TrustedHop::loopback(),
         ))),
-        HttpClient::builder().add_root_certificate_pem("no certificate").build().unwrap_err(),
+        of(layer().http_client(HttpClient::new().add_root_certificates("no certificate"))),
         of(layer().add_audit(Audit::new(JsonLines::to(Vec::new())).max_entries(0))),
         of(layer().protected_resource(resource().add_scope("a b"))),
         rule(Requirement::named("r").delegated().not_delegated()),
@@ -137,7 +137,7 @@ fn reached() -> Vec<ConfigError> {
         table("not toml"),
         RouteTable::from_toml_file("/nowhere/routes.toml").unwrap_err(),
         RouteTable::from_toml("").unwrap().reload().unwrap_err(),
-        RouteTable::from_toml("").unwrap().replace("not toml").unwrap_err(),
+        RouteTable::builder().build().unwrap().replace(RouteTable::builder().toml("not toml")).unwrap_err(),
         {
             let folder = tempfile::tempdir().unwrap();
             let file = folder.path().join("routes.toml");

@@ -351,7 +351,8 @@ async fn the_rows_of_a_table_are_held_against_the_layer_at_each_reload() {
     let router = Router::new().route("/{account}", plain(async || "in"));
     let service = Served::start(router.layer(RouteTableLayer::new(&table)).layer(layer.clone())).await;
     for demand in ["role = \"admin\"", "subject_matches_path = \"account\"", "client = \"portal\""] {
-        let ConfigError::RouteTableNotReplaced { source: error } = table.replace(&row(demand)).unwrap_err()
+        let ConfigError::RouteTableNotReplaced { source: error } =
+            table.replace(RouteTable::builder().toml(&row(demand))).unwrap_err()
         else {
             panic!("{demand}")
         };
@@ -359,7 +360,7 @@ async fn the_rows_of_a_table_are_held_against_the_layer_at_each_reload() {
         assert_eq!(service.get("/alice", &alice(&two.ours).sign()).await.status, 200, "{demand}");
         assert_eq!(service.get("/alice", &alice(&two.partner).sign()).await.status, 403, "{demand}");
     }
-    assert!(table.replace(&row("delegated = true")).is_ok());
+    assert!(table.replace(RouteTable::builder().toml(&row("delegated = true"))).is_ok());
 }
 
 /// What one demand allows and another does not is allowed by no rule.

@@ -49,6 +49,7 @@ const FLOORS: &[&[&str]] = &[
         "arrival",
         "pass_through_hasher",
         "web_url",
+        "material",
         "http_client",
         "watch",
     ],

@@ -43,6 +43,7 @@ const SUITES: &[Suite] = &[
             "conformance",
             "differential",
             "end_to_end",
+            "fetching",
             "jwks",
             "metadata",
             "providers",

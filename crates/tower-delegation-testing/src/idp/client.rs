@@ -5,6 +5,11 @@ use std::{
     fmt,
 };
 
+use aws_lc_rs::digest;
+use serde_json::Value;
+
+use crate::ClientKey;
+
 /// A client of a [`MockIssuer`](super::MockIssuer): how it authenticates, and
 /// what it may ask for.
 ///
@@ -37,12 +42,32 @@ pub struct MockClient {
     /// The audiences under which tokens are issued to it as a resource server.
     pub(crate) audiences: BTreeSet<String>,
     pub(crate) impersonates: bool,
+    pub(crate) certificate_bound: bool,
+    pub(crate) dpop_bound: bool,
 }
 
 /// One way in which a client can authenticate.
 #[derive(Clone)]
 pub(crate) enum Credential {
-    Secret { secret: String, method: SecretMethod },
+    Secret {
+        secret: String,
+        method: SecretMethod,
+    },
+    /// The JWK Set of the keys that sign its assertions.
+    Keys(Value),
+    /// The SPIFFE ID in its JWT-SVIDs.
+    Workload(String),
+    /// A name in a certificate that chains to a trust anchor.
+    CertificateName(CertificateName),
+    /// The SHA-256 hash of the certificate itself.
+    Certificate([u8; 32]),
+}
+
+/// The one name of a certificate that is registered (RFC 8705 section 2.1.2).
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) enum CertificateName {
+    Dns(String),
+    Uri(String),
 }
 
 /// Where a secret is accepted.
@@ -63,6 +88,8 @@ impl MockClient {
             targets: BTreeMap::new(),
             audiences: BTreeSet::new(),
             impersonates: false,
+            certificate_bound: false,
+            dpop_bound: false,
         }
     }
 
@@ -94,6 +121,56 @@ impl MockClient {
     /// Accepts this secret in the form only: `client_secret_post`.
     pub fn secret_post(self, secret: impl Into<String>) -> Self {
         self.credential(Credential::Secret { secret: secret.into(), method: SecretMethod::Post })
+    }
+
+    /// Accepts assertions by this key: `private_key_jwt` (RFC 7523 section 2.2).
+    ///
+    /// An assertion is refused unless `iss` and `sub` are the client, `aud` is the issuer
+    /// as one string, `exp` is at most ten minutes away, and `jti` was not
+    /// seen before. For another audience, see
+    /// [`accept_assertion_audience`](super::MockIssuer::accept_assertion_audience).
+    pub fn private_key_jwt(self, key: &ClientKey) -> Self {
+        self.private_key_jwks(key.jwks())
+    }
+
+    /// As [`private_key_jwt`](Self::private_key_jwt), with the keys of a JWK Set.
+    pub fn private_key_jwks(self, jwks: Value) -> Self {
+        self.credential(Credential::Keys(jwks))
+    }
+
+    /// Accepts JWT-SVIDs of this workload as assertions: `spiffe_jwt`. The trust
+    /// domain's keys are given to
+    /// [`trust_spiffe_keys`](super::MockIssuer::trust_spiffe_keys).
+    ///
+    /// The `client_assertion_type` is
+    /// `urn:ietf:params:oauth:client-assertion-type:jwt-spiffe`, and the issuer is
+    /// the only `aud` (draft-ietf-oauth-spiffe-client-auth).
+    pub fn spiffe_jwt(self, spiffe_id: impl Into<String>) -> Self {
+        self.credential(Credential::Workload(spiffe_id.into()))
+    }
+
+    /// Accepts certificates with this DNS name that chain to a trust anchor:
+    /// `tls_client_auth` (RFC 8705 section 2.1). Tokens are bound to the
+    /// certificate. The provider must be one with
+    /// `MockIdpBuilder::mtls`, and the request names its `client_id`.
+    pub fn certificate_dns_name(self, name: impl Into<String>) -> Self {
+        self.credential(Credential::CertificateName(CertificateName::Dns(name.into())))
+    }
+
+    /// As [`certificate_dns_name`](Self::certificate_dns_name), by a URI such as
+    /// a SPIFFE ID.
+    pub fn certificate_uri(self, uri: impl Into<String>) -> Self {
+        self.credential(Credential::CertificateName(CertificateName::Uri(uri.into())))
+    }
+
+    /// Accepts this certificate, given as DER: `self_signed_tls_client_auth` (RFC
+    /// 8705 section 2.2). Tokens are bound to it. The provider must be one with
+    /// `MockIdpBuilder::mtls_any_certificate`,
+    /// and the request names its `client_id`.
+    pub fn self_signed_certificate(self, der: impl AsRef<[u8]>) -> Self {
+        let mut thumbprint = [0; 32];
+        thumbprint.copy_from_slice(digest::digest(&digest::SHA256, der.as_ref()).as_ref());
+        self.credential(Credential::Certificate(thumbprint))
     }
 }
 
@@ -142,6 +219,22 @@ impl MockClient {
         self.impersonates = true;
         self
     }
+
+    /// Binds every token to the certificate of the request, however the client
+    /// authenticates: `tls_client_certificate_bound_access_tokens` (RFC 8705 section 3.4).
+    /// A request without a certificate is `invalid_request`.
+    pub fn certificate_bound_tokens(mut self) -> Self {
+        self.certificate_bound = true;
+        self
+    }
+
+    /// Demands a DPoP proof with every request: `dpop_bound_access_tokens`
+    /// (RFC 9449 section 5.2). A request without one is `invalid_dpop_proof`. Of
+    /// other clients, a proof is optional.
+    pub fn dpop_bound_tokens(mut self) -> Self {
+        self.dpop_bound = true;
+        self
+    }
 }
 
 impl fmt::Debug for MockClient {
@@ -165,6 +258,10 @@ impl Credential {
         match self {
             Self::Secret { method: SecretMethod::Basic, .. } => ClientAuthMethod::ClientSecretBasic,
             Self::Secret { method: SecretMethod::Post, .. } => ClientAuthMethod::ClientSecretPost,
+            Self::Keys(_) => ClientAuthMethod::PrivateKeyJwt,
+            Self::Workload(_) => ClientAuthMethod::SpiffeJwt,
+            Self::CertificateName(_) => ClientAuthMethod::TlsClientAuth,
+            Self::Certificate(_) => ClientAuthMethod::SelfSignedTlsClientAuth,
         }
     }
 }
@@ -200,10 +297,25 @@ pub enum ClientAuthMethod {
     ClientSecretBasic,
     /// `client_secret_post`: in the form.
     ClientSecretPost,
+    /// `private_key_jwt`: an assertion that the client signed (RFC 7523).
+    PrivateKeyJwt,
+    /// `spiffe_jwt`: a JWT-SVID as the assertion.
+    SpiffeJwt,
+    /// `tls_client_auth`: a certificate that chains to a trust anchor (RFC 8705).
+    TlsClientAuth,
+    /// `self_signed_tls_client_auth`: a certificate that is registered (RFC 8705).
+    SelfSignedTlsClientAuth,
 }
 
 impl ClientAuthMethod {
-    pub(crate) const ALL: [Self; 2] = [Self::ClientSecretBasic, Self::ClientSecretPost];
+    pub(crate) const ALL: [Self; 6] = [
+        Self::ClientSecretBasic,
+        Self::ClientSecretPost,
+        Self::PrivateKeyJwt,
+        Self::SpiffeJwt,
+        Self::TlsClientAuth,
+        Self::SelfSignedTlsClientAuth,
+    ];
 
     /// Returns the name in `token_endpoint_auth_methods_supported`.
     #[must_use]
@@ -211,6 +323,14 @@ impl ClientAuthMethod {
         match self {
             Self::ClientSecretBasic => "client_secret_basic",
             Self::ClientSecretPost => "client_secret_post",
+            Self::PrivateKeyJwt => "private_key_jwt",
+            Self::SpiffeJwt => "spiffe_jwt",
+            Self::TlsClientAuth => "tls_client_auth",
+            Self::SelfSignedTlsClientAuth => "self_signed_tls_client_auth",
         }
+    }
+
+    pub(crate) fn is_tls(self) -> bool {
+        matches!(self, Self::TlsClientAuth | Self::SelfSignedTlsClientAuth)
     }
 }

@@ -21,7 +21,10 @@ use super::{
     faults::{Endpoint, text},
     lock, token_endpoint,
 };
-use crate::keys::base64url;
+use crate::{
+    algorithm::Algorithm,
+    keys::{ALGORITHMS, base64url},
+};
 
 const MAX_BODY: usize = 256 * 1024;
 
@@ -60,7 +63,7 @@ pub(crate) async fn dispatch(State(server): State<Arc<Server>>, request: Request
     };
     let answer = match (endpoint, to_bytes(body, MAX_BODY).await) {
         (_, Err(_)) => text(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large"),
-        (Endpoint::Token, Ok(body)) => token_endpoint::answer(&issuer, &head.method, &head.headers, &body),
+        (Endpoint::Token, Ok(body)) => token_endpoint::answer(&issuer, &head, &body),
         (Endpoint::Discovery | Endpoint::Jwks, _) if !is_read(&head.method) => {
             text(StatusCode::METHOD_NOT_ALLOWED, "GET only")
         }
@@ -91,19 +94,32 @@ pub(crate) fn metadata(issuer: &MockIssuer) -> Value {
     let algorithms: Vec<_> =
         lock(&issuer.inner.ring).algorithms().into_iter().map(|algorithm| algorithm.as_str()).collect();
     let url = issuer.issuer();
+    let mtls = issuer.mtls_token_endpoint();
+    let methods: Vec<_> = ClientAuthMethod::ALL
+        .into_iter()
+        .filter(|method| mtls.is_some() || !method.is_tls())
+        .map(ClientAuthMethod::as_str)
+        .collect();
     let mut members = Map::new();
     let document = json!({
         "issuer": url,
         "jwks_uri": issuer.jwks_uri(),
         "token_endpoint": issuer.token_endpoint(),
         "grant_types_supported": Grant::ALL.map(Grant::as_str),
-        "token_endpoint_auth_methods_supported": ClientAuthMethod::ALL.map(ClientAuthMethod::as_str),
+        "token_endpoint_auth_methods_supported": methods,
+        "token_endpoint_auth_signing_alg_values_supported": ALGORITHMS.map(Algorithm::as_str),
+        "dpop_signing_alg_values_supported": ALGORITHMS.map(Algorithm::as_str),
         "response_types_supported": ["none"],
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": algorithms,
     });
     if let Value::Object(document) = document {
         members.extend(document);
+    }
+    if let Some(endpoint) = mtls {
+        // RFC 8705 sections 3.3 and 5.
+        members.insert("mtls_endpoint_aliases".to_owned(), json!({ "token_endpoint": endpoint }));
+        members.insert("tls_client_certificate_bound_access_tokens".to_owned(), true.into());
     }
     for (name, value) in &*lock(&issuer.inner.metadata) {
         match value {

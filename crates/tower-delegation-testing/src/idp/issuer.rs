@@ -28,6 +28,8 @@ use crate::{
 
 pub(crate) struct Issuer {
     pub(crate) url: String,
+    /// The same under the address that speaks mTLS.
+    mtls_url: Option<String>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) audience: String,
     pub(crate) token_lifetime: Duration,
@@ -57,7 +59,7 @@ pub struct MockIssuer {
 }
 
 impl MockIssuer {
-    pub(crate) fn new(builder: &MockIdpBuilder, url: String) -> Self {
+    pub(crate) fn new(builder: &MockIdpBuilder, url: String, mtls_url: Option<String>) -> Self {
         let mut ring = KeyRing::default();
         let algorithm = builder.algorithms.first().copied().unwrap_or(Algorithm::Es256);
         for algorithm in [&algorithm].into_iter().chain(&builder.algorithms) {
@@ -65,6 +67,7 @@ impl MockIssuer {
         }
         let inner = Issuer {
             url,
+            mtls_url,
             clock: Arc::clone(&builder.clock),
             audience: builder.audience.clone(),
             token_lifetime: builder.token_lifetime,
@@ -104,6 +107,13 @@ impl MockIssuer {
     #[must_use]
     pub fn token_endpoint(&self) -> String {
         format!("{}/token", self.inner.url)
+    }
+
+    /// Where the same is done over mTLS: `mtls_endpoint_aliases` in the metadata
+    /// (RFC 8705 section 5). Only a provider that was built for it has this.
+    #[must_use]
+    pub fn mtls_token_endpoint(&self) -> Option<String> {
+        self.inner.mtls_url.as_ref().map(|url| format!("{url}/token"))
     }
 }
 

@@ -4,6 +4,8 @@ mod client;
 mod endpoints;
 mod faults;
 mod issuer;
+#[cfg(feature = "tls")]
+mod mtls;
 mod token_endpoint;
 
 use std::{
@@ -50,6 +52,7 @@ const DEFAULT_TOKEN_LIFETIME: Duration = Duration::from_secs(300);
 pub struct MockIdp {
     root: MockIssuer,
     address: SocketAddr,
+    mtls_address: Option<SocketAddr>,
     builder: MockIdpBuilder,
     server: Arc<Server>,
     /// Dropping it stops the task.
@@ -74,6 +77,8 @@ impl MockIdp {
             audience: DEFAULT_AUDIENCE.to_owned(),
             token_lifetime: DEFAULT_TOKEN_LIFETIME,
             jwks_cache_control: None,
+            #[cfg(feature = "tls")]
+            mtls: None,
         }
     }
 
@@ -86,7 +91,8 @@ impl MockIdp {
         if let Some(issuer) = issuers.get(&path) {
             return issuer.clone();
         }
-        let issuer = MockIssuer::new(&self.builder, format!("http://{}{path}", self.address));
+        let mtls_url = self.mtls_address.map(|address| format!("https://{address}{path}"));
+        let issuer = MockIssuer::new(&self.builder, format!("http://{}{path}", self.address), mtls_url);
         issuers.insert(path, issuer.clone());
         issuer
     }
@@ -134,6 +140,8 @@ pub struct MockIdpBuilder {
     pub(crate) audience: String,
     pub(crate) token_lifetime: Duration,
     pub(crate) jwks_cache_control: Option<HeaderValue>,
+    #[cfg(feature = "tls")]
+    mtls: Option<mtls::Mtls>,
 }
 
 impl MockIdpBuilder {
@@ -181,18 +189,41 @@ impl MockIdpBuilder {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("bind 127.0.0.1");
         let address = listener.local_addr().expect("a bound socket has an address");
 
+        #[cfg(feature = "tls")]
+        let mtls = match &self.mtls {
+            Some(mtls) => Some(mtls.listen().await),
+            None => None,
+        };
+        #[cfg(feature = "tls")]
+        let mtls_address = mtls.as_ref().map(|(_, address)| *address);
+        #[cfg(not(feature = "tls"))]
+        let mtls_address: Option<SocketAddr> = None;
+
         let (stop, mut stopped) = watch::channel(());
-        let root = MockIssuer::new(&self, format!("http://{address}"));
+        let mtls_url = mtls_address.map(|address| format!("https://{address}"));
+        let root = MockIssuer::new(&self, format!("http://{address}"), mtls_url);
         let issuers = Mutex::new([(String::new(), root.clone())].into());
         let server = Arc::new(Server { issuers, stopped: stopped.clone() });
         let router = Router::new().fallback(endpoints::dispatch).with_state(Arc::clone(&server));
+        #[cfg(feature = "tls")]
+        let served_mtls = {
+            let (router, mut stopped) = (router.clone(), stopped.clone());
+            async move {
+                if let Some((listener, _)) = mtls {
+                    let stop = async move { faults::closed(&mut stopped).await };
+                    tower_delegation_rustls::serve(listener, router, stop).await;
+                }
+            }
+        };
+        #[cfg(not(feature = "tls"))]
+        let served_mtls = std::future::ready(());
         let task = tokio::spawn(async move {
             let served = axum::serve(listener, router)
                 .with_graceful_shutdown(async move { faults::closed(&mut stopped).await });
             // Never an error: axum retries a failed accept.
-            let _ = served.await;
+            let _ = tokio::join!(served.into_future(), served_mtls);
         });
-        MockIdp { root, address, builder: self, server, stop, task }
+        MockIdp { root, address, mtls_address, builder: self, server, stop, task }
     }
 }
 

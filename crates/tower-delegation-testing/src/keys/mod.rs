@@ -8,7 +8,7 @@ use std::{
 };
 
 use aws_lc_rs::{
-    encoding::AsDer,
+    encoding::{AsDer, Pkcs8V1Der},
     error::Unspecified,
     hmac, rand,
     rsa::KeySize,
@@ -184,22 +184,26 @@ impl SigningKey {
         hmac::sign(&key, message).as_ref().to_vec()
     }
 
-    /// The public key as PEM (`SubjectPublicKeyInfo`), lines of 64 characters.
+    /// The public key as PEM (`SubjectPublicKeyInfo`).
     pub(crate) fn public_pem(&self) -> String {
         let der = match &self.pair {
             Pair::Rsa { pair, .. } => pair.public_key().as_der(),
             Pair::Ec { pair, .. } => pair.public_key().as_der(),
             Pair::Ed25519(pair) => pair.public_key().as_der(),
         };
-        let mut pem = String::from("-----BEGIN PUBLIC KEY-----\n");
-        for (index, character) in STANDARD.encode(&*sound(der)).chars().enumerate() {
-            if index > 0 && index % 64 == 0 {
-                pem.push('\n');
+        pem("PUBLIC KEY", sound(der).as_ref())
+    }
+
+    /// The private key as PEM (PKCS #8).
+    pub(crate) fn private_pem(&self) -> String {
+        match &self.pair {
+            Pair::Rsa { pair, .. } => {
+                let der: Pkcs8V1Der<'_> = sound(pair.as_der());
+                pem("PRIVATE KEY", der.as_ref())
             }
-            pem.push(character);
+            Pair::Ec { pair, .. } => pem("PRIVATE KEY", sound(pair.to_pkcs8v1()).as_ref()),
+            Pair::Ed25519(pair) => pem("PRIVATE KEY", sound(pair.to_pkcs8v1()).as_ref()),
         }
-        pem.push_str("\n-----END PUBLIC KEY-----\n");
-        pem
     }
 
     fn public_bytes(&self) -> &[u8] {
@@ -218,6 +222,18 @@ impl fmt::Debug for SigningKey {
             .field("key_id", &self.key_id)
             .finish_non_exhaustive()
     }
+}
+
+/// RFC 7468: lines of 64 characters.
+fn pem(label: &str, der: &[u8]) -> String {
+    let mut pem = format!("-----BEGIN {label}-----\n");
+    for (index, character) in STANDARD.encode(der).chars().enumerate() {
+        if index > 0 && index % 64 == 0 {
+            pem.push('\n');
+        }
+        pem.push(character);
+    }
+    pem + &format!("\n-----END {label}-----\n")
 }
 
 pub(crate) fn base64url(bytes: impl AsRef<[u8]>) -> String {

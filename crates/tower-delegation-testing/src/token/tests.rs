@@ -12,7 +12,7 @@ const NOW: i64 = 1_800_000_000;
 fn issuer() -> MockIssuer {
     let clock = TestClock::at(Timestamp::from_unix_seconds(NOW));
     let builder = MockIdp::builder().clock(clock).audience("https://orders.example.com");
-    MockIssuer::new(&builder, "http://127.0.0.1:1".to_owned())
+    MockIssuer::new(&builder, "http://127.0.0.1:1".to_owned(), None)
 }
 
 fn part(token: &str, index: usize) -> Value {

@@ -80,6 +80,8 @@ impl Configuration {
         #[cfg(feature = "http-client")]
         if let Some(http_client) = self.http_client.take() {
             context = context.with_http_client(http_client);
+            // Reported also where no issuer needs it.
+            mistakes.take(context.fetcher());
         }
         let policies = all(mem::take(&mut self.issuers).into_iter().map(|issuer| issuer.build(&mut context)))
             .and_then(|policies| check_bounds(policies, &self.resolvers));

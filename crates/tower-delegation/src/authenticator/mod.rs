@@ -8,10 +8,6 @@ mod client_identity;
 mod configuration;
 mod deferred;
 mod status;
-#[cfg_attr(
-    not(any(feature = "axum", feature = "toml")),
-    expect(dead_code, reason = "rules are known before a request by routers and by tables")
-)]
 mod supply;
 
 use std::{

@@ -2,8 +2,6 @@
 //! for the rule ever to be met, and to mean one thing.
 
 use super::{Authenticator, ClientIdentity, Inner};
-#[cfg(feature = "toml")]
-use crate::routes::{RouteTable, RowsCheck};
 use crate::{
     application::Applications,
     context::RiskSignals,
@@ -11,7 +9,7 @@ use crate::{
     issuer::{GrantKind, Issuers, KnownTerms, NamedFact},
     names::SubjectKind,
     requirement::{Demand, IssuerScope, Requirement},
-    routes::{RouteInventory, RuledRoute},
+    routes::{RouteInventory, RouteTable, RowsCheck, RuledRoute},
 };
 
 /// What an authenticator can supply.
@@ -37,13 +35,11 @@ impl Authenticator {
     }
 
     /// Holds the rows of a table against what is supplied, now and whenever they change.
-    #[cfg(feature = "toml")]
     pub(crate) fn check_table(&self, table: &RouteTable) -> Result<(), ConfigError> {
         table.check_by(&self.0)
     }
 }
 
-#[cfg(feature = "toml")]
 impl RowsCheck for Inner {
     fn check(&self, rows: &RouteInventory) -> Result<(), ConfigError> {
         self.supply().check_all(rows, &[])

@@ -3,12 +3,10 @@
 
 use http::{Extensions, request::Parts};
 
-#[cfg(any(feature = "axum", feature = "toml"))]
-use crate::context::RequestRecord;
 use crate::{
     arrival::Arrival,
     authenticator::Deferred,
-    context::{Anonymous, DelegationContext},
+    context::{Anonymous, DelegationContext, RequestRecord},
     rejection::Rejection,
     requirement::Requirement,
     step::Step,
@@ -75,7 +73,6 @@ pub(crate) fn optional_context(extensions: &Extensions) -> Result<Option<&Delega
 }
 
 /// The record of the request; `None` where no layer ran.
-#[cfg(any(feature = "axum", feature = "toml"))]
 pub(crate) fn record(extensions: &Extensions) -> Option<&RequestRecord> {
     match extensions.get::<DelegationContext>() {
         Some(delegation) => Some(delegation.record()),

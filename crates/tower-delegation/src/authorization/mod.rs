@@ -8,14 +8,12 @@ mod decision;
 mod hearing;
 mod policy;
 mod recheck;
-#[cfg(feature = "toml")]
 mod table;
 
 pub use self::policy::Policy;
 pub(crate) use self::policy::Verdict;
 #[cfg(test)]
 pub(crate) use self::policy::sealed;
-#[cfg(feature = "toml")]
 pub(crate) use self::table::{is_public, needs};
 #[cfg(feature = "axum")]
 pub(crate) use self::{

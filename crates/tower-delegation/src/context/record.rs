@@ -92,7 +92,6 @@ pub(crate) enum Basis {
     /// To decide: by an attribute, an extractor, a layer, a call.
     Rule,
     /// To decide, as the row of a route table.
-    #[cfg_attr(not(feature = "toml"), expect(dead_code, reason = "route tables are read from TOML"))]
     Row,
     /// Only to know what would be allowed.
     Question,
@@ -210,7 +209,6 @@ impl RequestRecord {
     }
 
     /// Records that the request went to a public route, for this reason.
-    #[cfg(any(feature = "axum", feature = "toml"))]
     pub(crate) fn add_public(&self, reason: &str, basis: Basis) {
         self.add(Evaluation {
             requirement: format!("public ({reason})").into(),
@@ -223,7 +221,6 @@ impl RequestRecord {
     }
 
     /// Records that no rule was found for the request.
-    #[cfg(feature = "toml")]
     pub(crate) fn add_unruled(&self, reason: DenialReason) {
         self.add(Evaluation {
             requirement: "route_table".into(),

@@ -309,9 +309,10 @@ pub enum ConfigError {
     /// A row of a route table is not usable.
     #[error("row {row} of the route table is not usable: line {line}, column {column}: {problem}")]
     InvalidRouteRow {
-        /// Methods and path of the row, or its place where it has none.
+        /// Methods and path of the row, or its place where it has none; of a row in code, the
+        /// source file too.
         row: String,
-        /// The line of what is wrong, counted from 1.
+        /// The line of what is wrong, in the table's text or in the source file, counted from 1.
         line: usize,
         /// Its column in characters, counted from 1.
         column: usize,

@@ -37,6 +37,8 @@
 mod bound;
 mod claim_condition;
 #[cfg(feature = "http-client")]
+mod client;
+#[cfg(feature = "http-client")]
 mod discovery;
 mod forms;
 mod grants;
@@ -96,6 +98,8 @@ use crate::{
 pub struct TrustedIssuer {
     issuer: IssuerUrl,
     keys: KeyOrigin,
+    #[cfg(feature = "http-client")]
+    client: Option<client::IssuerClient>,
     audiences: Vec<Audience>,
     algorithms: AlgorithmSet,
     max_token_lifetime: Option<Duration>,
@@ -118,6 +122,8 @@ enum KeyOrigin {
     #[cfg(feature = "http-client")]
     Discovered(discovery::MetadataUrls),
     #[cfg(feature = "http-client")]
+    MetadataUrl(Url),
+    #[cfg(feature = "http-client")]
     Url(Url),
     Static(Box<[u8]>),
     Source(Arc<dyn KeySource>),
@@ -129,7 +135,9 @@ impl PartialEq for KeyOrigin {
             #[cfg(feature = "http-client")]
             (Self::Discovered(one), Self::Discovered(other)) => one == other,
             #[cfg(feature = "http-client")]
-            (Self::Url(one), Self::Url(other)) => one == other,
+            (Self::Url(one), Self::Url(other)) | (Self::MetadataUrl(one), Self::MetadataUrl(other)) => {
+                one == other
+            }
             (Self::Static(one), Self::Static(other)) => one == other,
             (Self::Source(one), Self::Source(other)) => Arc::ptr_eq(one, other),
             _ => false,
@@ -153,19 +161,49 @@ impl TrustedIssuer {
     /// named last is used for 24 hours.
     ///
     /// # Errors
-    /// [`ConfigError::InvalidUrl`] unless `issuer` is an `https` URL (or `http`
-    /// to a loopback address) without query and fragment.
+    /// [`ConfigError::InvalidUrl`] unless `issuer` is an `https` or `http` URL without
+    /// query and fragment. Plain `http` to another machine is refused when the layer is
+    /// built, unless its client [allows](crate::http_client::HttpClient::insecure_plain_http) it.
     #[cfg(feature = "http-client")]
     pub fn discover(issuer: &str) -> Result<Self, ConfigError> {
         let urls = discovery::MetadataUrls::of(issuer)?;
         Ok(Self::new(issuer, KeyOrigin::Discovered(urls)))
     }
 
+    /// An issuer whose metadata is at `metadata_url`, which is not below its identifier:
+    /// below the path of a policy (Azure AD B2C), or on another host that is reached from
+    /// inside.
+    ///
+    /// `issuer` is `iss` as the tokens spell it, and may be any identifier. The document
+    /// must name the very same one (RFC 8414 section 3.3); nowhere else is looked.
+    ///
+    /// ```
+    /// use tower_delegation::TrustedIssuer;
+    ///
+    /// let issuer = TrustedIssuer::discover_at(
+    ///     "https://contoso.b2clogin.com/aaaabbbb-0000-cccc-1111-dddd2222eeee/v2.0/",
+    ///     "https://contoso.b2clogin.com/contoso.onmicrosoft.com/b2c_1_signin/v2.0/.well-known/openid-configuration",
+    /// )?;
+    /// # Ok::<(), tower_delegation::ConfigError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ConfigError::InvalidUrl`] unless `issuer` is an identifier and `metadata_url` an
+    /// `https` or `http` URL without fragment.
+    #[cfg(feature = "http-client")]
+    pub fn discover_at(issuer: &str, metadata_url: &str) -> Result<Self, ConfigError> {
+        let url = crate::http_client::configured_url(metadata_url, "a metadata URL");
+        let ((), url) = crate::error::both(check_identifier(issuer), url)?;
+        Ok(Self::new(issuer, KeyOrigin::MetadataUrl(url)))
+    }
+
     /// An issuer whose key set is at `jwks_url`.
     ///
     /// # Errors
-    /// [`ConfigError::InvalidUrl`] unless `issuer` is an identifier and
-    /// `jwks_url` an `https` URL (or `http` to a loopback address).
+    /// [`ConfigError::InvalidUrl`] unless `issuer` is an identifier and `jwks_url` an
+    /// `https` or `http` URL without fragment. Plain `http` to another machine is refused
+    /// when the layer is built, unless its client
+    /// [allows](crate::http_client::HttpClient::insecure_plain_http) it.
     #[cfg(feature = "http-client")]
     pub fn with_jwks_url(issuer: &str, jwks_url: &str) -> Result<Self, ConfigError> {
         check_identifier(issuer)?;
@@ -196,6 +234,10 @@ impl TrustedIssuer {
 
     /// Whether the keys are those of `other`, and read in the same way.
     fn has_keys_of(&self, other: &Self) -> bool {
+        #[cfg(feature = "http-client")]
+        if self.client != other.client {
+            return false;
+        }
         self.issuer == other.issuer
             && self.keys == other.keys
             && self.algorithms == other.algorithms
@@ -211,6 +253,8 @@ impl TrustedIssuer {
         Self {
             issuer: issuer.into(),
             keys,
+            #[cfg(feature = "http-client")]
+            client: None,
             audiences: Vec::new(),
             algorithms: AlgorithmSet::ALL,
             max_token_lifetime: None,
@@ -223,6 +267,17 @@ impl TrustedIssuer {
             grants: None,
             speaks_for: Vec::new(),
         }
+    }
+
+    /// Fetches the issuer's metadata and keys by `client`, in place of that of the
+    /// [layer](crate::layer::DelegationLayerBuilder::http_client): for a proxy, a private
+    /// authority or a client certificate that is for this issuer alone.
+    ///
+    /// Two issuers with clients of their own are equal only if one is a clone of the other.
+    #[cfg(feature = "http-client")]
+    pub fn http_client(mut self, client: crate::http_client::HttpClient) -> Self {
+        self.client = Some(client::IssuerClient::new(client));
+        self
     }
 
     /// Adds an identifier by which the issuer's tokens may name this service:

@@ -20,7 +20,11 @@ use crate::{
     text::Text,
 };
 #[cfg(feature = "http-client")]
-use crate::{http_client::HttpClient, issuer::discovery::Discovery, jwks::JwksUrl};
+use crate::{
+    http_client::{Fetcher, HttpClient},
+    issuer::{client::IssuerClient, discovery::Discovery, discovery::MetadataUrls},
+    jwks::JwksUrl,
+};
 
 /// A token that lives longer is reported once.
 const LONG_LIFETIME: Duration = Duration::from_secs(24 * 3600);
@@ -30,7 +34,10 @@ const LONG_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 pub(crate) struct BuildContext {
     clock: Arc<dyn Clock>,
     #[cfg(feature = "http-client")]
-    http_client: Option<HttpClient>,
+    http_client: HttpClient,
+    /// What the client is set up to, once an issuer needs it.
+    #[cfg(feature = "http-client")]
+    fetcher: Option<Fetcher>,
     max_token_lifetime: Option<Duration>,
 }
 
@@ -53,7 +60,9 @@ impl BuildContext {
         Self {
             clock,
             #[cfg(feature = "http-client")]
-            http_client: None,
+            http_client: HttpClient::new(),
+            #[cfg(feature = "http-client")]
+            fetcher: None,
             max_token_lifetime: None,
         }
     }
@@ -70,18 +79,24 @@ impl BuildContext {
     /// The client to fetch with, in place of one with the defaults.
     #[cfg(feature = "http-client")]
     pub(crate) fn with_http_client(self, client: HttpClient) -> Self {
-        Self { http_client: Some(client), ..self }
+        Self { http_client: client, fetcher: None, ..self }
     }
 
-    /// The shared client, set up when the first issuer needs one.
+    /// The shared client, set up when it is needed first.
     #[cfg(feature = "http-client")]
-    fn http_client(&mut self) -> Result<HttpClient, ConfigError> {
-        let client = match &self.http_client {
-            Some(client) => client.clone(),
-            None => HttpClient::builder().build()?,
+    pub(crate) fn fetcher(&mut self) -> Result<Fetcher, ConfigError> {
+        let fetcher = match &self.fetcher {
+            Some(fetcher) => fetcher.clone(),
+            None => self.http_client.fetcher()?,
         };
-        self.http_client = Some(client.clone());
-        Ok(client)
+        self.fetcher = Some(fetcher.clone());
+        Ok(fetcher)
+    }
+
+    /// The client of an issuer, or else the shared one.
+    #[cfg(feature = "http-client")]
+    fn fetcher_of(&mut self, own: Option<&IssuerClient>) -> Result<Fetcher, ConfigError> {
+        own.map_or_else(|| self.fetcher(), IssuerClient::fetcher)
     }
 }
 
@@ -226,7 +241,13 @@ impl TrustedIssuer {
                 Err(ConfigError::NoAlgorithm { issuer: self.issuer.to_string() })
             }
             Some((_, false)) | None => {
-                let terms = KeyTerms { algorithms: self.algorithms, limits: self.key_limits, label };
+                let terms = KeyTerms {
+                    algorithms: self.algorithms,
+                    limits: self.key_limits,
+                    label,
+                    #[cfg(feature = "http-client")]
+                    client: self.client,
+                };
                 key_cache(self.keys, &self.issuer, terms, context)
             }
         };
@@ -301,6 +322,8 @@ struct KeyTerms {
     limits: KeyLimits,
     /// What metrics call the issuers of the resolver, if it comes from one.
     label: Option<Arc<str>>,
+    #[cfg(feature = "http-client")]
+    client: Option<IssuerClient>,
 }
 
 fn key_cache(
@@ -309,7 +332,9 @@ fn key_cache(
     terms: KeyTerms,
     context: &mut BuildContext,
 ) -> Result<Arc<KeyCache>, ConfigError> {
-    let KeyTerms { algorithms, limits, label } = terms;
+    #[cfg(feature = "http-client")]
+    let fetcher = |context: &mut BuildContext| context.fetcher_of(terms.client.as_ref());
+    let KeyTerms { algorithms, limits, label, .. } = terms;
     let clock = Arc::clone(&context.clock);
     let from = |source: Arc<dyn KeySource>| {
         let (issuer, clock) = (issuer.clone(), Arc::clone(&clock));
@@ -320,17 +345,33 @@ fn key_cache(
     };
     Ok(match origin {
         #[cfg(feature = "http-client")]
-        KeyOrigin::Discovered(urls) => {
-            let client = context.http_client()?;
-            from(Arc::new(Discovery::new(issuer.clone(), urls, client, Arc::clone(&clock))))
+        KeyOrigin::Discovered(urls) => from(discovery(issuer, urls, fetcher(context)?, &clock)?),
+        #[cfg(feature = "http-client")]
+        KeyOrigin::MetadataUrl(url) => {
+            from(discovery(issuer, MetadataUrls::at(url), fetcher(context)?, &clock)?)
         }
         #[cfg(feature = "http-client")]
-        KeyOrigin::Url(url) => from(Arc::new(JwksUrl::from_checked(url, context.http_client()?))),
+        KeyOrigin::Url(url) => {
+            let fetcher = fetcher(context)?;
+            fetcher.check_configured(&url, "a JWK Set URL")?;
+            from(Arc::new(JwksUrl::from_checked(url, fetcher)))
+        }
         KeyOrigin::Static(jwks) => {
             KeyCache::fixed(issuer.clone(), static_keys(issuer.as_str(), &jwks, algorithms)?, clock)
         }
         KeyOrigin::Source(source) => from(source),
     })
+}
+
+#[cfg(feature = "http-client")]
+fn discovery(
+    issuer: &IssuerUrl,
+    urls: MetadataUrls,
+    fetcher: Fetcher,
+    clock: &Arc<dyn Clock>,
+) -> Result<Arc<dyn KeySource>, ConfigError> {
+    urls.check(&fetcher)?;
+    Ok(Arc::new(Discovery::new(issuer.clone(), urls, fetcher, Arc::clone(clock))))
 }
 
 #[cfg(test)]
@@ -475,15 +516,38 @@ mod tests {
     #[test]
     fn urls_that_are_not_fetched_are_refused_at_once() {
         assert!(TrustedIssuer::with_jwks_url(ISSUER, "https://idp.example.com/jwks").is_ok());
-        assert!(TrustedIssuer::with_jwks_url(ISSUER, "http://idp.example.com/jwks").is_err());
+        assert!(TrustedIssuer::with_jwks_url(ISSUER, "ftp://idp.example.com/jwks").is_err());
         assert!(TrustedIssuer::discover(ISSUER).is_ok());
-        assert!(TrustedIssuer::discover("http://idp.example.com").is_err());
+        assert!(TrustedIssuer::discover("urn:example:idp").is_err());
+        let metadata = "http://idp.example.com/metadata";
+        for issuer in [
+            TrustedIssuer::with_jwks_url(ISSUER, "http://idp.example.com/jwks"),
+            TrustedIssuer::discover("http://idp.example.com"),
+            TrustedIssuer::discover_at(ISSUER, metadata),
+        ] {
+            let issuer = issuer.unwrap().add_audience("a");
+            let client = HttpClient::new().insecure_plain_http("http://idp.example.com");
+            for (client, is_allowed) in [
+                (HttpClient::new(), false),
+                (HttpClient::new().insecure_plain_http("http://idp.example.com:8080"), false),
+                (HttpClient::new().insecure_plain_http("http://example.com"), false),
+                (client.clone(), true),
+            ] {
+                let context = || BuildContext::new(Arc::new(SystemClock::new()));
+                let of_layer = issuer.clone().build(&mut context().with_http_client(client.clone()));
+                let own = issuer.clone().http_client(client).build(&mut context());
+                for built in [of_layer, own] {
+                    assert_eq!(built.is_ok(), is_allowed);
+                    assert!(built.err().is_none_or(|error| error.code() == "invalid_url"));
+                }
+            }
+        }
     }
 
     #[cfg(feature = "http-client")]
     #[test]
     fn issuers_share_one_client() {
-        let client = HttpClient::builder().build().unwrap();
+        let client = HttpClient::new();
         let mut context = BuildContext::new(Arc::new(SystemClock::new())).with_http_client(client);
         for issuer in
             [TrustedIssuer::discover(ISSUER), TrustedIssuer::with_jwks_url(ISSUER, "https://a.example/k")]

@@ -49,7 +49,7 @@ pub struct TenantIssuers {
 
 impl TenantIssuers {
     /// One issuer for each of `tenants`, on the terms of `template`, whose
-    /// identifier has `{tenant}` in it, once. A JWK Set URL may have it too.
+    /// identifier has `{tenant}` in it, once. A JWK Set URL or metadata URL may have it too.
     ///
     /// # Errors
     /// [`ConfigError::InvalidTenants`] if the template has no place for the
@@ -108,15 +108,20 @@ impl TrustedIssuer {
             #[cfg(feature = "http-client")]
             KeyOrigin::Discovered(_) => KeyOrigin::Discovered(super::discovery::MetadataUrls::of(&issuer)?),
             #[cfg(feature = "http-client")]
-            KeyOrigin::Url(url) => {
-                // As a URL's path spells it, and as its query does.
-                let url = url.as_str().replace("%7Btenant%7D", tenant).replace(PLACEHOLDER, tenant);
-                KeyOrigin::Url(crate::http_client::configured_url(&url, "a JWK Set URL")?)
-            }
+            KeyOrigin::Url(url) => KeyOrigin::Url(of_tenant(url, tenant, "a JWK Set URL")?),
+            #[cfg(feature = "http-client")]
+            KeyOrigin::MetadataUrl(url) => KeyOrigin::MetadataUrl(of_tenant(url, tenant, "a metadata URL")?),
             shared @ (KeyOrigin::Static(_) | KeyOrigin::Source(_)) => shared.clone(),
         };
         Ok(Self { issuer: issuer.into(), keys, ..self.clone() })
     }
+}
+
+#[cfg(feature = "http-client")]
+fn of_tenant(url: &url::Url, tenant: &str, purpose: &'static str) -> Result<url::Url, ConfigError> {
+    // As a URL's path spells it, and as its query does.
+    let url = url.as_str().replace("%7Btenant%7D", tenant).replace(PLACEHOLDER, tenant);
+    crate::http_client::configured_url(&url, purpose)
 }
 
 /// What can neither leave its place in a URL nor be spelled in another way.

@@ -226,6 +226,12 @@ pub enum KeySourceErrorKind {
     /// The place cannot be reached or read.
     #[error("the key source cannot be reached")]
     Unreachable,
+    /// The place's certificate is not trusted, or it does not accept this client's.
+    #[error("TLS with the key source cannot be established")]
+    Tls,
+    /// A credential that the place asks for cannot be read here: it was not asked.
+    #[error("a credential for the key source cannot be read")]
+    Credential,
     /// There was no answer in time.
     #[error("the key source did not answer in time")]
     Timeout,
@@ -263,6 +269,8 @@ impl KeySourceErrorKind {
     pub const fn code(self) -> &'static str {
         match self {
             Self::Unreachable => "unreachable",
+            Self::Tls => "tls",
+            Self::Credential => "credential",
             Self::Timeout => "timeout",
             Self::Refused => "refused",
             Self::ContentEncoding => "content_encoding",

@@ -4,8 +4,10 @@ use url::Url;
 
 use super::{FetchedKeys, KeyFetch, KeyRequest, KeySource, KeySourceError, KeySourceErrorKind};
 use crate::{
-    error::ConfigError,
-    http_client::{DocumentKind, FetchError, FetchErrorKind, Fetched, Freshness, HttpClient, configured_url},
+    error::{ConfigError, both},
+    http_client::{
+        DocumentKind, FetchError, FetchErrorKind, Fetched, Fetcher, Freshness, HttpClient, configured_url,
+    },
 };
 
 /// A key set at a fixed URL: `GET`, status 200, of any media type and without a
@@ -13,28 +15,33 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct JwksUrl {
     url: Url,
-    client: HttpClient,
+    fetcher: Fetcher,
 }
 
 impl JwksUrl {
-    /// The key set at `url`: `https`, or `http` to a loopback address.
+    /// The key set at `url`, fetched by `client`: `https`, or `http` to a loopback
+    /// address or to an origin that the client
+    /// [allows](HttpClient::insecure_plain_http).
     ///
     /// # Errors
-    /// [`ConfigError::InvalidUrl`] for any other URL.
-    pub fn new(url: &str, client: HttpClient) -> Result<Self, ConfigError> {
-        Ok(Self::from_checked(configured_url(url, "a JWK Set URL")?, client))
+    /// [`ConfigError::InvalidUrl`] for any other URL, and every mistake of `client`.
+    pub fn new(url: &str, client: &HttpClient) -> Result<Self, ConfigError> {
+        const PURPOSE: &str = "a JWK Set URL";
+        let (url, fetcher) = both(configured_url(url, PURPOSE), client.fetcher())?;
+        fetcher.check_configured(&url, PURPOSE)?;
+        Ok(Self::from_checked(url, fetcher))
     }
 
     /// The key set at a URL that the caller has checked.
-    pub(crate) fn from_checked(url: Url, client: HttpClient) -> Self {
-        Self { url, client }
+    pub(crate) fn from_checked(url: Url, fetcher: Fetcher) -> Self {
+        Self { url, fetcher }
     }
 }
 
 impl KeySource for JwksUrl {
     fn fetch<'a>(&'a self, request: KeyRequest<'a>) -> KeyFetch<'a> {
         Box::pin(async move {
-            Ok(match self.client.get(&self.url, DocumentKind::KeySet, request.etag).await? {
+            Ok(match self.fetcher.get(&self.url, DocumentKind::KeySet, request.etag).await? {
                 Fetched::NotModified(freshness) => FetchedKeys::not_modified().fresh(freshness),
                 Fetched::Document { body, freshness } => FetchedKeys::document(body).fresh(freshness),
             })
@@ -52,6 +59,8 @@ impl From<FetchError> for KeySourceError {
     fn from(error: FetchError) -> Self {
         let kind = match error.kind() {
             FetchErrorKind::Unreachable => KeySourceErrorKind::Unreachable,
+            FetchErrorKind::Tls => KeySourceErrorKind::Tls,
+            FetchErrorKind::Credential => KeySourceErrorKind::Credential,
             FetchErrorKind::Timeout => KeySourceErrorKind::Timeout,
             FetchErrorKind::ContentEncoding => KeySourceErrorKind::ContentEncoding,
             FetchErrorKind::InsecureUrl

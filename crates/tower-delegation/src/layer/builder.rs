@@ -32,7 +32,6 @@ pub struct DelegationLayerBuilder {
     handles: Configuration,
     audits: Vec<Audit>,
     token_hash_key: Option<TokenHashKey>,
-    #[cfg(feature = "toml")]
     tables: Vec<crate::routes::RouteTable>,
 }
 
@@ -245,7 +244,6 @@ impl DelegationLayerBuilder {
     /// and at each reload of the table for as long as the layer lives: where one can never
     /// be met, or does not say whose a name is, the layer does not build, and the rows in
     /// use stay.
-    #[cfg(feature = "toml")]
     pub fn route_table(mut self, table: &crate::routes::RouteTable) -> Self {
         self.tables.push(table.clone());
         self
@@ -266,9 +264,10 @@ impl DelegationLayerBuilder {
         self
     }
 
-    /// The client that fetches metadata and keys, for a private authority or another
-    /// time-out. Default [`HttpClient::builder`](crate::http_client::HttpClient::builder)
-    /// as it is.
+    /// How metadata and keys are fetched: through a proxy, with a credential, from a server
+    /// of a private authority. Default
+    /// [`HttpClient::new`](crate::http_client::HttpClient::new) as it is. An issuer may have
+    /// [one of its own](crate::TrustedIssuer::http_client).
     #[cfg(feature = "http-client")]
     pub fn http_client(mut self, http_client: crate::http_client::HttpClient) -> Self {
         self.handles.http_client = Some(http_client);
@@ -282,20 +281,12 @@ impl DelegationLayerBuilder {
     /// Every mistake that there is, with its setting, its value and what would be right:
     /// see [`ConfigError::mistakes`].
     pub fn build(self) -> Result<DelegationLayer, ConfigError> {
-        let Self {
-            settings,
-            handles,
-            audits,
-            token_hash_key,
-            #[cfg(feature = "toml")]
-            tables,
-        } = self;
+        let Self { settings, handles, audits, token_hash_key, tables } = self;
         let mut mistakes = Mistakes::default();
         for audit in &audits {
             mistakes.take(audit.check());
         }
         let authenticator = handles.build(&settings, mistakes)?;
-        #[cfg(feature = "toml")]
         crate::error::all(tables.iter().map(|table| authenticator.check_table(table)))?;
         let trail = Trail::new(audits, token_hash_key, authenticator.clock().clone())?;
         Ok(DelegationLayer {
@@ -312,10 +303,7 @@ impl DelegationLayerBuilder {
                 true => InnerAuthenticators::Allowed,
                 false => InnerAuthenticators::Reported,
             },
-            #[cfg(feature = "toml")]
             routes: KnownRoutes::of_tables(tables),
-            #[cfg(not(feature = "toml"))]
-            routes: KnownRoutes::default(),
             trail,
         })
     }

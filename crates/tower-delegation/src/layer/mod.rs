@@ -69,13 +69,11 @@ mod observer;
 mod require;
 mod routes;
 mod service;
-#[cfg(feature = "toml")]
 mod table;
 mod undecided;
 
 use std::time::Duration;
 
-#[cfg(feature = "toml")]
 pub use self::table::RouteTableLayer;
 pub use self::{
     body::DelegationBody,

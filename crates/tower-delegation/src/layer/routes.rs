@@ -13,13 +13,11 @@ pub(super) struct KnownRoutes {
     are_public: bool,
     #[cfg(feature = "axum")]
     scopes: Option<std::sync::Arc<RouteScopes>>,
-    #[cfg(feature = "toml")]
     tables: std::sync::Arc<[crate::routes::RouteTable]>,
 }
 
 impl KnownRoutes {
     /// The routes that these tables are about.
-    #[cfg(feature = "toml")]
     pub(super) fn of_tables(tables: Vec<crate::routes::RouteTable>) -> Self {
         Self { tables: tables.into(), ..Self::default() }
     }
@@ -38,7 +36,6 @@ impl KnownRoutes {
 
     /// Is it a request that any caller may make?
     pub(super) fn is_public<B>(&self, request: &Request<B>) -> bool {
-        #[cfg(feature = "toml")]
         if !self.tables.is_empty() {
             let (extensions, uri, method) = (request.extensions(), request.uri(), request.method());
             let mut tables = self.tables.iter();
@@ -46,8 +43,6 @@ impl KnownRoutes {
             return tables.all(|table| crate::authorization::is_public(table, extensions, uri, method))
                 || self.are_public;
         }
-        #[cfg(not(feature = "toml"))]
-        let _ = request;
         self.are_public
     }
 
@@ -55,14 +50,10 @@ impl KnownRoutes {
     /// row in each table.
     pub(super) fn needs<B>(&self, request: &Request<B>) -> Option<Box<Needs>> {
         let of_code = self.needs_of_code(request);
-        #[cfg(feature = "toml")]
-        let of_code = {
-            let (extensions, uri, method) = (request.extensions(), request.uri(), request.method());
-            let tables = self.tables.iter();
-            let of_tables = tables.map(|table| crate::authorization::needs(table, extensions, uri, method));
-            Needs::of_all(std::iter::once(of_code).chain(of_tables))
-        };
-        of_code
+        let (extensions, uri, method) = (request.extensions(), request.uri(), request.method());
+        let tables = self.tables.iter();
+        let of_tables = tables.map(|table| crate::authorization::needs(table, extensions, uri, method));
+        Needs::of_all(std::iter::once(of_code).chain(of_tables))
     }
 
     #[cfg(feature = "axum")]

@@ -27,15 +27,12 @@ use crate::routes::RouteTable;
 ///
 /// ```
 /// use axum::{Router, routing::get};
-/// use tower_delegation::{ConfigError, DelegationLayer, RouteTable, RouteTableLayer};
+/// use http::Method;
+/// use tower_delegation::{ConfigError, DelegationLayer, Requirement, RouteTable, RouteTableLayer};
 ///
 /// fn router(delegation: DelegationLayer) -> Result<Router, ConfigError> {
-///     let table = RouteTable::from_toml(r#"
-///         [[route]]
-///         methods = ["GET"]
-///         path = "/orders/{id}"
-///         scope = "orders:read"
-///     "#)?;
+///     let read = Requirement::named("read orders").scope("orders:read");
+///     let table = RouteTable::builder().row(Method::GET, "/orders/{id}", read).build()?;
 ///     Ok(Router::new()
 ///         .route("/orders/{id}", get(async || "an order"))
 ///         .layer(RouteTableLayer::new(&table))

@@ -5,9 +5,7 @@ use std::{fmt, sync::Arc};
 use arc_swap::ArcSwapOption;
 
 use super::ProtectedResource;
-use crate::application::Applications;
-#[cfg(feature = "toml")]
-use crate::routes::Rows;
+use crate::{application::Applications, routes::Rows};
 
 /// Longer lists are left to the document: header fields of responses are small.
 const MAX_BYTES: usize = 4 * 1024;
@@ -25,7 +23,6 @@ pub(crate) struct ResourceScopes {
 
 struct Known {
     registry: Option<u64>,
-    #[cfg(feature = "toml")]
     tables: Vec<Arc<Rows>>,
     scope: Arc<str>,
 }
@@ -43,30 +40,19 @@ impl ResourceScopes {
             return known.scope.clone();
         }
         let registry = self.applications.as_ref().map(Applications::generation);
-        #[cfg(feature = "toml")]
         let tables = self.resource.tables.iter().map(|table| Arc::clone(&table.current())).collect();
         let scopes = self.resource.usable_scopes(self.applications.as_ref());
         let scopes: Vec<String> = scopes.into_iter().filter(|scope| scope != OFFLINE_ACCESS).collect();
         let scope = Some(scopes.join(" ")).filter(|list| list.len() <= MAX_BYTES).unwrap_or_default();
         let scope = Arc::<str>::from(scope);
-        self.known.store(Some(Arc::new(Known {
-            registry,
-            #[cfg(feature = "toml")]
-            tables,
-            scope: scope.clone(),
-        })));
+        self.known.store(Some(Arc::new(Known { registry, tables, scope: scope.clone() })));
         scope
     }
 
     fn is_current(&self, known: &Known) -> bool {
-        #[cfg(feature = "toml")]
-        {
-            let mut tables = self.resource.tables.iter().zip(&known.tables);
-            if !tables.all(|(table, rows)| Arc::ptr_eq(&table.current(), rows)) {
-                return false;
-            }
-        }
-        known.registry == self.applications.as_ref().map(Applications::generation)
+        let mut tables = self.resource.tables.iter().zip(&known.tables);
+        tables.all(|(table, rows)| Arc::ptr_eq(&table.current(), rows))
+            && known.registry == self.applications.as_ref().map(Applications::generation)
     }
 }
 

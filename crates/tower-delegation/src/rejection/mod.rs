@@ -91,7 +91,6 @@ impl Rejection {
 
     /// The same with what all rules of the route need, where the request carried no
     /// credentials: the first rule alone has refused it.
-    #[cfg(any(feature = "axum", feature = "toml"))]
     #[must_use]
     pub(crate) fn asking_for(self, needs: impl FnOnce() -> Option<Box<Needs>>) -> Self {
         match self.reason {
@@ -155,7 +154,6 @@ impl Rejection {
     }
 
     /// No rule was found for the request, for this reason.
-    #[cfg(feature = "toml")]
     pub(crate) fn unruled(reason: DenialReason, record: &RequestRecord) -> Self {
         record.add_unruled(reason);
         Self::new(reason, record.space().clone(), record.scheme())

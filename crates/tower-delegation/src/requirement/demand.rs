@@ -210,9 +210,8 @@ impl Requirement {
     }
 
     /// Does it demand nothing beyond a verified token?
-    #[cfg(feature = "axum")]
     pub(crate) fn is_empty(&self) -> bool {
-        self.demands.is_empty()
+        self.demands.is_empty() && self.mistakes.is_empty()
     }
 
     /// Takes a demand in at its place, and judges all of them together.
@@ -252,7 +251,7 @@ impl Requirement {
                     "only a whole requirement can be in shadow mode or have an exception, no part",
                 );
             }
-            if part.demands.is_empty() && part.mistakes.is_empty() {
+            if part.is_empty() {
                 self.mistake(key, "a part of it demands nothing");
             }
         }

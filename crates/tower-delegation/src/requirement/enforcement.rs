@@ -58,7 +58,7 @@ impl Requirement {
     }
 
     /// Is it in shadow mode or under an exception, as a whole?
-    pub(super) fn is_mode_set(&self) -> bool {
+    pub(crate) fn is_mode_set(&self) -> bool {
         self.enforcement != Enforcement::Enforced
     }
 

@@ -56,7 +56,7 @@ impl Provider {
     }
 
     fn layer_trusting(&self, authority: &TestPki) -> DelegationLayerBuilder {
-        let client = HttpClient::builder().add_root_certificate_pem(authority.bundle_pem()).build().unwrap();
+        let client = HttpClient::new().add_root_certificates(authority.bundle_pem());
         // A machine's `sub` is its client here: `tokens.rs` shows it.
         let issuer = TrustedIssuer::discover(&self.issuer).unwrap().add_audience(AUDIENCE);
         let issuer = issuer.assume_user_unless_client();

@@ -2,7 +2,12 @@
 
 use serde_json::Map;
 
-use super::{error::TokenError, issuance::Issuance, policy, request::Form};
+use super::{
+    error::TokenError,
+    issuance::{Confirmation, Issuance},
+    policy,
+    request::Form,
+};
 use crate::idp::{MockIssuer, client::MockClient};
 
 /// Issues a token whose subject is the client itself (RFC 9068 section 2.2).
@@ -28,5 +33,6 @@ pub(crate) fn client_credentials(
         kept: Map::new(),
         authorization_details: None,
         issued_type: None,
+        confirmation: Confirmation::default(),
     })
 }

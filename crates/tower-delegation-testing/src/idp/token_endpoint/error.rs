@@ -27,6 +27,10 @@ impl TokenError {
         Self::new("invalid_target", description)
     }
 
+    pub(crate) fn invalid_proof(description: &'static str) -> Self {
+        Self::new("invalid_dpop_proof", description)
+    }
+
     pub(crate) fn invalid_client(description: &'static str) -> Self {
         Self { status: StatusCode::UNAUTHORIZED, ..Self::new("invalid_client", description) }
     }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::{
     ACCESS_TOKEN, JWT,
     error::TokenError,
-    issuance::{Actor, Issuance, chained},
+    issuance::{Actor, Confirmation, Issuance, chained},
     policy,
     presented::{Presented, presented},
     request::Form,
@@ -64,6 +64,7 @@ pub(crate) fn token_exchange(
         lifetime: lifetime(issuer, &subject),
         kept: kept(&subject.claims),
         issued_type: Some(issued_type),
+        confirmation: Confirmation::default(),
         subject: subject.subject,
     })
 }

@@ -4,8 +4,15 @@ use std::{collections::BTreeSet, time::Duration};
 
 use serde_json::{Map, Value, json};
 
-use super::{misissue::ExchangeFault, policy::joined};
-use crate::{idp::MockIssuer, token::TokenBuilder};
+use super::{Arrival, dpop::proven_key, error::TokenError, misissue::ExchangeFault, policy::joined};
+use crate::{
+    idp::{
+        MockIssuer,
+        client::{ClientAuthMethod, MockClient},
+    },
+    keys::base64url,
+    token::TokenBuilder,
+};
 
 /// A token that a request is granted, before it is signed.
 pub(crate) struct Issuance {
@@ -23,6 +30,36 @@ pub(crate) struct Issuance {
     pub(crate) authorization_details: Option<Value>,
     /// `issued_token_type`, in answers of RFC 8693.
     pub(crate) issued_type: Option<&'static str>,
+    pub(crate) confirmation: Confirmation,
+}
+
+/// What the token is bound to (RFC 7800): nothing, a certificate, a key, or both.
+#[derive(Clone, Default)]
+pub(crate) struct Confirmation {
+    certificate: Option<String>,
+    key: Option<String>,
+}
+
+impl Confirmation {
+    /// Binds to what the request proves to hold. A client that authenticates by its
+    /// certificate gets tokens that are bound to it.
+    pub(crate) fn of(
+        arrival: &Arrival<'_>,
+        client: &MockClient,
+        method: ClientAuthMethod,
+    ) -> Result<Self, TokenError> {
+        let key = proven_key(arrival.issuer, arrival.headers)?;
+        if client.dpop_bound && key.is_none() {
+            return Err(TokenError::invalid_proof("this client needs a DPoP proof"));
+        }
+        let is_bound = client.certificate_bound || method.is_tls();
+        let certificate = match &arrival.certificate {
+            Some(certificate) if is_bound => Some(base64url(certificate.thumbprint())),
+            None if is_bound => return Err(TokenError::invalid_request("this client needs a certificate")),
+            _ => None,
+        };
+        Ok(Self { certificate, key })
+    }
 }
 
 impl Issuance {
@@ -67,6 +104,12 @@ impl Issuance {
         if let Some(details) = &self.authorization_details {
             token = token.claim("authorization_details", details.clone());
         }
+        let Confirmation { certificate, key } = &self.confirmation;
+        for (name, thumbprint) in [("x5t#S256", certificate), ("jkt", key)] {
+            if let Some(thumbprint) = thumbprint {
+                token = token.bound(name, thumbprint.clone());
+            }
+        }
         for (name, value) in &self.kept {
             token = token.claim(name, value.clone());
         }
@@ -74,7 +117,7 @@ impl Issuance {
     }
 
     fn token_type(&self) -> &'static str {
-        "Bearer"
+        if self.confirmation.key.is_some() { "DPoP" } else { "Bearer" }
     }
 }
 

@@ -6,10 +6,15 @@ use serde_json::Value;
 
 use super::{
     exchange::ExchangeLife,
+    jws::spiffe_keys,
     misissue::{ExchangeFault, Misissues},
     request::{Requests, TokenRequest},
+    used::Used,
 };
-use crate::idp::{MockIssuer, client::MockClient, lock};
+use crate::{
+    idp::{MockIssuer, client::MockClient, lock},
+    keys::unique,
+};
 
 /// The policy of one issuer's token endpoint, and its memory.
 #[derive(Default)]
@@ -23,6 +28,12 @@ pub(crate) struct TokenSettings {
     /// Members of good answers set (`Some`) or removed (`None`).
     answer: BTreeMap<String, Option<Value>>,
     pub(crate) requests: Requests,
+    /// What assertions of clients may name as `aud` in place of the issuer.
+    pub(crate) assertion_audiences: BTreeSet<String>,
+    /// JWK Sets by trust domain.
+    pub(crate) spiffe_keys: BTreeMap<String, Value>,
+    pub(crate) dpop_nonce: Option<String>,
+    pub(crate) used: Used,
 }
 
 impl TokenSettings {
@@ -66,6 +77,35 @@ impl MockIssuer {
     /// [`ExchangeLife::Capped`].
     pub fn set_exchange_life(&self, life: ExchangeLife) {
         lock(&self.inner.tokens).exchange_life = life;
+    }
+}
+
+/// # Client authentication
+impl MockIssuer {
+    /// Accepts assertions of clients for this audience, too, such as the URL of
+    /// the token endpoint. By default only the issuer's identifier is
+    /// accepted, as draft-ietf-oauth-rfc7523bis demands.
+    pub fn accept_assertion_audience(&self, audience: impl Into<String>) {
+        lock(&self.inner.tokens).assertion_audiences.insert(audience.into());
+    }
+
+    /// Accepts JWT-SVIDs of this trust domain by these keys: a SPIFFE bundle, or
+    /// the [`jwks`](crate::ClientKey::jwks) of a key.
+    pub fn trust_spiffe_keys(&self, trust_domain: impl Into<String>, jwks: &Value) {
+        lock(&self.inner.tokens).spiffe_keys.insert(trust_domain.into(), spiffe_keys(jwks));
+    }
+
+    /// Demands a nonce in every DPoP proof from now on: one without it, or with another
+    /// one, is `use_dpop_nonce`, and the answer has `DPoP-Nonce` (RFC 9449 section 8).
+    /// Called again, it replaces the nonce.
+    pub fn require_dpop_nonce(&self) {
+        lock(&self.inner.tokens).dpop_nonce = Some(unique());
+    }
+
+    /// Returns the nonce that proofs need now.
+    #[must_use]
+    pub fn dpop_nonce(&self) -> Option<String> {
+        lock(&self.inner.tokens).dpop_nonce.clone()
     }
 }
 

@@ -29,7 +29,7 @@ use self::{
 };
 use crate::{
     clock::{Clock, Moment},
-    http_client::{DocumentKind, FetchErrorKind, Fetched, HttpClient, MAX_TIMEOUT, check_transport},
+    http_client::{DocumentKind, FetchErrorKind, Fetched, Fetcher, MAX_TIMEOUT},
     jwks::{
         FETCH_LIMIT, FetchReason, FetchedKeys, JwksUrl, KeyFetch, KeyRequest, KeySource, KeySourceError,
         KeySourceErrorKind,
@@ -52,7 +52,7 @@ const _: () = assert!(MAX_TIMEOUT.as_secs() * (MAX_PLACES + 1) <= FETCH_LIMIT.as
 pub(super) struct Discovery {
     issuer: IssuerUrl,
     metadata_urls: MetadataUrls,
-    client: HttpClient,
+    fetcher: Fetcher,
     clock: Arc<dyn Clock>,
     known: Mutex<Option<Known>>,
 }
@@ -80,10 +80,10 @@ impl Discovery {
     pub(super) fn new(
         issuer: IssuerUrl,
         metadata_urls: MetadataUrls,
-        client: HttpClient,
+        fetcher: Fetcher,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { issuer, metadata_urls, client, clock, known: Mutex::new(None) }
+        Self { issuer, metadata_urls, fetcher, clock, known: Mutex::new(None) }
     }
 
     /// Fetches the key set whose place was found earlier.
@@ -94,7 +94,7 @@ impl Discovery {
     ) -> Result<FetchedKeys, KeySourceError> {
         // An `ETag` from another URL means nothing at this one.
         let etag = request.etag.filter(|etag| known.etag.as_deref() == Some(*etag));
-        let source = JwksUrl::from_checked(known.jwks_uri.clone(), self.client.clone());
+        let source = JwksUrl::from_checked(known.jwks_uri.clone(), self.fetcher.clone());
         let fetched = source.fetch(KeyRequest { etag, ..request }).await;
         match &fetched {
             Ok(fetched) => known.etag = fetched.etag.clone().or(etag.map(str::to_owned)),
@@ -153,7 +153,7 @@ impl Discovery {
 
     /// Reads one place: the key set's URL, and for how long that is current.
     async fn read(&self, url: &Url) -> Result<(Url, Duration), Failure> {
-        let (body, freshness) = match self.client.get(url, DocumentKind::Metadata, None).await {
+        let (body, freshness) = match self.fetcher.get(url, DocumentKind::Metadata, None).await {
             Ok(Fetched::Document { body, freshness }) => (body, freshness),
             Ok(Fetched::NotModified(_)) => {
                 return Err(Failure::new(Rank::Absent, KeySourceErrorKind::Refused.into()));
@@ -165,7 +165,9 @@ impl Discovery {
                     | FetchErrorKind::Redirect => Rank::Absent,
                     FetchErrorKind::Status(_)
                     | FetchErrorKind::InsecureUrl
+                    | FetchErrorKind::Credential
                     | FetchErrorKind::Unreachable
+                    | FetchErrorKind::Tls
                     | FetchErrorKind::Timeout
                     | FetchErrorKind::ContentEncoding
                     | FetchErrorKind::TooLarge => Rank::Failing,
@@ -173,13 +175,13 @@ impl Discovery {
                 return Err(Failure::new(rank, error.into()));
             }
         };
-        let jwks_uri = self.jwks_uri(&Metadata::parse(&body)?)?;
+        let jwks_uri = self.jwks_uri(url, &Metadata::parse(&body)?)?;
         Ok((jwks_uri, freshness.max_age.unwrap_or(MAX_LIFETIME).min(MAX_LIFETIME)))
     }
 
-    /// The key set's URL, if the metadata is this issuer's (RFC 8414 section
+    /// The key set's URL, if the metadata at `place` is this issuer's (RFC 8414 section
     /// 3.3: identical strings). Metadata of another issuer is not followed.
-    fn jwks_uri(&self, metadata: &Metadata<'_>) -> Result<Url, Failure> {
+    fn jwks_uri(&self, place: &Url, metadata: &Metadata<'_>) -> Result<Url, Failure> {
         let (issuer, jwks_uri) = metadata.members()?;
         if self.issuer != *issuer {
             let problem = format!("it names {issuer:?}");
@@ -187,8 +189,9 @@ impl Discovery {
             return Err(Failure::new(Rank::Foreign, error));
         }
         let url = Url::parse(jwks_uri).map_err(Failure::unusable)?;
-        check_transport(&url).map_err(Failure::unusable)?;
-        if url.scheme() != "https" && !self.metadata_urls.are_loopback_http() {
+        self.fetcher.check(&url).map_err(Failure::unusable)?;
+        // What came by https does not lead out of it.
+        if url.scheme() != "https" && place.scheme() == "https" {
             return Err(Failure::unusable("its jwks_uri is not https"));
         }
         Ok(url)

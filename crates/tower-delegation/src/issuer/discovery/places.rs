@@ -2,7 +2,10 @@
 
 use url::Url;
 
-use crate::{error::ConfigError, http_client::configured_url, web_url::is_loopback};
+use crate::{
+    error::ConfigError,
+    http_client::{Fetcher, configured_url},
+};
 
 /// The most places of one issuer.
 pub(super) const MAX_PLACES: u64 = 3;
@@ -12,8 +15,8 @@ pub(super) const MAX_PLACES: u64 = 3;
 pub(in crate::issuer) struct MetadataUrls(Vec<Url>);
 
 impl MetadataUrls {
-    /// For an issuer that is an `https` URL, or `http` to a loopback address,
-    /// without query and fragment (RFC 8414 section 2).
+    /// For an issuer that is an `https` or `http` URL without query and fragment (RFC
+    /// 8414 section 2).
     pub(in crate::issuer) fn of(issuer: &str) -> Result<Self, ConfigError> {
         const PURPOSE: &str = "an issuer to discover";
         let url = configured_url(issuer, PURPOSE)?;
@@ -46,9 +49,15 @@ impl MetadataUrls {
         kept.chain(numbered().filter(move |(place, _)| Some(*place) != first))
     }
 
-    /// Whether the issuer is on this machine, so that its keys may be, too.
-    pub(super) fn are_loopback_http(&self) -> bool {
-        self.0.first().is_some_and(|url| url.scheme() == "http" && is_loopback(url))
+    /// One place, which the configuration names.
+    pub(in crate::issuer) fn at(url: Url) -> Self {
+        Self(vec![url])
+    }
+
+    /// Whether all places may be spoken to.
+    pub(in crate::issuer) fn check(&self, fetcher: &Fetcher) -> Result<(), ConfigError> {
+        // All are of one origin.
+        self.0.first().map_or(Ok(()), |url| fetcher.check_configured(url, "a metadata URL"))
     }
 }
 
@@ -137,7 +146,6 @@ mod tests {
         for issuer in [
             "",
             "idp.example.com",
-            "http://idp.example.com",
             "https://idp.example.com?tenant=1",
             "https://idp.example.com/?",
             "https://idp.example.com#a",

@@ -1,15 +1,16 @@
 use super::*;
-use crate::clock::SystemClock;
+use crate::{clock::SystemClock, http_client::HttpClient};
 
 fn jwks_uri(issuer: &str, metadata: &str) -> Result<Url, KeySourceErrorKind> {
     let discovery = Discovery::new(
         issuer.into(),
         MetadataUrls::of(issuer).unwrap(),
-        HttpClient::builder().build().unwrap(),
+        HttpClient::new().fetcher().unwrap(),
         Arc::new(SystemClock::new()),
     );
+    let place = discovery.metadata_urls.starting_with(None).next().unwrap().1;
     let metadata = Metadata::parse(metadata.as_bytes());
-    metadata.and_then(|metadata| discovery.jwks_uri(&metadata)).map_err(|failure| failure.error.kind())
+    metadata.and_then(|metadata| discovery.jwks_uri(place, &metadata)).map_err(|failure| failure.error.kind())
 }
 
 #[test]
@@ -126,7 +127,7 @@ async fn fetch(
             stream.write_all(answer.as_bytes()).unwrap();
         }
     });
-    let client = HttpClient::builder().build().unwrap();
+    let client = HttpClient::new().fetcher().unwrap();
     let urls = MetadataUrls::of(&issuer).unwrap();
     let source = Discovery::new(issuer.as_str().into(), urls, client, Arc::new(SystemClock::new()));
     let mut outcomes = Vec::new();
@@ -275,7 +276,7 @@ async fn each_place_is_reported_with_its_own_cause() {
     let issuer = format!("http://{}/a", listener.local_addr().unwrap());
     drop(listener);
     let urls = MetadataUrls::of(&issuer).unwrap();
-    let client = HttpClient::builder().build().unwrap();
+    let client = HttpClient::new().fetcher().unwrap();
     let source = Discovery::new(issuer.as_str().into(), urls, client, Arc::new(SystemClock::new()));
     let error = source.fetch(KeyRequest::default()).await.unwrap_err();
     assert_eq!(error.kind(), KeySourceErrorKind::Unreachable);

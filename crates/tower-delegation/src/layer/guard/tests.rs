@@ -16,7 +16,7 @@ use aws_lc_rs::{
     signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _},
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use http::{header::AUTHORIZATION, request::Parts};
+use http::{Method, header::AUTHORIZATION, request::Parts};
 use http_body_util::Full;
 use tokio::sync::{Notify, oneshot};
 use tower::{Layer as _, ServiceExt as _};
@@ -32,6 +32,7 @@ use crate::{
     reason::DenialReason,
     requirement::Requirement,
     revocation::{InMemoryRevocations, Revocation},
+    routes::RouteTable,
 };
 
 const ISSUER: &str = "https://idp.example.com";
@@ -167,7 +168,6 @@ impl Service<Request<()>> for Orders {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum By {
     Layer,
-    #[cfg(feature = "toml")]
     Table,
     #[cfg(feature = "axum")]
     Extractor,
@@ -175,7 +175,6 @@ enum By {
 
 const EACH: &[By] = &[
     By::Layer,
-    #[cfg(feature = "toml")]
     By::Table,
     #[cfg(feature = "axum")]
     By::Extractor,
@@ -185,11 +184,9 @@ fn read_orders() -> Arc<Requirement> {
     Arc::new(Requirement::named("orders").scope("orders:read"))
 }
 
-#[cfg(feature = "toml")]
-const TABLE: &str = r#"[[route]]
-    methods = ["GET"]
-    path = "/orders"
-    scope = "orders:read""#;
+fn table(requirement: Requirement) -> RouteTable {
+    RouteTable::builder().row(Method::GET, "/orders", requirement).build().unwrap()
+}
 
 /// What happens while a request waits, and what the policy then answers.
 struct Row {
@@ -203,8 +200,7 @@ struct Row {
 async fn send(by: By, world: &World, row: &Row) -> u16 {
     match by {
         By::Layer => through(read_orders(), world, row).await,
-        #[cfg(feature = "toml")]
-        By::Table => through(crate::routes::RouteTable::from_toml(TABLE).unwrap(), world, row).await,
+        By::Table => through(table(Requirement::clone(&read_orders())), world, row).await,
         #[cfg(feature = "axum")]
         By::Extractor => extracted(world, row).await,
     }
@@ -304,24 +300,18 @@ async fn a_request_waits_for_its_policy() {
 }
 
 /// The rows of now count, and an exception that has ended meanwhile.
-#[cfg(feature = "toml")]
 #[tokio::test]
 async fn the_rule_of_now_counts_after_the_wait() {
     let row = |meanwhile| Row { name: "", meanwhile, answer: Some(|| Ok(())), status: 0 };
-    let narrow = |until: &str| {
-        let exception = format!("exception = {{ reason = \"not yet\", until = {until} }}");
-        crate::routes::RouteTable::from_toml(&format!("{}\n{exception}", TABLE.replace("read", "write")))
-            .unwrap()
-    };
-    // The world begins at 08:00.
-    for (until, passed, status) in [("08:05:00", 0, 200), ("08:05:00", 299, 200), ("08:05:00", 300, 403)] {
+    let end = Timestamp::from_unix_seconds(1_800_000_300);
+    for (passed, status) in [(0, 200), (299, 200), (300, 403)] {
         let meanwhile: fn(&World) = match passed {
             0 => |_| {},
             299 => |world| world.advance(299),
             _ => |world| world.advance(300),
         };
-        let table = narrow(&format!("2027-01-15T{until}Z"));
-        assert_eq!(through(table, &World::new(), &row(meanwhile)).await, status, "{passed}");
+        let narrow = Requirement::new().scope("orders:write").exception("not yet", end);
+        assert_eq!(through(table(narrow), &World::new(), &row(meanwhile)).await, status, "{passed}");
     }
 }
 

@@ -9,6 +9,7 @@ use toml::{
 };
 use tower_delegation_demands::{Form, Key, Repeat, Word, closest};
 
+use super::row::of_requirement;
 use crate::{
     clock::Timestamp,
     context::{ApplicationKind, SubjectKind},
@@ -83,14 +84,14 @@ pub(super) fn read(mut is: Requirement, whole: &Value<'_>, entries: &[Entry<'_, 
 
 /// A mistake of demands that were read, at the key that it is about.
 fn together(mistake: &ConfigError, whole: &Value<'_>, entries: &[Entry<'_, '_>]) -> Wrong {
-    let ConfigError::InvalidRequirement { key, problem, .. } = mistake else {
-        return Wrong { byte: whole.span().start, problem: mistake.to_string() };
-    };
     let of =
         |name: &str| entries.iter().find(|(key, _)| key.get_ref() == name).map(|(key, _)| key.span().start);
-    let any = || Key::of(key).and_then(Key::any).and_then(|any| of(any.name()));
-    let byte = of(key).or_else(any).unwrap_or(whole.span().start);
-    Wrong { byte, problem: format!("`{key}`: {problem}") }
+    let any = |key| Key::of(key).and_then(Key::any).and_then(|any| of(any.name()));
+    let byte = match mistake {
+        ConfigError::InvalidRequirement { key, .. } => of(key).or_else(|| any(key)),
+        _ => None,
+    };
+    Wrong { byte: byte.unwrap_or(whole.span().start), problem: of_requirement(mistake) }
 }
 
 /// A key of a form whose keys are listed here, and that is not among them.

@@ -7,7 +7,7 @@ use tower_delegation_demands::{Key, closest};
 use super::{
     demands::{self, Entry, Read, Value, Wrong, entries, unknown, wrong},
     path,
-    row::{Access, Place, TableRow},
+    row::{Access, Place, TableRow, is_method},
 };
 use crate::{
     error::{ConfigError, Mistakes},
@@ -17,7 +17,7 @@ use crate::{
 /// Reads every row.
 pub(super) fn read(text: &str) -> Result<Vec<TableRow>, ConfigError> {
     let malformed = |byte: usize, problem: &str| {
-        let Place { line, column } = Place::of(text, byte);
+        let Place { line, column, .. } = Place::of(text, byte);
         ConfigError::RouteTableMalformed { line, column, source: problem.into() }
     };
     let document = DeTable::parse(text)
@@ -66,7 +66,7 @@ fn row(whole: &Value<'_>, table: &DeTable<'_>, place: Place) -> Read<TableRow> {
         Some(value) => match value.get_ref().as_str() {
             None => return wrong(value, r#"`path` is no text: write `path = "/orders/{id}"`"#),
             Some(path) if !path::is_template(path) => {
-                return wrong(value, format!("{path:?} is no path: it begins with `/` and has no query"));
+                return wrong(value, path::not_a_template(path));
             }
             Some(path) => path.to_owned(),
         },
@@ -149,10 +149,8 @@ fn methods(whole: &Value<'_>, value: Option<&Value<'_>>) -> Read<Vec<Method>> {
         if name == "*" && values.len() == 1 {
             return Ok(Vec::new());
         }
-        // Methods are case-sensitive (RFC 9110 section 9.1): `get` would never match.
-        let is_upper = name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-');
         match Method::from_bytes(name.as_bytes()) {
-            Ok(method) if is_upper => methods.push(method),
+            Ok(method) if is_method(name) => methods.push(method),
             _ => return wrong(value, format!("{name:?} is no method: {EXPECTED}")),
         }
     }

@@ -5,7 +5,7 @@ use std::str::Bytes;
 use http::uri::PathAndQuery;
 
 /// A path that every reader takes for the same: what a table's row is looked up for
-/// outside of axum, where nobody has told which route the request went to.
+/// outside of axum, where no router has said which route the request went to.
 ///
 /// Refused, because the service behind may decode or tidy up before it routes
 /// (RFC 3986 section 6.2.2): dot segments, empty segments, backslashes, encoded
@@ -63,6 +63,10 @@ pub(super) fn is_template(path: &str) -> bool {
         let plain: String = path.chars().filter(|c| !matches!(c, '{' | '}' | '*')).collect();
         PathAndQuery::try_from(plain).is_ok()
     }
+}
+
+pub(super) fn not_a_template(path: &str) -> String {
+    format!("{path:?} is no path: it begins with `/` and has no query")
 }
 
 #[cfg(test)]

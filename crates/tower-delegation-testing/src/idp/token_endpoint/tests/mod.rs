@@ -1,8 +1,12 @@
 //! Token requests over HTTP, good ones and refused ones.
 
+mod assertions;
 mod client_credentials;
+mod dpop;
 mod exchange;
 mod misissue;
+#[cfg(feature = "tls")]
+mod mtls;
 mod policy;
 mod requests;
 
