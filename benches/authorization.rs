@@ -181,10 +181,11 @@ impl Bench {
         &self,
         criterion: &mut Criterion,
         name: &str,
-        mut service: Router,
+        service: Router,
         tokens: &[String],
         peer: &PeerInfo,
     ) {
+        let mut service = service.with_state(());
         self.time(&mut service, LIVE as u64, tokens, peer);
         criterion.bench_function(name, |bencher| {
             bencher.iter_custom(|count| self.time(&mut service, count, tokens, peer));

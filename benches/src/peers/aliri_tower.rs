@@ -29,7 +29,7 @@ pub(super) fn subject(_: &Runtime, provider: &Provider) -> Option<Box<dyn Subjec
         .with_claims::<Claims>()
         .with_terse_error_handler::<Body>()
         .jwt_layer::<Body>(Authority::new(jwks, validator));
-    Some(HttpSubject::<_, Body>::boxed(ours::router().layer(layer)))
+    Some(HttpSubject::<_, Body>::boxed(ours::router().layer(layer).with_state(())))
 }
 
 /// The claims of [`super::Claims`], in the library's types.

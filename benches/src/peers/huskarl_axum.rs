@@ -24,5 +24,5 @@ pub(super) fn subject(runtime: &Runtime, provider: &Provider) -> Option<Box<dyn 
             .unwrap()
     });
     let layer = ValidatorLayer::builder().validator(validator).build();
-    Some(HttpSubject::<_, Body>::boxed(ours::router().layer(layer.authenticated())))
+    Some(HttpSubject::<_, Body>::boxed(ours::router().layer(layer.authenticated()).with_state(())))
 }

@@ -13,5 +13,5 @@ pub(super) fn subject(runtime: &Runtime, provider: &Provider) -> Option<Box<dyn 
         .block_on(JwtAuthorizer::from_jwks_text(&provider.jwks()).validation(validation).build())
         .unwrap();
     let router = Router::new().route(PATH, get(|| async { "ok" })).layer(authorizer.into_layer());
-    Some(HttpSubject::<_, Body>::boxed(router))
+    Some(HttpSubject::<_, Body>::boxed(router.with_state(())))
 }

@@ -22,5 +22,5 @@ pub(super) fn subject(_: &Runtime, provider: &Provider) -> Option<Box<dyn Subjec
     let resolved = config.resolve(KeyNaming::Dotted("oauth")).unwrap().unwrap();
     let validator = OAuthValidator::builder(&resolved).initial_jwks(&provider.jwks()).build().unwrap();
     let layer = AuthLayer::builder().oauth(Arc::new(validator)).build().unwrap();
-    Some(HttpSubject::<_, Body>::boxed(ours::router().layer(layer)))
+    Some(HttpSubject::<_, Body>::boxed(ours::router().layer(layer).with_state(())))
 }

@@ -18,5 +18,5 @@ pub(super) fn subject(runtime: &Runtime, provider: &Provider) -> Option<Box<dyn 
     let server = runtime
         .block_on(OAuth2ResourceServer::<super::Claims>::builder().add_tenant(tenant).build())
         .unwrap();
-    Some(HttpSubject::<_, Body>::boxed(ours::router().layer(server.into_layer::<Body>())))
+    Some(HttpSubject::<_, Body>::boxed(ours::router().layer(server.into_layer::<Body>()).with_state(())))
 }
