@@ -1,13 +1,11 @@
 //! What nobody can go below: the signature alone, and the look-up alone.
 
-use std::hash::Hasher as _;
-
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents,
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use highway::{HighwayHasher, Key};
 use serde_json::Value;
-use siphasher::sip128::{Hasher128 as _, SipHasher13};
 use tower_delegation_testing::Algorithm;
 
 use crate::Provider;
@@ -64,9 +62,7 @@ fn octets(text: &str) -> Vec<u8> {
     URL_SAFE_NO_PAD.decode(text).unwrap()
 }
 
-/// A keyed 128-bit hash of a token, as a key for a cache.
-pub fn fingerprint(token: &str) -> u128 {
-    let mut hasher = SipHasher13::new_with_keys(0x0706_0504_0302_0100, 0x0f0e_0d0c_0b0a_0908);
-    hasher.write(token.as_bytes());
-    hasher.finish128().as_u128()
+/// Makes keyed 128-bit hashes of tokens, as keys for a cache.
+pub fn hasher() -> HighwayHasher {
+    HighwayHasher::new(Key([1, 2, 3, 4]))
 }

@@ -40,6 +40,7 @@ pub mod settings;
 pub mod spiffe;
 pub mod step;
 mod text;
+mod text_hash;
 pub mod token;
 #[cfg(feature = "reload")]
 pub mod watch;

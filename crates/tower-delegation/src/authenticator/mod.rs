@@ -39,7 +39,8 @@ use crate::{
     rejection::Rejection,
     revocation::{RevocationListener, RevocationTarget, Standing, TargetMismatch},
     step::Step,
-    token::{TextHash, Verifier},
+    text_hash::TextHash,
+    token::Verifier,
 };
 
 /// A context, or no credentials, or a refusal.

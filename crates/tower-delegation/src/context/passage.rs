@@ -2,7 +2,7 @@
 
 use http::Method;
 
-use crate::{credential::Scheme, token::TextHash};
+use crate::{credential::Scheme, text_hash::TextHash};
 
 /// The parts of a request's head that an authenticator judged.
 ///

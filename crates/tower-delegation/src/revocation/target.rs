@@ -3,18 +3,18 @@
 
 use std::{
     fmt,
-    hash::{BuildHasher, Hasher, RandomState},
+    hash::{BuildHasher, RandomState},
     sync::LazyLock,
 };
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use siphasher::sip128::{Hasher128, SipHasher13};
 
 use super::error::{Problem, RevocationError};
 use crate::{
     names::{ClientId, IssuerUrl, SessionId, SubjectId, TokenId},
     reason::DenialReason,
     spiffe::SpiffeId,
+    text_hash::TextHasher,
 };
 
 /// The longest issuer or identifier that is taken in, in bytes.
@@ -190,18 +190,11 @@ impl RevocationKey {
 
     fn hash(kind: RevocationKind, space: &[u8], id: &[u8]) -> Self {
         /// Unforeseeable, so that no one can choose an identifier that collides with another's.
-        static SECRET: LazyLock<(u64, u64)> = LazyLock::new(|| {
+        static HASHER: LazyLock<TextHasher> = LazyLock::new(|| {
             let random = RandomState::new();
-            (random.hash_one(0), random.hash_one(1))
+            TextHasher::with_key([0, 1, 2, 3].map(|word| random.hash_one(word)))
         });
-        let (first, second) = *SECRET;
-        let mut hasher = SipHasher13::new_with_keys(first, second);
-        hasher.write_u8(kind as u8);
-        // The length keeps ("ab", "c") and ("a", "bc") apart.
-        hasher.write_usize(space.len());
-        hasher.write(space);
-        hasher.write(id);
-        Self { kind, hash: hasher.finish128().as_u128() }
+        Self { kind, hash: HASHER.hash_each([&[kind as u8], space, id]).bits() }
     }
 
     /// What it stands for.

@@ -8,11 +8,9 @@
 //! 3. It is bounded by entries and by bytes; the least recently used goes first.
 //!    An entry whose token has expired is dropped when it is looked at, or falls
 //!    out as one that nobody uses any more: the map itself keeps no time.
-//! 4. It holds no token: the map's key is a keyed 128-bit hash (SipHash-1-3) of
-//!    the token's text under a secret of this very cache, so neither a dump of
-//!    the map nor a guess at it yields a token, and no two caches share entries.
-//!    No hash ever leaves the cache, so a stranger cannot search for two texts
-//!    of one hash; half the rounds of SipHash-2-4 save 0.25 µs a request.
+//! 4. It holds no token: the map's key is a [keyed hash](crate::text_hash) of the
+//!    token's text under a secret of this very cache, so neither a dump of the map
+//!    nor a guess at it yields a token, and no two caches share entries.
 //! 5. Refusals are not remembered: a stranger fills nothing.
 
 use std::{
@@ -25,9 +23,11 @@ use std::{
 
 use moka::{policy::EvictionPolicy, sync::Cache};
 use serde::{Deserialize, Serialize};
-use siphasher::sip128::SipHasher13;
 
-use crate::pass_through_hasher::PassThroughHasher;
+use crate::{
+    pass_through_hasher::PassThroughHasher,
+    text_hash::{TextHash, TextHasher},
+};
 
 /// How many verified tokens are kept. Default: 50,000 tokens, 64 MiB.
 ///
@@ -78,10 +78,6 @@ impl Default for TokenCache {
     }
 }
 
-/// The hash that stands for a text, under the secret of one [`TextCache`].
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct TextHash(u128);
-
 /// What is remembered of a text.
 pub(crate) trait Footprint: Send + Sync + 'static {
     /// About how many bytes it takes.
@@ -91,16 +87,14 @@ pub(crate) trait Footprint: Send + Sync + 'static {
 /// Texts that were verified before, and what is remembered of each.
 pub(crate) struct TextCache<E> {
     entries: Option<Cache<TextHash, Arc<E>, PassThroughHasher>>,
-    secret: Option<[u8; 16]>,
+    hasher: Option<TextHasher>,
 }
 
 impl<E: Footprint> TextCache<E> {
     pub(crate) fn new(limits: TokenCache) -> Self {
-        let mut secret = [0; 16];
-        // Without randomness hashes could be foreseen: then there is no cache, and no
-        // two hashes are equal.
-        let secret = aws_lc_rs::rand::fill(&mut secret).is_ok().then_some(secret);
-        let usable = secret.is_some() && limits.max_entries > 0 && limits.max_bytes > 0;
+        // Without randomness there is no cache, and no two hashes are equal.
+        let hasher = TextHasher::random();
+        let usable = hasher.is_some() && limits.max_entries > 0 && limits.max_bytes > 0;
         let entries = usable.then(|| {
             // One bound for both: no entry weighs less than its share of the bytes, rounded
             // up. A weight has 32 bits, so more bytes than that an entry are of no use.
@@ -116,16 +110,16 @@ impl<E: Footprint> TextCache<E> {
                 .eviction_policy(EvictionPolicy::lru())
                 .build_with_hasher(PassThroughHasher::default())
         });
-        Self { entries, secret }
+        Self { entries, hasher }
     }
 
     /// The hash of a text.
     pub(crate) fn hash(&self, text: &[u8]) -> TextHash {
         static UNEQUAL: AtomicU64 = AtomicU64::new(0);
-        TextHash(match &self.secret {
-            Some(secret) => SipHasher13::new_with_key(secret).hash(text).as_u128(),
-            None => UNEQUAL.fetch_add(1, Ordering::Relaxed).into(),
-        })
+        match &self.hasher {
+            Some(hasher) => hasher.hash(text),
+            None => TextHash::unique(UNEQUAL.fetch_add(1, Ordering::Relaxed)),
+        }
     }
 
     pub(crate) fn get(&self, hash: TextHash) -> Option<Arc<E>> {

@@ -43,7 +43,7 @@ pub use self::{
     unverified::{MAX_HEADER_LEN, UnverifiedToken},
 };
 pub(crate) use self::{
-    cache::{Footprint, TextCache, TextHash},
+    cache::{Footprint, TextCache},
     claims::{date, numeric_date, read_audience},
     header::is_media_type,
     unverified::{CompactJws, decode},

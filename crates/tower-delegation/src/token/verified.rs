@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 use super::{
     actor::{Actor, Subject},
     bounded::Bounded,
-    cache::{Footprint, TextHash},
+    cache::Footprint,
     revocable::{Identifier, Revocable},
     typed::{ClaimError, Typed},
 };
@@ -31,6 +31,7 @@ use crate::{
     reason::{DenialReason, Malformed},
     revocation::{RevocationKey, RevocationKind},
     scope::ScopeSet,
+    text_hash::TextHash,
 };
 
 /// The claim of RFC 9396 section 9.1.

@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use serde_json::value::RawValue;
 
 use super::{
-    cache::{TextCache, TextHash, TokenCache},
+    cache::{TextCache, TokenCache},
     claims::RawClaims,
     header::{Header, TokenType},
     terms::Terms,
@@ -20,6 +20,7 @@ use crate::{
     jwks::{PendingKey, VerifyingKey},
     reason::DenialReason,
     step::Step,
+    text_hash::TextHash,
 };
 
 /// Verifies tokens of the trusted issuers, each issuer by itself.

@@ -6,13 +6,16 @@
 //! period of validity are judged on every request, and what was refused is
 //! forgotten.
 
-use std::{fmt, hash::Hasher as _};
+use std::{fmt, iter};
 
 use http::{HeaderValue, header::GetAll};
 use moka::{policy::EvictionPolicy, sync::Cache};
-use siphasher::sip128::{Hasher128 as _, SipHasher13};
 
-use crate::credential::PeerCertificate;
+use crate::{
+    credential::PeerCertificate,
+    pass_through_hasher::PassThroughHasher,
+    text_hash::{TextHash, TextHasher},
+};
 
 /// The most certificates; the least recently used goes first.
 const MAX_ENTRIES: u64 = 1024;
@@ -21,52 +24,45 @@ const MAX_ENTRIES: u64 = 1024;
 /// take about 16 MiB at most.
 const MAX_LEN: usize = 16 * 1024;
 
-/// Known by a keyed 128-bit hash of the fields' text, as verified tokens are:
-/// the key is a secret of this very map, and no hash ever leaves it.
+/// Where the lines of another field begin: no line is this text.
+const NEXT_FIELD: &[u8] = b"\n";
+
+type Certificates = Cache<TextHash, PeerCertificate, PassThroughHasher>;
+
+/// Known by a [keyed hash](crate::text_hash) of the fields' text, as verified tokens are:
+/// the key is a secret of this very map.
 #[derive(Clone)]
 pub(super) struct Remembered {
-    certificates: Option<Cache<u128, PeerCertificate>>,
-    secret: [u8; 16],
+    certificates: Certificates,
+    /// Without randomness the map's keys could be foreseen: then nothing is remembered.
+    hasher: Option<TextHasher>,
 }
-
-/// What stands for the text of a request's fields.
-#[derive(Clone, Copy)]
-pub(super) struct Key(u128);
 
 impl Remembered {
     pub(super) fn new() -> Self {
-        let mut secret = [0; 16];
-        // Without randomness the map's keys could be foreseen: then nothing is remembered.
-        let is_seeded = aws_lc_rs::rand::fill(&mut secret).is_ok();
-        let map =
-            || Cache::builder().max_capacity(MAX_ENTRIES).eviction_policy(EvictionPolicy::lru()).build();
-        Self { certificates: is_seeded.then(map), secret }
+        let certificates = Cache::builder()
+            .max_capacity(MAX_ENTRIES)
+            .eviction_policy(EvictionPolicy::lru())
+            .build_with_hasher(PassThroughHasher::default());
+        Self { certificates, hasher: TextHasher::random() }
     }
 
     /// The key of these fields, unless they are too long to be remembered.
-    pub(super) fn key(&self, fields: &[GetAll<'_, HeaderValue>], len: usize) -> Option<Key> {
-        if len > MAX_LEN {
-            return None;
-        }
-        let mut hasher = SipHasher13::new_with_key(&self.secret);
-        for (place, field) in fields.iter().enumerate() {
-            for line in field {
-                // Two texts that are divided differently are two texts.
-                hasher.write_usize(place);
-                hasher.write_usize(line.len());
-                hasher.write(line.as_bytes());
-            }
-        }
-        Some(Key(hasher.finish128().as_u128()))
+    pub(super) fn key(&self, fields: &[GetAll<'_, HeaderValue>], len: usize) -> Option<TextHash> {
+        let hasher = self.hasher.as_ref().filter(|_| len <= MAX_LEN)?;
+        let texts = fields
+            .iter()
+            .flat_map(|field| iter::once(NEXT_FIELD).chain(field.iter().map(HeaderValue::as_bytes)));
+        Some(hasher.hash_each(texts))
     }
 
-    pub(super) fn get(&self, key: Option<Key>) -> Option<PeerCertificate> {
-        self.certificates.as_ref()?.get(&key?.0)
+    pub(super) fn get(&self, key: Option<TextHash>) -> Option<PeerCertificate> {
+        self.certificates.get(&key?)
     }
 
-    pub(super) fn insert(&self, key: Option<Key>, certificate: &PeerCertificate) {
-        if let (Some(certificates), Some(Key(key))) = (&self.certificates, key) {
-            certificates.insert(key, certificate.clone());
+    pub(super) fn insert(&self, key: Option<TextHash>, certificate: &PeerCertificate) {
+        if let Some(key) = key {
+            self.certificates.insert(key, certificate.clone());
         }
     }
 }
@@ -92,7 +88,7 @@ mod tests {
                     headers.append(name, HeaderValue::from_static(line));
                 }
             }
-            remembered.key(&[headers.get_all("one"), headers.get_all("other")], 0).unwrap().0
+            remembered.key(&[headers.get_all("one"), headers.get_all("other")], 0).unwrap()
         };
         let keys = [
             key(&["ab"], &[]),
@@ -106,7 +102,7 @@ mod tests {
         for (place, one) in keys.iter().enumerate() {
             assert!(keys.iter().skip(place + 1).all(|other| one != other), "{place}");
         }
-        assert_eq!(key(&["ab"], &["c"]), key(&["ab"], &["c"]));
+        assert!(key(&["ab"], &["c"]) == key(&["ab"], &["c"]));
         let headers = HeaderMap::new();
         assert!(remembered.key(&[headers.get_all("one")], MAX_LEN + 1).is_none());
     }
