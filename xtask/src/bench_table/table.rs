@@ -67,7 +67,7 @@ impl fmt::Display for Table {
             for (live, median) in maps {
                 if let Some(median) = median {
                     let median = cell(Some(median / 1000.0));
-                    write!(f, ",\na look-up among {live} entries (moka) {median} µs")?;
+                    write!(f, ",\na look-up among {live} entries (quick_cache) {median} µs")?;
                 }
             }
             write!(f, ".")?;
@@ -137,8 +137,8 @@ mod tests {
 | peer 1.2.3 | 40.0 | 2.00 | 150 | 2.50 | – | – |
 
 Some CPU, 2 cores, rustc 1.95.0. Hashing a token there (HighwayHash-128) takes 0.30 µs,
-a look-up among 100 entries (moka) 0.15 µs,
-a look-up among 10,000 entries (moka) 0.40 µs.
+a look-up among 100 entries (quick_cache) 0.15 µs,
+a look-up among 10,000 entries (quick_cache) 0.40 µs.
 ";
         assert_eq!(rendered, expected);
     }

@@ -148,8 +148,7 @@ impl Authenticator {
         self.0.verifier.forget_all();
     }
 
-    /// How many verified tokens are held right now. Does pending clean-up
-    /// first, so it is for status pages, not for every request.
+    /// How many verified tokens are held right now.
     #[must_use]
     pub fn cached_tokens(&self) -> u64 {
         self.0.verifier.held()

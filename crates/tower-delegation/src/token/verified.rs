@@ -329,7 +329,7 @@ impl VerifiedToken {
 impl Footprint for Verified {
     fn size(&self) -> usize {
         /// The entry, its facts, what the registry says of it, the allocations
-        /// behind them, moka's own record.
+        /// behind them, the map's own record.
         const FIXED: usize = 1000;
         let facts = &self.facts;
         // Subject, client, audience and scopes are copies of parts of the payload.

@@ -6,10 +6,10 @@
 //! period of validity are judged on every request, and what was refused is
 //! forgotten.
 
-use std::{fmt, iter};
+use std::{fmt, iter, sync::Arc};
 
 use http::{HeaderValue, header::GetAll};
-use moka::{policy::EvictionPolicy, sync::Cache};
+use quick_cache::{UnitWeighter, sync::Cache};
 
 use crate::{
     credential::PeerCertificate,
@@ -17,8 +17,8 @@ use crate::{
     text_hash::{TextHash, TextHasher},
 };
 
-/// The most certificates; the least recently used goes first.
-const MAX_ENTRIES: u64 = 1024;
+/// The most certificates.
+const MAX_ENTRIES: u16 = 1024;
 
 /// The most bytes of fields that are remembered, so that all of them together
 /// take about 16 MiB at most.
@@ -27,24 +27,27 @@ const MAX_LEN: usize = 16 * 1024;
 /// Where the lines of another field begin: no line is this text.
 const NEXT_FIELD: &[u8] = b"\n";
 
-type Certificates = Cache<TextHash, PeerCertificate, PassThroughHasher>;
+type Certificates = Cache<TextHash, PeerCertificate, UnitWeighter, PassThroughHasher>;
 
 /// Known by a [keyed hash](crate::text_hash) of the fields' text, as verified tokens are:
 /// the key is a secret of this very map.
 #[derive(Clone)]
 pub(super) struct Remembered {
-    certificates: Certificates,
+    certificates: Arc<Certificates>,
     /// Without randomness the map's keys could be foreseen: then nothing is remembered.
     hasher: Option<TextHasher>,
 }
 
 impl Remembered {
     pub(super) fn new() -> Self {
-        let certificates = Cache::builder()
-            .max_capacity(MAX_ENTRIES)
-            .eviction_policy(EvictionPolicy::lru())
-            .build_with_hasher(PassThroughHasher::default());
-        Self { certificates, hasher: TextHasher::random() }
+        let certificates = Cache::with(
+            MAX_ENTRIES.into(),
+            MAX_ENTRIES.into(),
+            UnitWeighter,
+            PassThroughHasher::default(),
+            Default::default(),
+        );
+        Self { certificates: Arc::new(certificates), hasher: TextHasher::random() }
     }
 
     /// The key of these fields, unless they are too long to be remembered.

@@ -14,7 +14,7 @@ use std::{any::Any, fmt, sync::Arc, time::Duration};
 use aws_lc_rs::digest::{Context, SHA256, SHA256_OUTPUT_LEN, digest};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::{HeaderValue, Method};
-use moka::sync::Cache;
+use quick_cache::sync::Cache;
 
 pub use self::{nonce::DpopNonces, settings::DpopSettings};
 use self::{
@@ -47,7 +47,7 @@ const LONGEST_FUTURE_TOLERANCE: Duration = Duration::from_secs(60);
 
 /// How many clients' keys are kept parsed, at about 2 KiB each. One more than
 /// fit costs its reading each time it comes round.
-const PARSED_KEYS: u64 = 10_000;
+const PARSED_KEYS: usize = 10_000;
 
 /// How DPoP proofs are judged (RFC 9449). Given to
 /// [`DelegationLayerBuilder::dpop`](crate::layer::DelegationLayerBuilder::dpop).
