@@ -22,6 +22,11 @@ use tower_delegation::{
     spiffe::SpiffeId,
 };
 
+#[cfg(feature = "reload")]
+use tower_delegation::{audit::Text, watch::FileWatcher};
+
+#[cfg(feature = "reload")]
+use crate::pem::Content;
 use crate::{
     error::{TlsConfigError, both},
     pem::Pem,
@@ -50,6 +55,9 @@ struct Shared {
 struct Last {
     builder: TlsConfigBuilder,
     policy: ClientPolicy,
+    /// What the files held at the last look, good or not.
+    #[cfg(feature = "reload")]
+    contents: Option<Vec<Content>>,
 }
 
 /// What new connections are met with.
@@ -116,13 +124,75 @@ impl TlsConfig {
         // First the new configuration, then the end of the old generation: a
         // handshake never begins with trust anchors that have just been removed.
         self.0.active.store(Arc::new(Active { server, trust: policy.trust(), generation }));
-        *last = Last { builder, policy };
+        last.builder = builder;
+        last.policy = policy;
         if !is_new {
             return Ok(Reload::SameTrust);
         }
         self.0.generation.advance();
         self.0.announced.send_replace(generation);
         Ok(Reload::NewTrust)
+    }
+
+    /// Watches the files that the configuration was built from, and
+    /// [reloads](Self::reload) them whenever the content of one has changed, on a thread of
+    /// its own: see [`FileWatcher`] for how files are best replaced. Until a certificate and
+    /// its key fit together, those from before stay in use.
+    ///
+    /// What is not usable leaves everything as it was: that is an error event of `tracing`.
+    ///
+    /// # Errors
+    /// [`TlsConfigError::NoFile`] if nothing was given by [`Pem::file`],
+    /// [`TlsConfigError::Unwatchable`] if the operating system refuses.
+    ///
+    /// # Example
+    /// ```no_run
+    /// # // There are no such files where documentation is tested.
+    /// use tower_delegation_rustls::{Pem, TlsConfig, TlsConfigError};
+    ///
+    /// fn serve() -> Result<(), TlsConfigError> {
+    ///     let tls = TlsConfig::builder()
+    ///         .server_certificate(Pem::file("/run/tls/tls.crt"), Pem::file("/run/tls/tls.key"))
+    ///         .require_client_certificates(Pem::file("/run/tls/ca.crt"))
+    ///         .build()?;
+    ///     let _watcher = tls.watch()?;
+    ///     // … `TlsListener::bind(address, tls)`, and serve.
+    ///     Ok(())
+    /// }
+    /// ```
+    #[cfg(feature = "reload")]
+    pub fn watch(&self) -> Result<FileWatcher, TlsConfigError> {
+        let files: Vec<_> = {
+            let last = self.0.last.lock().unwrap_or_else(PoisonError::into_inner);
+            last.builder.pems().filter_map(|pem| pem.path().map(ToOwned::to_owned)).collect()
+        };
+        let path = files.first().cloned().ok_or(TlsConfigError::NoFile)?;
+        let config = self.clone();
+        let look = move || match config.reload_if_changed() {
+            Ok(None) => {}
+            Ok(Some(reload)) => tracing::info!(?reload, "TLS certificates were read again"),
+            Err(error) => tracing::error!(
+                error = %Text::new(&error.to_string()), "TLS certificates stay as they were"
+            ),
+        };
+        FileWatcher::start(files, look).map_err(|source| TlsConfigError::Unwatchable { path, source })
+    }
+
+    /// As [`reload`](Self::reload), unless the files hold what they held at the last look.
+    #[cfg(feature = "reload")]
+    fn reload_if_changed(&self) -> Result<Option<Reload>, TlsConfigError> {
+        let mut last = self.0.last.lock().unwrap_or_else(PoisonError::into_inner);
+        // An unreadable file has no content: whatever is read next is news.
+        let former = last.contents.take();
+        let contents = last.builder.pems().map(|pem| pem.read("a file that is watched"));
+        let contents = contents.collect::<Result<Vec<_>, _>>()?;
+        let is_news = former.as_ref() != Some(&contents);
+        last.contents = Some(contents);
+        if !is_news {
+            return Ok(None);
+        }
+        let builder = last.builder.clone();
+        self.install(&mut last, builder).map(Some)
     }
 
     /// What a connection that comes now is met with.
@@ -244,8 +314,21 @@ impl TlsConfigBuilder {
             active: ArcSwap::from_pointee(active),
             generation: TrustGeneration::new(),
             announced: watch::Sender::new(0),
-            last: Mutex::new(Last { builder: self, policy }),
+            last: Mutex::new(Last {
+                builder: self,
+                policy,
+                #[cfg(feature = "reload")]
+                contents: None,
+            }),
         })))
+    }
+
+    /// Every text and file.
+    #[cfg(feature = "reload")]
+    fn pems(&self) -> impl Iterator<Item = &Pem> {
+        let server = self.server.iter().flat_map(|(chain, key)| [chain, key]);
+        let clients = self.clients.iter().flat_map(ClientCertificates::pems);
+        server.chain(clients).chain(&self.revocation_lists)
     }
 
     /// Reads everything, and reports everything that is wrong with it.
@@ -304,6 +387,19 @@ impl TlsConfigBuilder {
         // session that was begun under other trust anchors.
         server.session_storage = ServerSessionMemoryCache::new(SESSIONS);
         Ok(Arc::new(server))
+    }
+}
+
+#[cfg(feature = "reload")]
+impl ClientCertificates {
+    fn pems(&self) -> Vec<&Pem> {
+        match self {
+            Self::Chained { bundles: Bundles::Common(bundle), .. } => vec![bundle],
+            Self::Chained { bundles: Bundles::ByTrustDomain(named), .. } => {
+                named.iter().map(|(_, bundle)| bundle).collect()
+            }
+            Self::Any => Vec::new(),
+        }
     }
 }
 

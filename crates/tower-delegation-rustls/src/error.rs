@@ -76,6 +76,17 @@ pub enum TlsConfigError {
         "revocation lists without a client bundle: add one with `.require_client_certificates(..)` or leave them out"
     )]
     RevocationListsUnused,
+    /// A configuration that was not read from files cannot be watched.
+    #[error("the TLS configuration has no file to watch: give at least one by `Pem::file(..)`")]
+    NoFile,
+    /// The files of the configuration cannot be watched.
+    #[error("the TLS configuration cannot be watched at {path:?}: {source}")]
+    Unwatchable {
+        /// The first of them.
+        path: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
     /// More than one thing is wrong.
     #[error("{} mistakes: {}", .mistakes.len(), Numbered(.mistakes))]
     Several {

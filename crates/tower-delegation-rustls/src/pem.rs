@@ -14,9 +14,12 @@ use crate::error::TlsConfigError;
 #[derive(Clone)]
 pub struct Pem(Source);
 
+/// What was read: it may be a private key.
+pub(crate) type Content = Arc<Zeroizing<Vec<u8>>>;
+
 #[derive(Clone)]
 enum Source {
-    Text(Arc<Zeroizing<Vec<u8>>>),
+    Text(Content),
     File(PathBuf),
 }
 
@@ -33,7 +36,16 @@ impl Pem {
         Self(Source::Text(Arc::new(Zeroizing::new(text.into()))))
     }
 
-    fn read(&self, purpose: &'static str) -> Result<Arc<Zeroizing<Vec<u8>>>, TlsConfigError> {
+    /// The file, if it is in one.
+    #[cfg(feature = "reload")]
+    pub(crate) fn path(&self) -> Option<&std::path::Path> {
+        match &self.0 {
+            Source::Text(_) => None,
+            Source::File(path) => Some(path),
+        }
+    }
+
+    pub(crate) fn read(&self, purpose: &'static str) -> Result<Content, TlsConfigError> {
         match &self.0 {
             Source::Text(text) => Ok(Arc::clone(text)),
             Source::File(path) => match fs::read(path) {

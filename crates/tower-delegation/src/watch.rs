@@ -31,7 +31,8 @@ enum Message {
 
 /// Watches files until it is dropped. Returned by
 /// [`Applications::watch`](crate::application::Applications::watch) and
-/// [`RouteTable::watch`](crate::routes::RouteTable::watch); a service can watch files of
+/// [`RouteTable::watch`](crate::routes::RouteTable::watch), and by `TlsConfig::watch` of
+/// `tower-delegation-rustls`; a service can watch files of
 /// its own with it.
 ///
 /// The folders are what is watched, so a file may be replaced by renaming another to

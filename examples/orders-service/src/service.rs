@@ -35,7 +35,7 @@ pub struct Service {
     operations: (TcpListener, Router),
     metrics: PrometheusHandle,
     drain: Duration,
-    _watcher: FileWatcher,
+    _watchers: [FileWatcher; 2],
 }
 
 impl Service {
@@ -49,7 +49,7 @@ impl Service {
             applications: applications(settings)?,
             routes: RouteTable::from_toml_file(settings.routes.relative())?,
         };
-        let watcher = files.applications.watch()?;
+        let watchers = [files.tls.watch()?, files.applications.watch()?];
         let revocations = InMemoryRevocations::new();
         let routes = api::routes(Orders::default());
         let routes = routes.nest("/revocations", revocation_routes(revocations.clone(), api::revoking())?);
@@ -69,7 +69,7 @@ impl Service {
             files,
             metrics,
             drain: settings.shutdown.drain(),
-            _watcher: watcher,
+            _watchers: watchers,
         })
     }
 

@@ -251,7 +251,7 @@ async fn several_sinks_each_hear_of_each_request() {
 #[tokio::test]
 async fn a_good_token_that_is_refused_names_its_user() {
     let world = World::new().await;
-    let revocations = InMemoryRevocations::builder().clock(world.clock.clone()).build();
+    let revocations = InMemoryRevocations::new().clock(world.clock.clone());
     revocations.revoke(Revocation::subject(world.idp.issuer(), "mallory")).unwrap();
     let registry = Application::builder("shop-web", ApplicationKind::Application)
         .issuer(world.idp.issuer())

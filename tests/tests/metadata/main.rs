@@ -244,8 +244,8 @@ async fn promises_that_cannot_be_kept_are_left_out() {
             .may_grant(Grants::all())
     };
     let svids = || {
-        let source = JwtSvidSource::builder("x-jwt-svid", JwtBundles::new()).add_audience(AUDIENCE);
-        ClientIdentity::from_source(source.build().unwrap())
+        let source = JwtSvidSource::new("x-jwt-svid", JwtBundles::new()).add_audience(AUDIENCE);
+        ClientIdentity::from_source(source)
     };
     let proxy = || {
         let hop = TrustedHop::spiffe("spiffe://prod.example/gateway").unwrap();

@@ -15,7 +15,7 @@ use tower_delegation_testing::check_revocations;
 async fn the_store_in_memory_keeps_to_the_contract() {
     check_revocations(InMemoryRevocations::new()).await;
     // Also beside many others, and with hardly any room.
-    let store = InMemoryRevocations::builder().max_entries(10_200).build();
+    let store = InMemoryRevocations::new().max_entries(10_200);
     store.revoke_each((0..10_000).map(|i| Revocation::token("https://idp", i.to_string()))).unwrap();
     check_revocations(store).await;
 }

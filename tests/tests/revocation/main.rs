@@ -21,8 +21,8 @@ use tower_delegation::{
     clock::{Clock, Timestamp},
     credential::{CertificateTrust, PeerInfo},
     revocation::{
-        InMemoryRevocations, InMemoryRevocationsBuilder, Revocation, RevocationErrorKind, RevocationListener,
-        RevocationQuery, RevocationStore, Standing,
+        InMemoryRevocations, Revocation, RevocationErrorKind, RevocationListener, RevocationQuery,
+        RevocationStore, Standing,
     },
 };
 use tower_delegation_testing::{TestClock, TestPki, TokenBuilder};
@@ -49,9 +49,9 @@ impl Fixture {
         Self::with(|builder| builder).await
     }
 
-    async fn with(configure: impl FnOnce(InMemoryRevocationsBuilder) -> InMemoryRevocationsBuilder) -> Self {
+    async fn with(configure: impl FnOnce(InMemoryRevocations) -> InMemoryRevocations) -> Self {
         let world = World::new().await;
-        let revocations = configure(InMemoryRevocations::builder().clock(world.clock.clone())).build();
+        let revocations = configure(InMemoryRevocations::new().clock(world.clock.clone()));
         Self { world, revocations }
     }
 
@@ -309,7 +309,7 @@ fn listeners_hear_of_each_change_while_they_live() {
 fn none_of_many_is_missed_while_others_come_and_go() {
     use tower_delegation::revocation::{RevocationKey, RevocationTarget};
     let clock = TestClock::new();
-    let store = InMemoryRevocations::builder().clock(clock.clone()).max_entries(20_000).build();
+    let store = InMemoryRevocations::new().clock(clock.clone()).max_entries(20_000);
     let target = |i: usize| RevocationTarget::Token("https://idp".into(), i.to_string().into());
     let now = clock.now();
     let short = now.saturating_add(Duration::from_secs(10));

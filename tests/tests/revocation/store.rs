@@ -84,7 +84,7 @@ async fn a_full_store_keeps_what_was_issued_before_for_those_that_may_come_back(
 #[test]
 fn room_comes_back_with_the_end_of_what_ends() {
     let clock = TestClock::new();
-    let store = InMemoryRevocations::builder().clock(clock.clone()).max_entries(2).build();
+    let store = InMemoryRevocations::new().clock(clock.clone()).max_entries(2);
     let end = clock.now().saturating_add(Duration::from_secs(60));
     store.revoke(Revocation::token(ISSUER, "short").until(end)).unwrap();
     store.revoke(Revocation::token(ISSUER, "long")).unwrap();
@@ -99,9 +99,33 @@ fn room_comes_back_with_the_end_of_what_ends() {
 }
 
 #[test]
+fn a_setter_holds_for_all_clones_and_drops_nothing() {
+    let clock = TestClock::new();
+    let store = InMemoryRevocations::new().max_entries(2);
+    let clone = store.clone();
+    store.revoke(Revocation::token(ISSUER, "one")).unwrap();
+    store.revoke(Revocation::token(ISSUER, "two")).unwrap();
+    let listed =
+        |store: &InMemoryRevocations| store.list(&RevocationPage::first(10)).unwrap().revocations.len();
+    let store = store.clock(clock.clone()).max_entries(3);
+    clone.revoke(Revocation::token(ISSUER, "three")).unwrap();
+    assert_eq!((listed(&store), listed(&clone)), (3, 3));
+    let store = store.max_entries(1);
+    assert_eq!(listed(&clone), 3, "less room drops nothing");
+    let full = clone.revoke(Revocation::token(ISSUER, "four")).unwrap_err();
+    assert_eq!(full.kind(), Kind::Full);
+    assert!(store.lift(Revocation::token(ISSUER, "two").target()).unwrap());
+    let until = clock.now().saturating_add(Duration::from_secs(60));
+    let store = store.max_entries(10);
+    store.revoke(Revocation::token(ISSUER, "five").until(until)).unwrap();
+    clock.advance(Duration::from_secs(61));
+    assert_eq!(listed(&clone), 2, "it has ended by the clock that was set");
+}
+
+#[test]
 fn what_has_ended_is_revoked_anew_without_its_former_limits() {
     let clock = TestClock::new();
-    let store = InMemoryRevocations::builder().clock(clock.clone()).build();
+    let store = InMemoryRevocations::new().clock(clock.clone());
     let in_a_minute = || clock.now().saturating_add(Duration::from_secs(60));
     let alice = || Revocation::subject(ISSUER, "alice");
     store.revoke(alice().until(in_a_minute()).reason("first")).unwrap();
@@ -119,7 +143,7 @@ fn what_has_ended_is_revoked_anew_without_its_former_limits() {
 #[test]
 fn a_snapshot_keeps_everything_across_a_restart() {
     let clock = TestClock::new();
-    let store = InMemoryRevocations::builder().clock(clock.clone()).build();
+    let store = InMemoryRevocations::new().clock(clock.clone());
     let after = |seconds: u64| clock.now().saturating_add(Duration::from_millis(seconds * 1000 + 7));
     let before = clock.now().saturating_sub(Duration::from_millis(1500));
     store.revoke(Revocation::token(ISSUER, "t").until(after(600)).reason("signed out")).unwrap();
@@ -137,7 +161,7 @@ fn a_snapshot_keeps_everything_across_a_restart() {
     assert_eq!(serde_json::from_str::<RevocationSnapshot>(&text).unwrap(), snapshot);
 
     clock.advance(Duration::from_secs(400));
-    let restarted = InMemoryRevocations::builder().clock(clock.clone()).build();
+    let restarted = InMemoryRevocations::new().clock(clock.clone());
     restarted.load(serde_json::from_str(&text).unwrap()).unwrap();
     let mut expected = snapshot;
     expected.revocations.retain(|revocation| revocation.target().id() != "brief");
@@ -239,7 +263,7 @@ fn what_no_layer_can_ever_see_is_refused() {
         ),
     ];
     for (name, layer, revocation, expected) in rows {
-        let store = || InMemoryRevocations::builder().add_actor_issuer("https://partner").build();
+        let store = || InMemoryRevocations::new().add_actor_issuer("https://partner");
         // Asked of a store that serves a layer.
         let served = store();
         let built = layer.revocations(served.clone()).build().unwrap();
@@ -280,7 +304,7 @@ fn what_was_loaded_before_is_judged_when_a_layer_is_built() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn readers_never_miss_what_is_held_while_others_come_and_go() {
-    let store = Arc::new(InMemoryRevocations::builder().max_entries(64).build());
+    let store = Arc::new(InMemoryRevocations::new().max_entries(64));
     let held = [RevocationKey::of(&Target::Token(ISSUER.into(), "held".into()))];
     store.revoke(Revocation::token(ISSUER, "held")).unwrap();
     let now = Timestamp::from_unix_seconds(2_000_000_000);

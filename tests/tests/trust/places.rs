@@ -204,7 +204,7 @@ async fn what_ends_while_a_place_is_waited_for_is_refused() {
     for (name, change, status) in rows {
         let world = World::new().await;
         let sink = Gate::default();
-        let store = InMemoryRevocations::builder().clock(world.clock.clone()).build();
+        let store = InMemoryRevocations::new().clock(world.clock.clone());
         let counting = Counting(store.clone(), Arc::default());
         let audit = Audit::new(sink.clone()).max_entries(1);
         let layer = world.layer().revocations(counting.clone()).add_audit(audit).build().unwrap();

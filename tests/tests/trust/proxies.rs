@@ -194,12 +194,15 @@ async fn no_setting_takes_a_field_that_has_a_meaning_of_its_own() {
         "x_real_ip",
         "via",
     ];
+    let svids = |name: &str| {
+        let source = JwtSvidSource::new(name, JwtBundles::new()).add_audience("us");
+        world.layer().client_identity(ClientIdentity::from_source(source))
+    };
     let refuses = |error: Option<ConfigError>| matches!(error, Some(ConfigError::InvalidHeader { .. }));
     for name in names {
         assert!(refuses(ClientCertHeader::escaped_pem(name).err()), "escaped_pem: {name}");
         assert!(refuses(world.layer().add_identity_header(name).build().err()), "identity header: {name}");
-        let svids = JwtSvidSource::builder(name, JwtBundles::new()).add_audience("us").build();
-        assert!(refuses(svids.err()), "JWT-SVIDs: {name}");
+        assert!(refuses(svids(name).build().err()), "JWT-SVIDs: {name}");
         for requirement in [
             Requirement::new().tenant_matches_header(name),
             Requirement::new().claim_matches_header("plan", name),
@@ -210,7 +213,7 @@ async fn no_setting_takes_a_field_that_has_a_meaning_of_its_own() {
     for name in ["x-tenant", "ssl-client-cert", "x-jwt-svid"] {
         assert!(ClientCertHeader::escaped_pem(name).is_ok(), "{name}");
         assert!(world.layer().add_identity_header(name).build().is_ok(), "{name}");
-        assert!(JwtSvidSource::builder(name, JwtBundles::new()).add_audience("us").build().is_ok(), "{name}");
+        assert!(svids(name).build().is_ok(), "{name}");
         assert!(RequireLayer::new(Requirement::new().tenant_matches_header(name)).is_ok(), "{name}");
     }
 }

@@ -94,7 +94,7 @@ fn may_read(world: &World) -> ApplicationBuilder {
 impl Bench {
     async fn new() -> Self {
         let world = World::new().await;
-        let revocations = InMemoryRevocations::builder().clock(world.clock.clone()).build();
+        let revocations = InMemoryRevocations::new().clock(world.clock.clone());
         let applications = Applications::builder().add_application(may_read(&world)).build().unwrap();
         let layer = world.layer().revocations(revocations.clone()).applications(applications.clone());
         let layer = layer.build().unwrap();

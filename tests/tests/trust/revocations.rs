@@ -29,7 +29,7 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// A store by the clock of `world`, and a service that asks it.
 async fn serve(world: &World) -> (InMemoryRevocations, Served) {
-    let store = InMemoryRevocations::builder().clock(world.clock.clone()).build();
+    let store = InMemoryRevocations::new().clock(world.clock.clone());
     let service = world.serve(world.layer().revocations(store.clone())).await;
     (store, service)
 }
@@ -141,7 +141,7 @@ async fn a_revocation_finds_a_party_by_the_raw_claim_and_by_the_mapped_one() {
         row("own, session as token", &own, mapping, &of_own, "token", "raw-sid", ""),
     ];
     for (name, issuer, mapping, token, target, code) in rows {
-        let store = InMemoryRevocations::builder().clock(world.clock.clone()).build();
+        let store = InMemoryRevocations::new().clock(world.clock.clone());
         let trusted = TrustedIssuer::discover(issuer.issuer()).unwrap().add_audience(AUDIENCE);
         let layer = DelegationLayer::builder().clock(world.clock.clone());
         let layer = layer.add_issuer(trusted.claim_mapping(mapping)).revocations(store.clone());
@@ -167,7 +167,7 @@ async fn a_revocation_holds_until_it_is_lifted() {
         ("an actor", Revocation::actor(issuer, "bot")),
         ("a token", Revocation::token(issuer, "t-1")),
     ] {
-        let store = InMemoryRevocations::builder().clock(world.clock.clone()).build();
+        let store = InMemoryRevocations::new().clock(world.clock.clone());
         // Keys that do not age, as the days go by at once.
         let trusted = TrustedIssuer::with_static_keys(issuer, &world.idp.jwks().to_string()).unwrap();
         let layer =
@@ -187,7 +187,7 @@ async fn a_revocation_holds_until_it_is_lifted() {
 async fn a_token_that_is_revoked_until_its_exp_is_not_revived_by_the_leeway() {
     let world = World::new().await;
     for leeway in [Duration::ZERO, DEFAULT_LEEWAY, Duration::from_secs(300)] {
-        let store = InMemoryRevocations::builder().clock(world.clock.clone()).build();
+        let store = InMemoryRevocations::new().clock(world.clock.clone());
         let service = world.serve(world.layer().leeway(leeway).revocations(store.clone())).await;
         let expires_at = world.clock.now().saturating_add(Duration::from_secs(60));
         let token = |id: &str| world.token().token_id(id).expires_at(expires_at).sign();
@@ -259,7 +259,7 @@ async fn a_token_that_does_not_say_when_it_was_issued_counts_as_issued_before() 
         ("a full store", &full, 401, 200),
     ];
     for (name, take, without_iat, with_iat) in rows {
-        let store = InMemoryRevocations::builder().clock(world.clock.clone()).max_entries(1).build();
+        let store = InMemoryRevocations::new().clock(world.clock.clone()).max_entries(1);
         let trusted = TrustedIssuer::with_static_keys(issuer, &world.idp.jwks().to_string()).unwrap();
         let trusted = trusted.add_audience(AUDIENCE).claim_mapping(mapping());
         let layer = DelegationLayer::builder().add_issuer(trusted).clock(world.clock.clone());
@@ -276,7 +276,7 @@ async fn a_token_that_does_not_say_when_it_was_issued_counts_as_issued_before() 
 #[tokio::test]
 async fn what_can_have_no_effect_is_an_error_over_http() {
     let world = World::new().await;
-    let store = InMemoryRevocations::builder().clock(world.clock.clone()).build();
+    let store = InMemoryRevocations::new().clock(world.clock.clone());
     let service = serve_operators(&world, &store).await;
     let (issuer, now) = (world.idp.issuer().to_owned(), world.clock.now().unix_seconds());
     let (token, operator) = (world.token().sign(), operator(&world));
@@ -374,7 +374,7 @@ async fn a_revoked_proxy_passes_nothing_on() {
         Answer::of(request).await.status
     };
     for (name, revocation, by_gateway, by_spare) in rows {
-        let store = InMemoryRevocations::builder().clock(world.clock.clone()).build();
+        let store = InMemoryRevocations::new().clock(world.clock.clone());
         let hops = TrustedHop::spiffe("spiffe://example.org/*").unwrap();
         let identity = ClientIdentity::from_proxy(ClientCertHeader::rfc9440(), hops);
         let layer = world.layer().client_identity(identity).revocations(store.clone());
@@ -392,7 +392,7 @@ async fn what_was_answered_204_is_in_force_for_every_request_that_starts_afterwa
     const READERS: usize = 8;
     const ROUNDS: usize = 60;
     let world = World::new().await;
-    let store = InMemoryRevocations::builder().clock(world.clock.clone()).max_entries(ROUNDS).build();
+    let store = InMemoryRevocations::new().clock(world.clock.clone()).max_entries(ROUNDS);
     let service = Arc::new(serve_operators(&world, &store).await);
     let (operator, issuer) = (operator(&world), world.idp.issuer().to_owned());
     let bystander: Arc<str> = world.token().subject("bystander").sign().into();
@@ -435,7 +435,7 @@ async fn a_handler_revokes_the_token_of_its_request() {
     use axum::routing::post;
     use tower_delegation::DelegationContext;
     let world = World::new().await;
-    let store = InMemoryRevocations::builder().clock(world.clock.clone()).build();
+    let store = InMemoryRevocations::new().clock(world.clock.clone());
     let sign_out = async |Extension(store): Extension<InMemoryRevocations>, delegation: DelegationContext| {
         store.revoke(delegation.token_revocation().reason("signed out")).unwrap();
     };

@@ -76,7 +76,7 @@ impl Bench {
     async fn new() -> Self {
         let world = World::new().await;
         let proofs = Slow::new();
-        let revocations = InMemoryRevocations::builder().clock(world.clock.clone()).build();
+        let revocations = InMemoryRevocations::new().clock(world.clock.clone());
         let applications = Applications::builder().add_application(shop_web(&world)).build().unwrap();
         let layer = world
             .layer()

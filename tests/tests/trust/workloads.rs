@@ -62,8 +62,8 @@ impl Spire {
     }
 
     fn identity(&self) -> ClientIdentity {
-        let source = JwtSvidSource::builder("x-jwt-svid", self.bundles.clone());
-        ClientIdentity::from_source(source.add_audience(AUDIENCE).build().unwrap())
+        let source = JwtSvidSource::new("x-jwt-svid", self.bundles.clone());
+        ClientIdentity::from_source(source.add_audience(AUDIENCE))
     }
 }
 

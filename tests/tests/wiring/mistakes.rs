@@ -118,7 +118,7 @@ fn reached() -> Vec<ConfigError> {
         JwtBundles::new().set("example.org", "").unwrap_err(),
         differing_replay_stores(),
         of(layer().add_identity_header("authorization")),
-        JwtSvidSource::builder("x-jwt-svid", JwtBundles::new()).build().unwrap_err(),
+        of(layer().client_identity(JwtSvidSource::new("x-jwt-svid", JwtBundles::new()).into())),
         of(layer().add_identity_header("two words")),
         TrustedHop::ip_range("0.0.0.0/0").unwrap_err(),
         of(layer().client_identity(ClientIdentity::from_proxy(

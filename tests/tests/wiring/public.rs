@@ -171,7 +171,7 @@ async fn demanding(_: Option<DelegationContext>, _: Authorized<AnyCaller>) -> &'
 async fn a_handler_that_asks_gets_what_was_due() {
     let world = World::new().await;
     let audit = AuditLog::listen();
-    let revocations = InMemoryRevocations::builder().clock(world.clock.clone()).build();
+    let revocations = InMemoryRevocations::new().clock(world.clock.clone());
     let app = || {
         GuardedRouter::new()
             .route("/greet", get(public("a greeting", greet)))

@@ -57,7 +57,7 @@ impl Signers {
     }
 
     fn source(&self) -> JwtSvidSource {
-        JwtSvidSource::builder(FIELD, self.bundles.clone()).add_audience(AUDIENCE).build().unwrap()
+        JwtSvidSource::new(FIELD, self.bundles.clone()).add_audience(AUDIENCE)
     }
 
     fn guarded(&self) -> Router {
@@ -383,7 +383,7 @@ async fn a_bundle_that_is_replaced_counts_from_the_next_request_on() {
 async fn a_revoked_workload_is_refused() {
     let world = Signers::new().await;
     let audit = AuditLog::listen();
-    let revocations = InMemoryRevocations::builder().clock(world.clock.clone()).build();
+    let revocations = InMemoryRevocations::new().clock(world.clock.clone());
     let identity = ClientIdentity::from_source(world.source());
     let layer = world.layer().client_identity(identity).revocations(revocations.clone());
     let site = Served::start(router().layer(layer.build().unwrap())).await;

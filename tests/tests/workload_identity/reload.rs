@@ -8,7 +8,7 @@ use rustls::{
 };
 use serde_json::json;
 use tokio::time::timeout;
-use tower_delegation_rustls::{Pem, Reload, TlsConfig};
+use tower_delegation_rustls::{Pem, Reload, TlsConfig, TlsConfigError};
 use tower_delegation_testing::{MtlsClient, TestPki};
 
 use crate::site::{LOOPS, Loop, RawClient, Site, bundle, server, thumbprint};
@@ -128,6 +128,85 @@ async fn files_are_read_again() {
     fs::remove_dir_all(&folder).unwrap();
     assert!(site.config.reload().is_err());
     assert!(site.who(&client()).await.is_ok());
+}
+
+#[tokio::test]
+async fn watched_files_are_read_whenever_one_changes() {
+    let (pki, next, third) = (TestPki::new(), TestPki::new(), TestPki::new());
+    let folder = tempfile::tempdir().unwrap();
+    // Replaced as it should be: by another file that is renamed.
+    let put = |name: &str, text: &str| {
+        let fresh = folder.path().join("fresh");
+        fs::write(&fresh, text).unwrap();
+        fs::rename(fresh, folder.path().join(name)).unwrap();
+    };
+    let file = |name: &str| Pem::file(folder.path().join(name));
+    let (identity, renewed) = (pki.server().issue(), pki.server().issue());
+    put("tls.crt", &identity.chain_pem());
+    put("tls.key", &identity.key_pem());
+    put("ca.crt", &pki.bundle_pem());
+    let settings = TlsConfig::builder().server_certificate(file("tls.crt"), file("tls.key"));
+    let site = Site::start(settings.require_client_certificates(file("ca.crt"))).await;
+    let watcher = site.config.watch().unwrap();
+    let workload = |of: &TestPki| of.workload("/orders").issue();
+    let (orders, successor, stranger) = (workload(&pki), workload(&next), workload(&third));
+    // Each a new connection.
+    let is_let_in =
+        async |identity: &_| site.who(&MtlsClient::new(&pki).identity(identity).build()).await.is_ok();
+    assert!(is_let_in(&orders).await && !is_let_in(&successor).await);
+
+    put("ca.crt", &next.bundle_pem());
+    until(async || is_let_in(&successor).await).await;
+    assert!(!is_let_in(&orders).await, "the authority of before vouches for no one");
+
+    let served =
+        async || RawClient::new(&pki, &successor, &successor, &TLS13).who(site.address).await.unwrap().server;
+    let before = served().await;
+    // A certificate whose key is still to come changes nothing, nor does half a file.
+    put("tls.crt", &renewed.chain_pem());
+    put("ca.crt", "-----BEGIN CERTIFICATE-----");
+    assert!(site.config.reload().is_err());
+    assert_eq!(served().await, before);
+    put("ca.crt", &next.bundle_pem());
+    assert!(site.config.reload().is_err());
+    put("tls.key", &renewed.key_pem());
+    until(async || served().await != before).await;
+    assert!(is_let_in(&successor).await && !is_let_in(&orders).await);
+
+    let current = served().await;
+    fs::remove_file(folder.path().join("ca.crt")).unwrap();
+    assert!(site.config.reload().is_err());
+    assert!(is_let_in(&successor).await && !is_let_in(&stranger).await);
+    // The watch ends with the watcher.
+    drop(watcher);
+    put("ca.crt", &third.bundle_pem());
+    assert!(is_let_in(&successor).await && !is_let_in(&stranger).await);
+    assert_eq!(served().await, current);
+    drop(site.config.watch().unwrap());
+}
+
+/// Waits for what the watcher's thread does: far longer than it takes.
+async fn until(holds: impl AsyncFn() -> bool) {
+    let wait = async {
+        while !holds().await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(Duration::from_secs(20), wait).await.unwrap();
+}
+
+#[test]
+fn what_cannot_be_watched() {
+    let pki = TestPki::new();
+    let config = server(&pki).require_client_certificates(bundle(&pki)).build().unwrap();
+    assert!(matches!(config.watch(), Err(TlsConfigError::NoFile)), "texts never change");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ca.crt");
+    fs::write(&path, pki.bundle_pem()).unwrap();
+    let config = server(&pki).require_client_certificates(Pem::file(&path)).build().unwrap();
+    drop(folder);
+    let error = config.watch().unwrap_err();
+    assert!(matches!(&error, TlsConfigError::Unwatchable { path: at, .. } if *at == path), "{error}");
 }
 
 #[tokio::test]

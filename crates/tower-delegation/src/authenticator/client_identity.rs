@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::credential::{ClientCertHeader, ForwardedIdentity, TrustedHop, WorkloadIdentitySource};
+use crate::{
+    credential::{ClientCertHeader, ForwardedIdentity, TrustedHop, WorkloadIdentitySource},
+    error::{ConfigError, Mistakes},
+};
 
 /// Where the identity of the workload at the other end of the connection comes
 /// from. Not considered unless configured: then no request has a workload
@@ -64,7 +67,7 @@ impl ClientIdentity {
     /// use tower_delegation::{ClientIdentity, jwt_svid::{JwtBundles, JwtSvidSource}};
     ///
     /// let bundles = JwtBundles::new(); // filled from the Workload API or a file
-    /// let svids = JwtSvidSource::builder("x-jwt-svid", bundles).add_audience("https://orders.example.com").build()?;
+    /// let svids = JwtSvidSource::new("x-jwt-svid", bundles).add_audience("https://orders.example.com");
     /// let identity = ClientIdentity::from_tls().or(svids);
     /// # Ok::<(), tower_delegation::ConfigError>(())
     /// ```
@@ -78,6 +81,23 @@ impl ClientIdentity {
     /// service's own proves is not known.
     pub(super) fn proves_certificates(&self) -> bool {
         self.0.iter().any(|identity| matches!(identity, Identity::Tls | Identity::Proxy(_)))
+    }
+
+    /// Every mistake of what it goes by.
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        let mut mistakes = Mistakes::default();
+        for identity in &self.0 {
+            match identity {
+                Identity::Tls => {}
+                Identity::Source(source) => {
+                    mistakes.take(source.check());
+                }
+                Identity::Proxy(proxy) => {
+                    mistakes.take(proxy.check());
+                }
+            }
+        }
+        mistakes.into_result()
     }
 
     pub(super) fn proxies(&self) -> impl Iterator<Item = &ForwardedIdentity> {

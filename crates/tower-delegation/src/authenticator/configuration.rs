@@ -144,9 +144,7 @@ impl Configuration {
                 mistakes.add(ConfigError::DuplicateIssuer { issuer: issuer.to_string() });
             }
         }
-        for proxy in self.client_identity.iter().flat_map(ClientIdentity::proxies) {
-            mistakes.take(proxy.check());
-        }
+        mistakes.take(self.client_identity.iter().try_for_each(ClientIdentity::check));
         if let Some(dpop) = &self.dpop {
             mistakes.take(dpop.check());
         }

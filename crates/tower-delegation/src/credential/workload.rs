@@ -6,7 +6,7 @@ use std::{fmt, sync::Arc};
 use http::{HeaderMap, HeaderName, HeaderValue, header::Entry};
 
 use super::{CertificateTrust, PeerCertificate, PeerInfo};
-use crate::{clock::Timestamp, reason::DenialReason, spiffe::SpiffeId};
+use crate::{clock::Timestamp, error::ConfigError, reason::DenialReason, spiffe::SpiffeId};
 
 /// What was proved about the workload that sent a request. Cheap to clone.
 ///
@@ -253,6 +253,15 @@ pub trait WorkloadIdentitySource: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// The reason to refuse the request for.
     fn identify(&self, request: WorkloadRequest<'_>) -> Result<Option<WorkloadIdentity>, DenialReason>;
+
+    /// Whether the source can be used as it is configured. Called once, when a layer is
+    /// built with it, which reports its mistakes together with all others. Default: yes.
+    ///
+    /// # Errors
+    /// Every mistake.
+    fn check(&self) -> Result<(), ConfigError> {
+        Ok(())
+    }
 }
 
 /// What a [`WorkloadIdentitySource`] may look at.

@@ -119,7 +119,6 @@ fn said(problem: &str) -> ConfigError {
     ConfigError::HttpClient { problem: problem.to_owned() }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "called as the argument of `map_err`")]
 fn problem(error: impl Error) -> ConfigError {
     let mut problem = error.to_string();
     let mut cause = error.source();

@@ -40,7 +40,7 @@
 //! fn layer(issuer: TrustedIssuer, bundle: &str) -> Result<DelegationLayer, tower_delegation::ConfigError> {
 //!     let bundles = JwtBundles::new();
 //!     bundles.set("example.org", bundle)?; // again, whenever there is a new one
-//!     let svids = JwtSvidSource::builder("x-jwt-svid", bundles).add_audience("https://orders.example.com").build()?;
+//!     let svids = JwtSvidSource::new("x-jwt-svid", bundles).add_audience("https://orders.example.com");
 //!     DelegationLayer::builder().add_issuer(issuer).client_identity(ClientIdentity::from_source(svids)).build()
 //! }
 //! # let issuer = TrustedIssuer::discover("https://idp.example.com")?.add_audience("https://orders.example.com");
@@ -52,7 +52,4 @@ mod bundles;
 mod source;
 mod svid;
 
-pub use self::{
-    bundles::JwtBundles,
-    source::{JwtSvidSource, JwtSvidSourceBuilder},
-};
+pub use self::{bundles::JwtBundles, source::JwtSvidSource};

@@ -10,36 +10,63 @@ use crate::{
     credential::{
         MAX_TOKEN_LEN, WorkloadIdentity, WorkloadIdentitySource, WorkloadRequest, configured_header,
     },
-    error::ConfigError,
+    error::{ConfigError, Mistakes},
     names::Audience,
     reason::DenialReason,
     token::{TextCache, TokenCache},
 };
 
+const PURPOSE: &str = "JWT-SVIDs";
+
 /// Knows the workload by the JWT-SVID in a header field. See the
 /// [module](crate::jwt_svid) for what is accepted.
 ///
 /// For [`ClientIdentity::from_source`](crate::ClientIdentity::from_source) or
-/// [`ClientIdentity::or`](crate::ClientIdentity::or).
+/// [`ClientIdentity::or`](crate::ClientIdentity::or). It is checked when the layer is
+/// built, which reports every mistake.
+#[must_use = "a source knows no workload before it is given to a layer"]
 pub struct JwtSvidSource {
-    header: HeaderName,
+    header: Box<str>,
+    /// `None`: the name is not usable, and no layer is built with it.
+    field: Option<HeaderName>,
     bundles: JwtBundles,
-    audiences: Box<[Audience]>,
+    audiences: Vec<Audience>,
     leeway: Duration,
     verified: TextCache<VerifiedSvid>,
 }
 
 impl JwtSvidSource {
-    /// Starts a configuration: JWT-SVIDs stand alone in the field `header`,
-    /// without a scheme before them, and are verified by `bundles`.
-    pub fn builder(header: &str, bundles: JwtBundles) -> JwtSvidSourceBuilder {
-        JwtSvidSourceBuilder {
+    /// JWT-SVIDs that are alone in the field `header`, without a scheme before them, and
+    /// are verified by `bundles`.
+    pub fn new(header: &str, bundles: JwtBundles) -> Self {
+        Self {
             header: header.into(),
+            field: configured_header(header, PURPOSE).ok(),
             bundles,
             audiences: Vec::new(),
             leeway: DEFAULT_LEEWAY,
-            cache: TokenCache::new().max_entries(10_000).max_bytes(16 * 1024 * 1024),
+            verified: TextCache::new(TokenCache::new().max_entries(10_000).max_bytes(16 * 1024 * 1024)),
         }
+    }
+
+    /// One more name of this service: `aud` must hold one of them. At least one
+    /// is needed (JWT-SVID section 3.2).
+    pub fn add_audience(mut self, audience: &str) -> Self {
+        self.audiences.push(audience.into());
+        self
+    }
+
+    /// How far clocks may differ. Default 30 s, at most 300 s.
+    pub fn leeway(mut self, leeway: Duration) -> Self {
+        self.leeway = leeway;
+        self
+    }
+
+    /// How many verified JWT-SVIDs are kept, so that their signature is checked
+    /// once. Default 10,000, 16 MiB.
+    pub fn cache(mut self, cache: TokenCache) -> Self {
+        self.verified = TextCache::new(cache);
+        self
     }
 
     fn read(&self, text: &[u8], request: &WorkloadRequest<'_>) -> Result<WorkloadIdentity, DenialReason> {
@@ -71,10 +98,24 @@ impl JwtSvidSource {
 
 impl WorkloadIdentitySource for JwtSvidSource {
     fn identify(&self, mut request: WorkloadRequest<'_>) -> Result<Option<WorkloadIdentity>, DenialReason> {
-        match request.take_header(&self.header).or(Err(DenialReason::SvidMalformed))? {
+        // Of a source that `check` refuses: nothing can be read by it, and nothing is let in.
+        let Some(field) = &self.field else { return Err(DenialReason::SvidBundlesMissing) };
+        match request.take_header(field).or(Err(DenialReason::SvidMalformed))? {
             Some(value) => self.read(value.as_bytes(), &request).map(Some),
             None => Ok(None),
         }
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let mut mistakes = Mistakes::default();
+        mistakes.take(configured_header(&self.header, PURPOSE));
+        if self.audiences.is_empty() || self.audiences.iter().any(|audience| audience.as_str().is_empty()) {
+            mistakes.add(ConfigError::NoSvidAudience);
+        }
+        if self.leeway > MAX_LEEWAY {
+            mistakes.add(ConfigError::LeewayTooLong { leeway: self.leeway, max: MAX_LEEWAY });
+        }
+        mistakes.into_result()
     }
 }
 
@@ -86,61 +127,6 @@ impl fmt::Debug for JwtSvidSource {
             .field("audiences", &self.audiences)
             .field("leeway", &self.leeway)
             .finish_non_exhaustive()
-    }
-}
-
-/// Configures a [`JwtSvidSource`].
-#[derive(Clone, Debug)]
-#[must_use]
-pub struct JwtSvidSourceBuilder {
-    header: Box<str>,
-    bundles: JwtBundles,
-    audiences: Vec<Audience>,
-    leeway: Duration,
-    cache: TokenCache,
-}
-
-impl JwtSvidSourceBuilder {
-    /// One more name of this service: `aud` must hold one of them. At least one
-    /// is needed (JWT-SVID section 3.2).
-    pub fn add_audience(mut self, audience: &str) -> Self {
-        self.audiences.push(audience.into());
-        self
-    }
-
-    /// How far clocks may differ. Default 30 s, at most 300 s.
-    pub fn leeway(mut self, leeway: Duration) -> Self {
-        self.leeway = leeway;
-        self
-    }
-
-    /// How many verified JWT-SVIDs are kept, so that their signature is checked
-    /// once. Default 10,000, 16 MiB.
-    pub fn cache(mut self, cache: TokenCache) -> Self {
-        self.cache = cache;
-        self
-    }
-
-    /// Checks the configuration.
-    ///
-    /// # Errors
-    /// The field is one that carries something else, there is no audience, or
-    /// the leeway is too long.
-    pub fn build(self) -> Result<JwtSvidSource, ConfigError> {
-        let header = configured_header(&self.header, "JWT-SVIDs")?;
-        if self.audiences.is_empty() || self.audiences.iter().any(|audience| audience.as_str().is_empty()) {
-            return Err(ConfigError::NoSvidAudience);
-        }
-        if self.leeway > MAX_LEEWAY {
-            return Err(ConfigError::LeewayTooLong { leeway: self.leeway, max: MAX_LEEWAY });
-        }
-        Ok(JwtSvidSource {
-            header,
-            bundles: self.bundles,
-            audiences: self.audiences.into(),
-            leeway: self.leeway,
-            verified: TextCache::new(self.cache),
-        })
     }
 }
 
@@ -170,8 +156,8 @@ mod tests {
             let signature = pair.sign(&SystemRandom::new(), message.as_bytes()).unwrap();
             format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature))
         };
-        let builder = JwtSvidSource::builder("x-jwt-svid", bundles).add_audience("us").leeway(Duration::ZERO);
-        let source = builder.cache(TokenCache::new().max_entries(2)).build().unwrap();
+        let source = JwtSvidSource::new("x-jwt-svid", bundles).add_audience("us").leeway(Duration::ZERO);
+        let source = source.cache(TokenCache::new().max_entries(2));
         let identify = |svid: &str, now| {
             let mut headers = HeaderMap::new();
             headers.insert("x-jwt-svid", HeaderValue::from_str(svid).unwrap());
@@ -196,27 +182,39 @@ mod tests {
 
     #[test]
     fn unusable_configurations() {
-        let header = |name: &str| JwtSvidSource::builder(name, JwtBundles::new()).add_audience("us");
-        assert!(header("X-JWT-SVID").build().is_ok());
+        let header = |name: &str| JwtSvidSource::new(name, JwtBundles::new()).add_audience("us");
+        assert!(header("X-JWT-SVID").check().is_ok());
         for name in ["Authorization", "proxy-authorization", "cookie", "host", "DPoP", "forwarded"] {
-            let error = header(name).build().unwrap_err();
+            let error = header(name).check().unwrap_err();
             assert!(matches!(error, ConfigError::InvalidHeader { .. }), "{name:?}: {error}");
         }
         for name in ["", "two words"] {
-            let error = header(name).build().unwrap_err();
+            let error = header(name).check().unwrap_err();
             assert!(matches!(error, ConfigError::InvalidHeaderName { .. }), "{name:?}: {error}");
         }
-        let builder = || JwtSvidSource::builder("x-jwt-svid", JwtBundles::new());
-        assert!(matches!(builder().build().unwrap_err(), ConfigError::NoSvidAudience));
-        assert!(matches!(builder().add_audience("").build().unwrap_err(), ConfigError::NoSvidAudience));
-        let long = builder().add_audience("us").leeway(Duration::from_secs(301)).build();
+        let new = || JwtSvidSource::new("x-jwt-svid", JwtBundles::new());
+        assert!(matches!(new().check().unwrap_err(), ConfigError::NoSvidAudience));
+        assert!(matches!(new().add_audience("").check().unwrap_err(), ConfigError::NoSvidAudience));
+        let long = new().add_audience("us").leeway(Duration::from_secs(301)).check();
         assert!(matches!(long.unwrap_err(), ConfigError::LeewayTooLong { .. }));
+        let all = JwtSvidSource::new("cookie", JwtBundles::new()).leeway(Duration::from_secs(301));
+        let codes: Vec<_> = all.check().unwrap_err().mistakes().map(ConfigError::code).collect();
+        assert_eq!(codes, ["invalid_header", "no_svid_audience", "leeway_too_long"]);
+    }
+
+    #[test]
+    fn a_source_that_was_not_checked_lets_no_one_in() {
+        let source = JwtSvidSource::new("cookie", JwtBundles::new()).add_audience("us");
+        let mut headers = HeaderMap::new();
+        headers.insert("cookie", HeaderValue::from_static("a=b"));
+        let now = crate::clock::Timestamp::from_unix_seconds(0);
+        assert!(source.identify(WorkloadRequest::new(&mut headers, None, now)).is_err());
+        assert_eq!(headers.len(), 1, "and takes nothing away");
     }
 
     #[test]
     fn the_field_is_removed_whatever_it_holds() {
-        let source =
-            JwtSvidSource::builder("x-jwt-svid", JwtBundles::new()).add_audience("us").build().unwrap();
+        let source = JwtSvidSource::new("x-jwt-svid", JwtBundles::new()).add_audience("us");
         let now = crate::clock::Timestamp::from_unix_seconds(0);
         for (values, expected) in [
             (&[][..], Ok(false)),

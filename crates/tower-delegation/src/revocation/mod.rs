@@ -67,7 +67,7 @@ pub use self::{
     change::RevocationAction,
     error::{RevocationError, RevocationErrorKind, RevocationErrors},
     listener::{RevocationListener, TargetMismatch},
-    memory::{InMemoryRevocations, InMemoryRevocationsBuilder},
+    memory::InMemoryRevocations,
     query::RevocationQuery,
     record::{MAX_REASON_LEN, Revocation},
     sink::{MAX_PAGE, RevocationFuture, RevocationList, RevocationPage, RevocationSink},

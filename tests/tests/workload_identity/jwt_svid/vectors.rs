@@ -62,12 +62,12 @@ async fn judge(world: &Signers, case: &Value) -> u16 {
     let bundle = json!({ "keys": [jwk] });
     world.bundles.set("trustdomain", &bundle.to_string()).unwrap();
 
-    let mut source = JwtSvidSource::builder(FIELD, world.bundles.clone());
+    let mut source = JwtSvidSource::new(FIELD, world.bundles.clone());
     let audiences = change.get("expected_aud").unwrap_or(&base["expected_aud"]);
     for audience in audiences.as_array().unwrap() {
         source = source.add_audience(audience.as_str().unwrap());
     }
-    let identity = ClientIdentity::from_source(source.build().unwrap());
+    let identity = ClientIdentity::from_source(source);
     let layer = world.layer().client_identity(identity).allow_anonymous();
     let site = Served::start(router().layer(layer.build().unwrap())).await;
     ask(&site, "/open", None, &[&svid]).await.status

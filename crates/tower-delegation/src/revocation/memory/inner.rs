@@ -1,21 +1,17 @@
 //! [`Inner`]: what all handles of one store share, and how it is written to.
 
-use std::{
-    collections::HashSet,
-    sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
-        atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering},
-    },
+use std::sync::{
+    Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
+    atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering},
 };
 
 use arc_swap::ArcSwap;
 use fastbloom::AtomicBloomFilter;
 use papaya::HashMap;
 
-use super::{ledger::Ledger, reserve::Reserve};
+use super::{ledger::Ledger, reserve::Reserve, terms::Terms};
 use crate::{
-    clock::{Clock, Timestamp},
-    names::IssuerUrl,
+    clock::Timestamp,
     pass_through_hasher::PassThroughHasher,
     revocation::{
         error::{Problem, RevocationError},
@@ -43,10 +39,7 @@ pub(super) struct Inner {
     pub(super) generation: AtomicU64,
     /// Made when the store is full for the first time.
     pub(super) reserve: OnceLock<Reserve>,
-    pub(super) max_entries: usize,
-    /// Who vouches for actors, and is trusted for no tokens.
-    pub(super) actor_issuers: HashSet<IssuerUrl>,
-    pub(super) clock: Arc<dyn Clock>,
+    terms: ArcSwap<Terms>,
     /// Writers, one at a time.
     pub(super) writing: Mutex<Writing>,
 }
@@ -83,20 +76,39 @@ fn new_filter(max_entries: usize) -> AtomicBloomFilter<PassThroughHasher> {
 }
 
 impl Inner {
-    pub(super) fn new(max_entries: usize, actor_issuers: HashSet<IssuerUrl>, clock: Arc<dyn Clock>) -> Self {
+    pub(super) fn new(terms: Terms) -> Self {
         Self {
             entries: HashMap::default(),
-            filter: ArcSwap::from_pointee(new_filter(max_entries)),
+            filter: ArcSwap::from_pointee(new_filter(terms.max_entries)),
             held: AtomicUsize::new(0),
             workloads: AtomicUsize::new(0),
             everything_before: AtomicI64::new(NOTHING),
             generation: AtomicU64::new(0),
             reserve: OnceLock::new(),
-            max_entries,
-            actor_issuers,
-            clock,
+            terms: ArcSwap::from_pointee(terms),
             writing: Mutex::default(),
         }
+    }
+
+    /// Changes what is set. What is held stays, also where there is now less room.
+    pub(super) fn set(&self, change: impl FnOnce(&mut Terms)) {
+        let mut writing = self.write();
+        let mut terms = Terms::clone(&self.terms.load());
+        let former = terms.max_entries;
+        change(&mut terms);
+        let is_resized = terms.max_entries != former;
+        self.terms.store(Arc::new(terms));
+        if is_resized {
+            self.renew_filter(&mut writing);
+        }
+    }
+
+    pub(super) fn max_entries(&self) -> usize {
+        self.terms.load().max_entries
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.terms.load().clock.now()
     }
 
     pub(super) fn write(&self) -> MutexGuard<'_, Writing> {
@@ -111,7 +123,7 @@ impl Inner {
     }
 
     pub(super) fn take_in(&self, revocation: Revocation) -> Result<(), RevocationError> {
-        let now = self.clock.now();
+        let now = self.now();
         revocation.check(now)?;
         self.insert(revocation, now)
     }
@@ -139,12 +151,13 @@ impl Inner {
                 entry.number = writing.ledger.add(revocation);
             }
             None => {
-                if writing.ledger.len() >= self.max_entries {
+                let max_entries = self.max_entries();
+                if writing.ledger.len() >= max_entries {
                     self.clear_ended(writing, now);
                 }
-                if writing.ledger.len() >= self.max_entries {
+                if writing.ledger.len() >= max_entries {
                     self.keep_in_reserve(key.hash, &entry, now);
-                    return Err(Problem::Full { max_entries: self.max_entries }.into());
+                    return Err(Problem::Full { max_entries }.into());
                 }
                 entry.number = writing.ledger.add(revocation);
                 // Before the entry is there, so that no one finds the one without the other.
@@ -171,7 +184,7 @@ impl Inner {
         target: &RevocationTarget,
     ) -> Result<(), RevocationError> {
         let may_act = matches!(target, RevocationTarget::Actor(..) | RevocationTarget::Subject(..));
-        if may_act && target.issuer().is_some_and(|issuer| self.actor_issuers.contains(issuer)) {
+        if may_act && target.issuer().is_some_and(|issuer| self.terms.load().actor_issuers.contains(issuer)) {
             return Ok(());
         }
         let mut found = None;
@@ -192,7 +205,7 @@ impl Inner {
             Reserve::new()
         });
         tracing::error!(
-            max_entries = self.max_entries,
+            max_entries = self.max_entries(),
             "the store of revocations is full: lift what is not needed, or give it more `max_entries`"
         );
         let limit = entry.reach.issued_before.unix_millis();
@@ -217,10 +230,10 @@ impl Inner {
         self.held.fetch_sub(1, Ordering::AcqRel);
         self.workloads.fetch_sub(usize::from(entry.is_workload), Ordering::AcqRel);
         writing.stale += 1;
-        if writing.stale > self.max_entries / 2 {
+        if writing.stale > self.max_entries() / 2 {
             self.renew_filter(writing);
         }
-        Ok(!entry.reach.has_ended(self.clock.now()))
+        Ok(!entry.reach.has_ended(self.now()))
     }
 
     /// Drops what is no longer in force. Looks at all entries, so only when one
@@ -249,7 +262,7 @@ impl Inner {
 
     /// Makes the filter anew, without the keys that are no more among the entries.
     fn renew_filter(&self, writing: &mut Writing) {
-        let filter = new_filter(self.max_entries);
+        let filter = new_filter(self.max_entries());
         self.entries.pin().keys().for_each(|hash| {
             filter.insert(hash);
         });

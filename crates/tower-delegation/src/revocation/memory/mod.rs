@@ -1,9 +1,9 @@
 //! [`InMemoryRevocations`]: the revocations that this process was given.
 
-mod builder;
 mod inner;
 mod ledger;
 mod reserve;
 mod store;
+mod terms;
 
-pub use self::{builder::InMemoryRevocationsBuilder, store::InMemoryRevocations};
+pub use self::store::InMemoryRevocations;

@@ -5,9 +5,10 @@ use std::{
     sync::{Arc, Weak, atomic::Ordering},
 };
 
-use super::inner::Inner;
+use super::{inner::Inner, terms::Terms};
 use crate::{
-    clock::Timestamp,
+    clock::{Clock, Timestamp},
+    names::IssuerUrl,
     revocation::{
         RevocationStore, Standing,
         error::{RevocationError, RevocationErrorKind, RevocationErrors},
@@ -20,7 +21,8 @@ use crate::{
     },
 };
 
-/// Revocations in the memory of this process. Clones share them.
+/// Revocations in the memory of this process. Clones share them, and what is set: a setter
+/// holds for all of them and drops nothing that is revoked.
 ///
 /// Readers take no lock. An entry takes about 100 bytes for the readers and about
 /// 300 for the list, with identifiers and reasons of the usual length: a million
@@ -39,13 +41,41 @@ use crate::{
 ///    takes something else for it, which is refused as well.
 /// 3. The caller gets an error of the kind
 ///    [`Full`](RevocationErrorKind::Full), so that room is made: by lifting what
-///    is not needed, or by a larger [`max_entries`](super::InMemoryRevocationsBuilder::max_entries).
+///    is not needed, or by a larger [`max_entries`](Self::max_entries).
 #[derive(Clone)]
 pub struct InMemoryRevocations(Arc<Inner>);
 
 impl InMemoryRevocations {
-    pub(super) fn of(inner: Inner) -> Self {
-        Self(Arc::new(inner))
+    /// An empty store with the default bounds and the machine's clock.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(Arc::new(Inner::new(Terms::default())))
+    }
+
+    /// The most revocations that are listed. Default 1,000,000.
+    #[must_use]
+    pub fn max_entries(self, entries: usize) -> Self {
+        self.0.set(|terms| terms.max_entries = entries);
+        self
+    }
+
+    /// An issuer that is trusted for no tokens and named by `act.iss` of another's:
+    /// its actors can then be revoked, as actors and as subjects. Otherwise an
+    /// issuer that no layer trusts is an error.
+    #[must_use]
+    pub fn add_actor_issuer(self, issuer: impl Into<IssuerUrl>) -> Self {
+        let issuer = issuer.into();
+        self.0.set(|terms| {
+            terms.actor_issuers.insert(issuer);
+        });
+        self
+    }
+
+    /// The clock that decides when a revocation ends. Default: the machine's.
+    #[must_use]
+    pub fn clock(self, clock: impl Clock) -> Self {
+        self.0.set(|terms| terms.clock = Arc::new(clock));
+        self
     }
 
     /// Takes in a revocation: it is in force for every request that starts after
@@ -92,7 +122,7 @@ impl InMemoryRevocations {
     /// # Errors
     /// `page` goes on from a place that this store has not given.
     pub fn list(&self, page: &RevocationPage) -> Result<RevocationList, RevocationError> {
-        let now = self.0.clock.now();
+        let now = self.0.now();
         let mut list = self.0.write().ledger.page(page, now)?;
         list.everything_issued_before = self.0.everything_issued_before();
         Ok(list)
@@ -106,7 +136,7 @@ impl InMemoryRevocations {
     /// # Errors
     /// `time` is in the future by more than clocks may differ, or no time.
     pub fn revoke_everything_issued_before(&self, time: Timestamp) -> Result<(), RevocationError> {
-        check_issued_before(Some(time), self.0.clock.now())?;
+        check_issued_before(Some(time), self.0.now())?;
         self.0.refuse_everything(end_of_second(time));
         self.0.notify();
         Ok(())
@@ -116,7 +146,7 @@ impl InMemoryRevocations {
     /// Writers wait for it, readers do not.
     #[must_use]
     pub fn snapshot(&self) -> RevocationSnapshot {
-        let now = self.0.clock.now();
+        let now = self.0.now();
         let revocations = self.0.write().ledger.in_force(now).cloned().collect();
         RevocationSnapshot { everything_issued_before: self.0.everything_issued_before(), revocations }
     }
@@ -130,7 +160,7 @@ impl InMemoryRevocations {
     /// in the snapshot; behind the last position that of `everything_issued_before`.
     /// The others are in force.
     pub fn load(&self, snapshot: RevocationSnapshot) -> Result<(), RevocationErrors> {
-        let now = self.0.clock.now();
+        let now = self.0.now();
         let mut errors = Vec::new();
         let count = snapshot.revocations.len();
         for (position, revocation) in snapshot.revocations.into_iter().enumerate() {
@@ -200,7 +230,7 @@ impl RevocationStore for InMemoryRevocations {
     }
 
     fn subscribe(&self, listener: Weak<dyn RevocationListener>) -> Result<(), RevocationError> {
-        let now = self.0.clock.now();
+        let now = self.0.now();
         let mut writing = self.0.write();
         let mut listeners = writing.living();
         listeners.extend(listener.upgrade());
@@ -229,11 +259,17 @@ impl RevocationSink for InMemoryRevocations {
     }
 }
 
+impl Default for InMemoryRevocations {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl fmt::Debug for InMemoryRevocations {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("InMemoryRevocations")
             .field("held", &self.0.held.load(Ordering::Relaxed))
-            .field("max_entries", &self.0.max_entries)
+            .field("max_entries", &self.0.max_entries())
             .finish_non_exhaustive()
     }
 }
