@@ -4,11 +4,12 @@ use std::{
     fmt,
     fs::File,
     io::{self, Read as _},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
 use bytes::Bytes;
+use tokio::sync::Semaphore;
 
 /// The longest file that is read, in octets.
 const MAX_LEN: u64 = 1024 * 1024;
@@ -33,8 +34,17 @@ pub struct Material(Source);
 #[derive(Clone)]
 enum Source {
     Text(Bytes),
-    File(Arc<PathBuf>),
+    File(Arc<FileSource>),
 }
+
+struct FileSource {
+    path: PathBuf,
+    /// A file that hangs (a network's, a pipe) holds up so many threads, and no more.
+    readers: Arc<Semaphore>,
+}
+
+/// How many threads read one file at a time.
+const MAX_READERS: usize = 4;
 
 impl Material {
     /// The content itself.
@@ -46,7 +56,8 @@ impl Material {
     /// The file that holds the content: 1 MiB at most.
     #[must_use]
     pub fn file(path: impl Into<PathBuf>) -> Self {
-        Self(Source::File(Arc::new(path.into())))
+        let readers = Arc::new(Semaphore::new(MAX_READERS));
+        Self(Source::File(Arc::new(FileSource { path: path.into(), readers })))
     }
 
     /// Whether another reading may have another outcome.
@@ -58,23 +69,29 @@ impl Material {
     pub(crate) fn read(&self) -> Result<Bytes, MaterialError> {
         match &self.0 {
             Source::Text(text) => Ok(text.clone()),
-            Source::File(path) => {
-                read_file(path).map_err(|source| MaterialError { path: PathBuf::clone(path), source })
+            Source::File(file) => {
+                read_file(&file.path).map_err(|source| MaterialError { path: file.path.clone(), source })
             }
         }
     }
 
     /// The content, read on a thread that may block.
     pub(crate) async fn read_async(&self) -> Result<Bytes, MaterialError> {
-        let Source::File(path) = &self.0 else { return self.read() };
+        let Source::File(file) = &self.0 else { return self.read() };
+        let failed = |error| MaterialError { path: file.path.clone(), source: io::Error::other(error) };
+        let permit =
+            Arc::clone(&file.readers).acquire_owned().await.map_err(|error| failed(error.to_string()))?;
         let material = self.clone();
-        tokio::task::spawn_blocking(move || material.read()).await.unwrap_or_else(|error| {
-            Err(MaterialError { path: PathBuf::clone(path), source: io::Error::other(error) })
-        })
+        let read = tokio::task::spawn_blocking(move || {
+            let content = material.read();
+            drop(permit);
+            content
+        });
+        read.await.unwrap_or_else(|error| Err(failed(error.to_string())))
     }
 }
 
-fn read_file(path: &PathBuf) -> io::Result<Bytes> {
+fn read_file(path: &Path) -> io::Result<Bytes> {
     let mut content = Vec::new();
     let read = File::open(path)?.take(MAX_LEN + 1).read_to_end(&mut content)?;
     if u64::try_from(read).is_ok_and(|read| read <= MAX_LEN) {
@@ -108,7 +125,7 @@ impl fmt::Debug for Material {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Source::Text(_) => f.write_str("Material(..)"),
-            Source::File(path) => f.debug_tuple("Material").field(path).finish(),
+            Source::File(file) => f.debug_tuple("Material").field(&file.path).finish(),
         }
     }
 }

@@ -51,6 +51,8 @@ async fn an_authority_of_one_issuer_is_not_that_of_another() {
         let api = Api::new(&world, issuer, of_layer).await;
         assert_eq!(api.status(&token).await, status, "{name}");
     }
+    let unused = TrustedIssuer::with_static_keys(world.idp.issuer(), &world.idp.jwks().to_string()).unwrap();
+    assert!(Api::build(&world, unused.http_client(trusting()), HttpClient::new()).await.is_err());
     let broken = issuer().http_client(HttpClient::new().add_root_certificates("none"));
     assert!(Api::build(&world, broken, HttpClient::new()).await.is_err());
 }

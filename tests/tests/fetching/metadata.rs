@@ -99,6 +99,18 @@ async fn each_tenant_has_its_own_metadata() {
 }
 
 #[test]
+fn a_template_by_plain_http_needs_the_word_of_the_client() {
+    let build = |client: HttpClient| {
+        let terms = TrustedIssuer::discover("http://login.mesh/{tenant}").unwrap().add_audience("a");
+        let tenants = TenantIssuers::new(terms, ["t1"]).unwrap();
+        DelegationLayer::builder().http_client(client).add_issuer_resolver(tenants).build()
+    };
+    let error = build(HttpClient::new()).unwrap_err();
+    assert!(matches!(error, ConfigError::InvalidUrl { .. }), "{error}");
+    assert!(build(HttpClient::new().insecure_plain_http("http://login.mesh")).is_ok());
+}
+
+#[test]
 fn places_that_cannot_be_fetched_are_refused() {
     for (issuer, url, mistakes) in [
         ("https://idp.example.com", "/metadata", 1),

@@ -118,7 +118,7 @@ fn a_setter_holds_for_all_clones_and_drops_nothing() {
     let until = clock.now().saturating_add(Duration::from_secs(60));
     let store = store.max_entries(10);
     store.revoke(Revocation::token(ISSUER, "five").until(until)).unwrap();
-    clock.advance(Duration::from_secs(61));
+    clock.advance(Duration::from_secs(3600));
     assert_eq!(listed(&clone), 2, "it has ended by the clock that was set");
 }
 

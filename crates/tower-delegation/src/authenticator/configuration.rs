@@ -83,6 +83,10 @@ impl Configuration {
             // Reported also where no issuer needs it.
             mistakes.take(context.fetcher());
         }
+        #[cfg(feature = "http-client")]
+        for terms in self.resolvers.iter().filter_map(|resolver| resolver.common_terms()) {
+            mistakes.take(terms.check_places(&mut context));
+        }
         let policies = all(mem::take(&mut self.issuers).into_iter().map(|issuer| issuer.build(&mut context)))
             .and_then(|policies| check_bounds(policies, &self.resolvers));
         let (policies, ()) = both(policies, mistakes.into_result())?;

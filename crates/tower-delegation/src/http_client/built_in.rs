@@ -13,6 +13,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{HeaderValue, Request};
 use reqwest::{Certificate, Client, ClientBuilder, Identity, Proxy, redirect};
+use tokio::sync::Semaphore;
 
 use super::{
     HttpTransport, TransportError, TransportErrorKind,
@@ -139,6 +140,8 @@ pub(super) struct BuiltIn {
     connections: Connections,
     loaded: ArcSwap<Loaded>,
     has_files: bool,
+    /// One at a time.
+    reader: Arc<Semaphore>,
     /// Whether what the files hold now is not usable, and that was reported.
     is_stale: AtomicBool,
 }
@@ -150,7 +153,13 @@ impl BuiltIn {
         let client = connections.client(&contents)?;
         let has_files = connections.has_files();
         let loaded = ArcSwap::from_pointee(Loaded { contents, client });
-        Ok(Self { connections, loaded, has_files, is_stale: AtomicBool::new(false) })
+        Ok(Self {
+            connections,
+            loaded,
+            has_files,
+            reader: Arc::new(Semaphore::new(1)),
+            is_stale: AtomicBool::new(false),
+        })
     }
 
     /// The client that the files call for; the one from before where they cannot be
@@ -187,9 +196,18 @@ impl BuiltIn {
     }
 
     async fn client(self: &Arc<Self>) -> Client {
-        if self.has_files {
+        // While one request reads the files, others go by what was read before: a file that
+        // hangs holds up one thread.
+        if self.has_files
+            && let Ok(turn) = Arc::clone(&self.reader).try_acquire_owned()
+        {
             let this = Arc::clone(self);
-            if let Ok(client) = tokio::task::spawn_blocking(move || this.renewed()).await {
+            let renewed = tokio::task::spawn_blocking(move || {
+                let client = this.renewed();
+                drop(turn);
+                client
+            });
+            if let Ok(client) = renewed.await {
                 return client;
             }
         }

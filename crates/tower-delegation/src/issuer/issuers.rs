@@ -266,7 +266,13 @@ impl Resolved {
             label: Arc::clone(&self.label),
             former: former.map(|former| (&*former.policy, terms.has_keys_of(&former.terms))),
         };
-        // Nothing under this lock waits, and building leaves no half-made state.
+        // Here, since its files are read, and nothing under the lock below waits.
+        #[cfg(feature = "http-client")]
+        if let Err(error) = terms.client.as_ref().map_or(Ok(()), |client| client.fetcher().map(drop)) {
+            self.warn(&*issuers.clock, &error.to_string());
+            return None;
+        }
+        // Building leaves no half-made state.
         let mut context = issuers.context.lock().unwrap_or_else(PoisonError::into_inner);
         let built = terms.clone().build_from(source, &mut context).and_then(|policy| {
             let must_be_bounded = self.is_bounded || self.namespace.as_ref() != Some(policy.namespace());

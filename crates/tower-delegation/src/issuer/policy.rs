@@ -215,6 +215,19 @@ impl TrustedIssuer {
         self.build_from(TermsSource::Configuration, context)
     }
 
+    /// Whether what would be fetched for such issuers may be: for the common terms of a
+    /// resolver, which are the terms of no issuer.
+    #[cfg(feature = "http-client")]
+    pub(crate) fn check_places(&self, context: &mut BuildContext) -> Result<(), ConfigError> {
+        let mut fetcher = || context.fetcher_of(self.client.as_ref());
+        match &self.keys {
+            KeyOrigin::Discovered(urls) => urls.check(&fetcher()?),
+            KeyOrigin::MetadataUrl(url) => fetcher()?.check_configured(url, "a metadata URL"),
+            KeyOrigin::Url(url) => fetcher()?.check_configured(url, "a JWK Set URL"),
+            KeyOrigin::Static(_) | KeyOrigin::Source(_) => Ok(()),
+        }
+    }
+
     /// The same for terms that a resolver may take back.
     pub(super) fn build_from(
         mut self,
@@ -334,6 +347,8 @@ fn key_cache(
 ) -> Result<Arc<KeyCache>, ConfigError> {
     #[cfg(feature = "http-client")]
     let fetcher = |context: &mut BuildContext| context.fetcher_of(terms.client.as_ref());
+    #[cfg(feature = "http-client")]
+    let has_client = terms.client.is_some();
     let KeyTerms { algorithms, limits, label, .. } = terms;
     let clock = Arc::clone(&context.clock);
     let from = |source: Arc<dyn KeySource>| {
@@ -355,6 +370,16 @@ fn key_cache(
             let fetcher = fetcher(context)?;
             fetcher.check_configured(&url, "a JWK Set URL")?;
             from(Arc::new(JwksUrl::from_checked(url, fetcher)))
+        }
+        #[cfg(feature = "http-client")]
+        KeyOrigin::Static(_) | KeyOrigin::Source(_) if has_client => {
+            return Err(ConfigError::HttpClient {
+                problem: format!(
+                    "issuer {:?} has a client of its own, and nothing that is fetched by it: leave out \
+                     `.http_client(..)`",
+                    issuer.as_str()
+                ),
+            });
         }
         KeyOrigin::Static(jwks) => {
             KeyCache::fixed(issuer.clone(), static_keys(issuer.as_str(), &jwks, algorithms)?, clock)

@@ -94,6 +94,23 @@ fn metadata_must_be_the_issuers_own() {
     }
 }
 
+#[test]
+fn metadata_over_https_never_leads_to_plain_http() {
+    let client = HttpClient::new().insecure_plain_http("http://keys.mesh");
+    let discovery = Discovery::new(
+        "https://idp.example.com".into(),
+        MetadataUrls::of("https://idp.example.com").unwrap(),
+        client.fetcher().unwrap(),
+        Arc::new(SystemClock::new()),
+    );
+    let document = r#"{"issuer": "https://idp.example.com", "jwks_uri": "http://keys.mesh/k"}"#;
+    for (place, is_followed) in [("https://idp.example.com/m", false), ("http://keys.mesh/m", true)] {
+        let metadata = Metadata::parse(document.as_bytes()).unwrap();
+        let uri = discovery.jwks_uri(&Url::parse(place).unwrap(), &metadata);
+        assert_eq!(uri.is_ok(), is_followed, "{place}");
+    }
+}
+
 /// One exchange: the path that must be asked for, a field that the request
 /// must carry, and the answer's status, fields and body.
 type Exchange = (&'static str, &'static str, &'static str, &'static str, &'static str);
