@@ -39,6 +39,8 @@ pub struct MockClient {
     pub(crate) scopes: Option<BTreeSet<String>>,
     /// The scopes that it may ask for by target; empty is any target.
     pub(crate) targets: BTreeMap<String, BTreeSet<String>>,
+    /// Its identifiers at other authorization servers.
+    pub(crate) names: BTreeMap<String, String>,
     /// The audiences under which tokens are issued to it as a resource server.
     pub(crate) audiences: BTreeSet<String>,
     pub(crate) impersonates: bool,
@@ -86,6 +88,7 @@ impl MockClient {
             grants: None,
             scopes: None,
             targets: BTreeMap::new(),
+            names: BTreeMap::new(),
             audiences: BTreeSet::new(),
             impersonates: false,
             certificate_bound: false,
@@ -213,6 +216,13 @@ impl MockClient {
         self
     }
 
+    /// Names the client at another authorization server: the `client_id` of the
+    /// grants that are issued for it there. The default is the same identifier.
+    pub fn known_as(mut self, issuer: impl Into<String>, client_id: impl Into<String>) -> Self {
+        self.names.insert(issuer.into(), client_id.into());
+        self
+    }
+
     /// Issues the results of its exchanges without any actor: impersonation
     /// (RFC 8693 section 1.1). The actors of the traded token are left out too.
     pub fn impersonates(mut self) -> Self {
@@ -247,6 +257,7 @@ impl fmt::Debug for MockClient {
             .field("grants", &self.grants)
             .field("scopes", &self.scopes)
             .field("targets", &self.targets)
+            .field("names", &self.names)
             .field("audiences", &self.audiences)
             .field("impersonates", &self.impersonates)
             .finish_non_exhaustive()
@@ -272,12 +283,17 @@ impl Credential {
 pub enum Grant {
     /// `client_credentials` (RFC 6749 section 4.4).
     ClientCredentials,
-    /// `urn:ietf:params:oauth:grant-type:token-exchange` (RFC 8693).
+    /// `urn:ietf:params:oauth:grant-type:token-exchange` (RFC 8693): for an access
+    /// token, or for a grant at another authorization server.
     TokenExchange,
+    /// `urn:ietf:params:oauth:grant-type:jwt-bearer` (RFC 7523): on behalf of a
+    /// user as Entra does it (`requested_token_use=on_behalf_of`), or with the
+    /// grant of another authorization server.
+    JwtBearer,
 }
 
 impl Grant {
-    pub(crate) const ALL: [Self; 2] = [Self::ClientCredentials, Self::TokenExchange];
+    pub(crate) const ALL: [Self; 3] = [Self::ClientCredentials, Self::TokenExchange, Self::JwtBearer];
 
     /// Returns the value of `grant_type`.
     #[must_use]
@@ -285,6 +301,7 @@ impl Grant {
         match self {
             Self::ClientCredentials => "client_credentials",
             Self::TokenExchange => "urn:ietf:params:oauth:grant-type:token-exchange",
+            Self::JwtBearer => "urn:ietf:params:oauth:grant-type:jwt-bearer",
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fmt,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, Weak},
     time::Duration,
 };
 
@@ -80,6 +80,11 @@ impl MockIssuer {
             gates: [Gate::new(), Gate::new(), Gate::new()],
         };
         Self { inner: Arc::new(inner) }
+    }
+
+    /// Returns a handle to an issuer, if there still is one.
+    pub(crate) fn upgrade(issuer: &Weak<Issuer>) -> Option<Self> {
+        Some(Self { inner: issuer.upgrade()? })
     }
 
     pub(crate) fn gate(&self, endpoint: Endpoint) -> &Gate {

@@ -45,7 +45,7 @@ const DEFAULT_TOKEN_LIFETIME: Duration = Duration::from_secs(300);
 /// | metadata, OpenID Connect Discovery 1.0 | `{issuer}/.well-known/openid-configuration` |
 /// | metadata, RFC 8414 | `/.well-known/oauth-authorization-server{path}` |
 /// | key set, with `ETag` | `{issuer}/jwks` |
-/// | client credentials and token exchange (RFC 8693) | `{issuer}/token` |
+/// | tokens: client credentials, token exchange (RFC 8693), JWT bearer (RFC 7523) | `{issuer}/token` |
 ///
 /// It stops when it is dropped: it listens no more, and answers that hang are
 /// cut short. [`stop`](Self::stop) waits until that is done.

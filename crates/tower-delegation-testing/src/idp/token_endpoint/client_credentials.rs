@@ -1,13 +1,6 @@
 //! Client credentials (RFC 6749 section 4.4).
 
-use serde_json::Map;
-
-use super::{
-    error::TokenError,
-    issuance::{Confirmation, Issuance},
-    policy,
-    request::Form,
-};
+use super::{error::TokenError, issuance::Issuance, policy, request::Form};
 use crate::idp::{MockIssuer, client::MockClient};
 
 /// Issues a token whose subject is the client itself (RFC 9068 section 2.2).
@@ -23,16 +16,10 @@ pub(crate) fn client_credentials(
     };
     let targets = policy::targets(issuer, form)?;
     Ok(Issuance {
-        subject: client.id.clone(),
-        client_id: client.id.clone(),
         audiences: policy::audiences(issuer, &targets),
         scopes,
-        scopes_asked: asked,
-        act: None,
+        scopes_asked: Some(asked),
         lifetime: issuer.inner.token_lifetime,
-        kept: Map::new(),
-        authorization_details: None,
-        issued_type: None,
-        confirmation: Confirmation::default(),
+        ..Issuance::new(client.id.clone(), client)
     })
 }

@@ -5,9 +5,10 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::{
-    ACCESS_TOKEN, JWT,
+    ACCESS_TOKEN, ID_JAG, JWT,
+    chaining::grant_asked,
     error::TokenError,
-    issuance::{Actor, Confirmation, Issuance, chained},
+    issuance::{Actor, Issuance, Kind, chained},
     policy,
     presented::{Presented, presented},
     request::Form,
@@ -39,9 +40,11 @@ pub(crate) fn token_exchange(
     form: &Form,
     client: &MockClient,
 ) -> Result<Issuance, TokenError> {
-    let issued_type = match form.one("requested_token_type")? {
+    let requested_type = form.one("requested_token_type")?;
+    let issued_type = match requested_type {
         None | Some(ACCESS_TOKEN) => ACCESS_TOKEN,
         Some(JWT) => JWT,
+        Some(ID_JAG) => ID_JAG,
         Some(_) => return Err(TokenError::invalid_request("unsupported requested_token_type")),
     };
     let subject = presented(issuer, form, "subject_token", "subject_token_type", &client.id)?
@@ -51,21 +54,24 @@ pub(crate) fn token_exchange(
         return Err(TokenError::invalid_request("the subject token is not for this client"));
     }
     let act = act(issuer, client, &subject, actor)?;
-    let targets = policy::targets(issuer, form)?;
+    let kind = grant_asked(issuer, form, client, requested_type)?.unwrap_or(Kind::AccessToken);
+    let targets = match &kind {
+        Kind::AccessToken => policy::targets(issuer, form)?,
+        Kind::Grant { server, .. } => vec![server.clone()],
+    };
     let held = policy::scopes(subject.claims.get("scope").and_then(Value::as_str));
     let asked = policy::scopes(form.one("scope")?);
     Ok(Issuance {
+        kind,
         scopes: policy::exchanged_scopes(client, &targets, &held, &asked)?,
-        scopes_asked: asked,
+        scopes_asked: Some(asked),
         audiences: policy::audiences(issuer, &targets),
         authorization_details: policy::authorization_details(form, &subject.claims)?,
-        client_id: client.id.clone(),
         act,
         lifetime: lifetime(issuer, &subject),
         kept: kept(&subject.claims),
         issued_type: Some(issued_type),
-        confirmation: Confirmation::default(),
-        subject: subject.subject,
+        ..Issuance::new(subject.subject, client)
     })
 }
 

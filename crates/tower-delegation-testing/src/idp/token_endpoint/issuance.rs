@@ -9,6 +9,7 @@ use crate::{
     idp::{
         MockIssuer,
         client::{ClientAuthMethod, MockClient},
+        lock,
     },
     keys::base64url,
     token::TokenBuilder,
@@ -16,12 +17,16 @@ use crate::{
 
 /// A token that a request is granted, before it is signed.
 pub(crate) struct Issuance {
+    pub(crate) kind: Kind,
     pub(crate) subject: String,
     pub(crate) client_id: String,
     pub(crate) audiences: Vec<String>,
     pub(crate) scopes: BTreeSet<String>,
-    /// What the request asked for; empty if it named no scope.
-    pub(crate) scopes_asked: BTreeSet<String>,
+    /// What the request asked for, empty if it named no scope; `None` where the answer
+    /// says in any case what was granted.
+    pub(crate) scopes_asked: Option<BTreeSet<String>>,
+    /// What the answer writes before each scope.
+    pub(crate) scope_prefix: Option<String>,
     pub(crate) act: Option<Value>,
     pub(crate) lifetime: Duration,
     /// Claims that hold for the new token as for the old one.
@@ -31,6 +36,20 @@ pub(crate) struct Issuance {
     /// `issued_token_type`, in answers of RFC 8693.
     pub(crate) issued_type: Option<&'static str>,
     pub(crate) confirmation: Confirmation,
+}
+
+/// What is issued.
+pub(crate) enum Kind {
+    AccessToken,
+    /// A JWT that is a grant at another authorization server.
+    Grant {
+        typ: &'static str,
+        server: String,
+        /// The client's identifier there.
+        client_id: String,
+        /// Resources behind that server.
+        resources: Vec<String>,
+    },
 }
 
 /// What the token is bound to (RFC 7800): nothing, a certificate, a key, or both.
@@ -60,9 +79,33 @@ impl Confirmation {
         };
         Ok(Self { certificate, key })
     }
+
+    /// Returns the thumbprint of the key that the request proved to hold.
+    pub(crate) fn key(&self) -> Option<&str> {
+        self.key.as_deref()
+    }
 }
 
 impl Issuance {
+    /// An access token of nothing for no one, to be filled in.
+    pub(crate) fn new(subject: String, client: &MockClient) -> Self {
+        Self {
+            kind: Kind::AccessToken,
+            subject,
+            client_id: client.id.clone(),
+            audiences: Vec::new(),
+            scopes: BTreeSet::new(),
+            scopes_asked: Some(BTreeSet::new()),
+            scope_prefix: None,
+            act: None,
+            lifetime: Duration::ZERO,
+            kept: Map::new(),
+            authorization_details: None,
+            issued_type: None,
+            confirmation: Confirmation::default(),
+        }
+    }
+
     /// Signs the token and writes the answer. With a fault, the token is not
     /// what the request was granted; see [`ExchangeFault`].
     pub(crate) fn answer(self, issuer: &MockIssuer, fault: Option<ExchangeFault>) -> Value {
@@ -71,12 +114,15 @@ impl Issuance {
             None => self.token(issuer),
         };
         let mut members = Map::new();
+        let token = lock(&issuer.inner.tokens).rename_claims(token);
         members.insert("access_token".to_owned(), token.sign().into());
         members.insert("token_type".to_owned(), self.token_type().into());
         members.insert("expires_in".to_owned(), self.lifetime.as_secs().into());
         // RFC 6749 section 5.1: optional if it is what was asked for.
-        if self.scopes != self.scopes_asked {
-            members.insert("scope".to_owned(), joined(&self.scopes).into());
+        if self.scopes_asked.as_ref() != Some(&self.scopes) {
+            let prefix = self.scope_prefix.as_deref().unwrap_or_default();
+            let scopes = self.scopes.iter().map(|scope| format!("{prefix}{scope}")).collect();
+            members.insert("scope".to_owned(), joined(&scopes).into());
         }
         if let Some(details) = self.authorization_details {
             members.insert("authorization_details".to_owned(), details);
@@ -98,6 +144,12 @@ impl Issuance {
             .audiences(&self.audiences)
             .scopes(&self.scopes)
             .expires_in(self.lifetime);
+        if let Kind::Grant { typ, client_id, resources, .. } = &self.kind {
+            token = token.typ(*typ).client(client_id);
+            if !resources.is_empty() {
+                token = token.claim("resource", resources.clone());
+            }
+        }
         if let Some(act) = &self.act {
             token = token.claim("act", act.clone());
         }
@@ -117,7 +169,12 @@ impl Issuance {
     }
 
     fn token_type(&self) -> &'static str {
-        if self.confirmation.key.is_some() { "DPoP" } else { "Bearer" }
+        match (&self.kind, &self.confirmation.key) {
+            // Not an access token (RFC 8693 section 2.2.1).
+            (Kind::Grant { .. }, _) => "N_A",
+            (Kind::AccessToken, Some(_)) => "DPoP",
+            (Kind::AccessToken, None) => "Bearer",
+        }
     }
 }
 

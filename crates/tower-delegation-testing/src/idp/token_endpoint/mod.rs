@@ -2,12 +2,14 @@
 
 mod assertion;
 mod authentication;
+mod chaining;
 mod client_credentials;
 mod dpop;
 mod error;
 mod exchange;
 mod issuance;
 mod jws;
+mod jwt_bearer;
 mod misissue;
 mod policy;
 mod presented;
@@ -19,7 +21,7 @@ use axum::{
     body::Body,
     http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header, request::Parts},
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 use tower_delegation::credential::{PeerCertificate, PeerInfo};
 
 pub(crate) use self::settings::TokenSettings;
@@ -33,6 +35,7 @@ pub use self::{exchange::ExchangeLife, misissue::ExchangeFault, request::TokenRe
 use super::{MockIssuer, client::Grant, faults::text, lock};
 
 const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
+const ID_JAG: &str = "urn:ietf:params:oauth:token-type:id-jag";
 const ID_TOKEN: &str = "urn:ietf:params:oauth:token-type:id_token";
 const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
 
@@ -62,7 +65,7 @@ pub(crate) fn answer(issuer: &MockIssuer, head: &Parts, body: &[u8]) -> Response
     lock(&issuer.inner.tokens).requests.push(record);
     let (status, document) = match granted {
         Ok(document) => (StatusCode::OK, document),
-        Err(error) => (error.status, json!({ "error": error.code, "error_description": error.description })),
+        Err(error) => (error.status, error.document()),
     };
     let mut response = Response::new(Body::from(document.to_string()));
     *response.status_mut() = status;
@@ -98,11 +101,12 @@ fn grant(arrival: &Arrival<'_>, record: &mut TokenRequest) -> Result<Value, Toke
     let mut issuance = match grant {
         Grant::ClientCredentials => client_credentials::client_credentials(issuer, form, &client)?,
         Grant::TokenExchange => exchange::token_exchange(issuer, form, &client)?,
+        Grant::JwtBearer => jwt_bearer::jwt_bearer(arrival, &client, &confirmation)?,
     };
     issuance.confirmation = confirmation;
     let fault = match grant {
         Grant::ClientCredentials => None,
-        Grant::TokenExchange => lock(&issuer.inner.tokens).misissues.take(),
+        Grant::TokenExchange | Grant::JwtBearer => lock(&issuer.inner.tokens).misissues.take(),
     };
     let mut answer = issuance.answer(issuer, fault);
     lock(&issuer.inner.tokens).change_answer(&mut answer);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::{ACCESS_TOKEN, ID_TOKEN, JWT, error::TokenError, request::Form};
+use super::{ACCESS_TOKEN, ID_TOKEN, JWT, assertion::verified_svid, error::TokenError, request::Form};
 use crate::{
     idp::{MockIssuer, lock},
     keys::from_base64url,
@@ -30,7 +30,7 @@ impl Presented {
 }
 
 /// Returns the token in the parameter `token`, if it is there. A token that is
-/// not one of our own good ones is `invalid_request` (RFC 8693 section 2.2.2).
+/// neither one of our own good ones nor, as a `jwt`, a workload's JWT-SVID is `invalid_request` (RFC 8693 section 2.2.2).
 pub(crate) fn presented(
     issuer: &MockIssuer,
     form: &Form,
@@ -43,8 +43,10 @@ pub(crate) fn presented(
         (None, None) => Ok(None),
         (None, Some(_)) => Err(TokenError::invalid_request("a token type without its token")),
         (Some(_), None) => Err(TokenError::invalid_request("a token without its token type")),
-        (Some(value), Some(ACCESS_TOKEN | JWT)) => {
-            verified(issuer, value, "at+jwt").map(Some).ok_or_else(invalid)
+        (Some(value), Some(ACCESS_TOKEN)) => verified(issuer, value, "at+jwt").map(Some).ok_or_else(invalid),
+        (Some(value), Some(JWT)) => {
+            let token = verified(issuer, value, "at+jwt").or_else(|| workload(issuer, value));
+            token.map(Some).ok_or_else(invalid)
         }
         // OpenID Connect Core 1.0 section 2: an ID token is for the client.
         (Some(value), Some(ID_TOKEN)) => verified(issuer, value, "JWT")
@@ -74,6 +76,13 @@ pub(crate) fn verified(issuer: &MockIssuer, token: &str, typ: &str) -> Option<Pr
     let remaining = remaining(issuer, &claims)?;
     let subject = claims.get("sub")?.as_str()?.to_owned();
     Some(Presented { subject, claims, remaining })
+}
+
+/// Returns the JWT-SVID of a workload if it is a good one.
+fn workload(issuer: &MockIssuer, svid: &str) -> Option<Presented> {
+    let jwt = verified_svid(issuer, svid)?;
+    let remaining = remaining(issuer, &jwt.claims)?;
+    Some(Presented { subject: jwt.text("sub")?.to_owned(), claims: jwt.claims, remaining })
 }
 
 /// Returns how long claims are still good for; `None` if they are not.

@@ -1,6 +1,9 @@
 //! What a test can set at the token endpoint, and see of it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Weak},
+};
 
 use serde_json::Value;
 
@@ -12,8 +15,9 @@ use super::{
     used::Used,
 };
 use crate::{
-    idp::{MockIssuer, client::MockClient, lock},
+    idp::{MockIssuer, client::MockClient, issuer::Issuer, lock},
     keys::unique,
+    token::TokenBuilder,
 };
 
 /// The policy of one issuer's token endpoint, and its memory.
@@ -34,9 +38,28 @@ pub(crate) struct TokenSettings {
     pub(crate) spiffe_keys: BTreeMap<String, Value>,
     pub(crate) dpop_nonce: Option<String>,
     pub(crate) used: Used,
+    /// The authorization servers that grants are issued for.
+    pub(crate) partners: BTreeSet<String>,
+    /// The issuers whose grants are accepted.
+    pub(crate) grants_of: Vec<Weak<Issuer>>,
+    /// Our names of their subjects.
+    pub(crate) subject_names: BTreeMap<String, String>,
+    /// What users have to prove anew before anything is done on their behalf.
+    pub(crate) interaction: Option<String>,
+    claim_names: BTreeMap<String, String>,
 }
 
 impl TokenSettings {
+    /// Writes claims under the names that the test has for them.
+    pub(crate) fn rename_claims(&self, mut token: TokenBuilder) -> TokenBuilder {
+        for (name, written) in &self.claim_names {
+            if let Some(value) = token.remove_claim(name) {
+                token = token.without(name).claim(written, value);
+            }
+        }
+        token
+    }
+
     /// Makes the changes of the test in a good answer.
     pub(crate) fn change_answer(&self, answer: &mut Value) {
         let Value::Object(members) = answer else { return };
@@ -73,6 +96,13 @@ impl MockIssuer {
         lock(&self.inner.tokens).audience_names.insert(target.into(), audience.into());
     }
 
+    /// Writes the claim `name` as `written` into the tokens that the token endpoint issues,
+    /// as providers do that write `scp` or `azp`. Such a token is no subject token
+    /// here unless the claim is an optional one.
+    pub fn rename_claim(&self, name: impl Into<String>, written: impl Into<String>) {
+        lock(&self.inner.tokens).claim_names.insert(name.into(), written.into());
+    }
+
     /// Decides how long exchanged tokens live; the default is
     /// [`ExchangeLife::Capped`].
     pub fn set_exchange_life(&self, life: ExchangeLife) {
@@ -106,6 +136,37 @@ impl MockIssuer {
     #[must_use]
     pub fn dpop_nonce(&self) -> Option<String> {
         lock(&self.inner.tokens).dpop_nonce.clone()
+    }
+}
+
+/// # Other authorization servers
+impl MockIssuer {
+    /// Accepts the grants of `other`, an issuer of this or of another provider, which
+    /// issues them for this one from now on.
+    ///
+    /// At `other`, a token exchange with this issuer as `audience` gives an
+    /// ID-JAG, if `requested_token_type` is
+    /// `urn:ietf:params:oauth:token-type:id-jag`
+    /// (draft-ietf-oauth-identity-assertion-authz-grant), or, if it is
+    /// `urn:ietf:params:oauth:token-type:jwt`, the authorization grant of
+    /// draft-ietf-oauth-identity-chaining. Here, the client that the grant names
+    /// presents it as the `assertion` of [`Grant::JwtBearer`](crate::Grant), once.
+    ///
+    /// Actors get the `iss` that they had without saying it.
+    pub fn accept_grants_of(&self, other: &Self) {
+        lock(&other.inner.tokens).partners.insert(self.issuer().to_owned());
+        lock(&self.inner.tokens).grants_of.push(Arc::downgrade(&other.inner));
+    }
+
+    /// Writes the subject `theirs` of another issuer's grant as `ours`.
+    pub fn name_subject(&self, theirs: impl Into<String>, ours: impl Into<String>) {
+        lock(&self.inner.tokens).subject_names.insert(theirs.into(), ours.into());
+    }
+
+    /// Answers every request on behalf of a user with `interaction_required` and these
+    /// `claims`, as Entra does where a policy demands a new proof of the user.
+    pub fn require_interaction(&self, claims: impl Into<String>) {
+        lock(&self.inner.tokens).interaction = Some(claims.into());
     }
 }
 

@@ -1,9 +1,11 @@
 //! Token requests over HTTP, good ones and refused ones.
 
 mod assertions;
+mod chaining;
 mod client_credentials;
 mod dpop;
 mod exchange;
+mod jwt_bearer;
 mod misissue;
 #[cfg(feature = "tls")]
 mod mtls;
