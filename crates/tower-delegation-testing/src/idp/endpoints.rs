@@ -71,7 +71,7 @@ pub(crate) async fn dispatch(State(server): State<Arc<Server>>, request: Request
         (Endpoint::Jwks, _) => jwks(&issuer, &head.headers),
     };
     let clock = &*issuer.inner.clock;
-    // Read before the count goes up: whoever waits for the count may then move the clock.
+    // Read before the count goes up: a test that waits for the count may then move the clock.
     let arrived = clock.monotonic();
     let fault = issuer.gate(endpoint).arrive(head.headers);
     fault.apply(answer, arrived, clock, server.stopped.clone()).await

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
+use axum::http::HeaderValue;
 use bytes::Bytes;
 use serde_json::Value;
 use tower_delegation::clock::Clock;
@@ -16,7 +16,7 @@ use super::{
     MockIdpBuilder,
     client::MockClient,
     endpoints,
-    faults::{Endpoint, Fault, Gate, Hold},
+    faults::{Endpoint, Gate},
     lock,
     token_endpoint::TokenSettings,
 };
@@ -214,69 +214,6 @@ impl MockIssuer {
     /// Leaves one member out of the metadata.
     pub fn remove_metadata(&self, name: impl Into<String>) {
         lock(&self.inner.metadata).insert(name.into(), None);
-    }
-}
-
-/// # Outages
-///
-/// Each endpoint has at most one fault; a new one takes the place of the last.
-/// A request meets the fault that is set when it arrives, and its answer is
-/// made at that moment too: an answer that is held or delayed tells the past.
-impl MockIssuer {
-    /// Answers every request with `status`.
-    pub fn fail_with(&self, endpoint: Endpoint, status: StatusCode) {
-        self.gate(endpoint).set(Fault::Status(status));
-    }
-
-    /// Answers every request with this response: a redirect, a wrong content
-    /// type, a body without end.
-    pub fn answer_with(&self, endpoint: Endpoint, response: Response<impl Into<Bytes>>) {
-        self.gate(endpoint).set(Fault::Answer(Box::new(response.map(Into::into))));
-    }
-
-    /// Never answers. Requests that arrived stay without an answer until the
-    /// provider stops, even after [`recover`](Self::recover).
-    pub fn hang(&self, endpoint: Endpoint) {
-        self.gate(endpoint).set(Fault::Hang);
-    }
-
-    /// Answers each request when `delay` has passed on the provider's clock,
-    /// counted from its arrival.
-    pub fn delay(&self, endpoint: Endpoint, delay: Duration) {
-        self.gate(endpoint).set(Fault::Delay(delay));
-    }
-
-    /// Withholds all answers until the guard is released or dropped.
-    pub fn hold(&self, endpoint: Endpoint) -> Hold {
-        let (fault, hold) = Fault::hold();
-        self.gate(endpoint).set(fault);
-        hold
-    }
-
-    /// Answers requests as they should be from now on.
-    pub fn recover(&self, endpoint: Endpoint) {
-        self.gate(endpoint).set(Fault::None);
-    }
-}
-
-/// # Who asked
-impl MockIssuer {
-    /// How many requests have arrived, faults or not.
-    #[must_use]
-    pub fn requests(&self, endpoint: Endpoint) -> usize {
-        self.gate(endpoint).arrived()
-    }
-
-    /// Waits until `count` requests have arrived in all, answered or not.
-    pub async fn wait_for_requests(&self, endpoint: Endpoint, count: usize) {
-        self.gate(endpoint).wait_for(count).await;
-    }
-
-    /// The header fields of the last request, to see what the caller sent:
-    /// `If-None-Match`, `Authorization`.
-    #[must_use]
-    pub fn last_request_headers(&self, endpoint: Endpoint) -> Option<HeaderMap> {
-        self.gate(endpoint).last_headers()
     }
 }
 

@@ -144,6 +144,69 @@ async fn endpoints_fail_one_by_one_and_recover() {
 }
 
 #[tokio::test]
+async fn each_endpoint_has_every_fault() {
+    let (idp, _) = idp().await;
+    let discovery = format!("{}/.well-known/openid-configuration", idp.issuer());
+    let grant = [("grant_type", "client_credentials")];
+    for endpoint in [Endpoint::Discovery, Endpoint::Jwks, Endpoint::Token] {
+        let ask = || match endpoint {
+            Endpoint::Discovery => http().get(&discovery).send(),
+            Endpoint::Jwks => http().get(idp.jwks_uri()).send(),
+            Endpoint::Token => {
+                let request = http().post(idp.token_endpoint()).basic_auth("gateway", Some("s3:cret"));
+                request.form(&grant).send()
+            }
+        };
+        let good = ask().await.unwrap().bytes().await.unwrap();
+        serde_json::from_slice::<Value>(&good).unwrap();
+
+        idp.fail_with_retry_after(endpoint, StatusCode::TOO_MANY_REQUESTS, Duration::from_secs(7));
+        let answer = ask().await.unwrap();
+        assert_eq!(
+            (answer.status().as_u16(), &answer.headers()[header::RETRY_AFTER]),
+            (429, &HeaderValue::from(7))
+        );
+
+        idp.garble(endpoint);
+        let answer = ask().await.unwrap();
+        assert_eq!(answer.status(), 200, "{endpoint:?}");
+        answer.json::<Value>().await.unwrap_err();
+
+        idp.truncate(endpoint);
+        let answer = ask().await.unwrap();
+        assert_eq!(answer.status(), 200, "{endpoint:?}");
+        assert!(answer.content_length().unwrap() > 20, "{endpoint:?}: the whole is announced");
+        let error = answer.bytes().await.unwrap_err();
+        assert!(error.is_body() || error.is_decode(), "{endpoint:?}: {error:?}");
+
+        idp.hang_up(endpoint);
+        let error = ask().await.unwrap_err();
+        assert!(error.is_request() && !error.is_connect(), "{endpoint:?}: {error:?}");
+
+        idp.pad(endpoint, 1 << 20);
+        let padded = ask().await.unwrap().bytes().await.unwrap();
+        assert_eq!(padded.len(), 1 << 20, "{endpoint:?}");
+        serde_json::from_slice::<Value>(&padded).unwrap();
+
+        idp.recover(endpoint);
+        assert_eq!(ask().await.unwrap().bytes().await.unwrap().len(), good.len(), "{endpoint:?}");
+        // Each request was counted once; a client may ask again when the connection breaks.
+        assert!(idp.requests(endpoint) >= 7, "{endpoint:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_fault_can_pass_by_itself() {
+    let (idp, _) = idp().await;
+    let status = async || http().get(idp.jwks_uri()).send().await.unwrap().status().as_u16();
+    idp.fail_with(Endpoint::Jwks, StatusCode::BAD_GATEWAY);
+    idp.recover_after(Endpoint::Jwks, 2);
+    assert_eq!([status().await, status().await, status().await], [502, 502, 200]);
+    idp.fail_with(Endpoint::Jwks, StatusCode::BAD_GATEWAY);
+    assert_eq!([status().await, status().await], [502, 502], "a new fault stays");
+}
+
+#[tokio::test]
 async fn a_held_answer_tells_the_past_and_comes_when_released() {
     let (idp, _) = idp().await;
     let hold = idp.hold(Endpoint::Jwks);
