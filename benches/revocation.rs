@@ -1,5 +1,4 @@
 //! What asking the store of revocations costs a request.
-#![expect(missing_docs, reason = "criterion's macros")]
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use std::hint::black_box;

@@ -85,6 +85,11 @@ impl<'r> Arrival<'r> {
         None
     }
 
+    /// What a layer further outside has left for those inside.
+    pub(crate) fn left<T: Clone + Send + Sync + 'static>(self) -> Option<&'r T> {
+        self.extensions.get()
+    }
+
     /// The template of the route, where a router has chosen one.
     pub(crate) fn route(self) -> Option<&'r Route> {
         #[cfg(feature = "axum")]

@@ -11,6 +11,7 @@ mod keys;
 mod kinds;
 mod layers;
 mod nets;
+mod own_proof;
 mod places;
 mod profile;
 mod proxies;

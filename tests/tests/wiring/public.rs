@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::{
     Router,
-    extract::Request,
+    extract::{OriginalUri, Request},
     http::StatusCode,
     middleware::{Next, from_fn},
     response::Response,
@@ -13,7 +13,8 @@ use axum::{
 use integration_tests::{Answer, AuditLog, Served, World};
 use reqwest::Method;
 use tower_delegation::{
-    Authorized, DelegationContext, Rejection, RequireLayer, RouteTable, RouteTableLayer,
+    Authorized, DelegationContext, Rejection, RequireLayer, Requirement, Requires, RouteTable,
+    RouteTableLayer,
     audit::{Audit, AuditEvent, AuditSink, SinkError},
     layer::DelegationLayerBuilder,
     proof::Dpop,
@@ -234,8 +235,7 @@ async fn a_handler_that_asks_gets_what_was_due() {
 async fn a_requirement_around_a_public_route_still_demands() {
     let world = World::new().await;
     let audit = AuditLog::listen();
-    let layer =
-        || RequireLayer::new(tower_delegation::Requirement::named("known").scope("orders:read")).unwrap();
+    let layer = || RequireLayer::new(Requirement::named("known").scope("orders:read")).unwrap();
     let app = GuardedRouter::new().route("/greet", get(public("a greeting", greet))).layer(layer());
     let served = Served::start(app.behind(world.layer().build().unwrap()).unwrap()).await;
     let stranger = world.token().scopes(["x"]).sign();
@@ -269,6 +269,74 @@ async fn a_proof_is_used_up_only_where_someone_asks() {
             let request = served.request(Method::GET, path).header("dpop", &proof);
             let answer = Answer::of(request.header("authorization", format!("DPoP {token}"))).await;
             assert_eq!(answer.status, status, "{path}: {}", answer.body);
+        }
+    }
+}
+
+async fn ignoring(permit: Result<Authorized<Write>, Rejection>) -> &'static str {
+    drop(permit);
+    "a secret"
+}
+
+struct Write;
+
+impl Requires for Write {
+    fn requirement() -> Requirement {
+        Requirement::named("write").scope("orders:write")
+    }
+}
+
+/// Middleware changes what is left of a target: it is the same request, asked about once,
+/// with one record.
+#[tokio::test]
+async fn a_target_that_was_rewritten_is_that_of_the_same_request() {
+    const ORIGIN: &str = "https://rewritten.example.com";
+    type Rewrite = fn(&mut Request);
+    let world = World::new().await;
+    let audit = AuditLog::listen();
+    let key = DpopKey::generate().clock(world.clock.clone());
+    let rewrites: [(&str, Rewrite); 3] = [
+        ("nothing", |_| {}),
+        ("the path", |request| *request.uri_mut() = "/elsewhere?a=b".parse().unwrap()),
+        // So that nothing tells what the client has sent.
+        ("the query", |request| {
+            let target = format!("{}?page=1", request.uri().path());
+            *request.uri_mut() = target.parse().unwrap();
+            request.extensions_mut().remove::<OriginalUri>();
+        }),
+    ];
+    for (name, rewrite) in rewrites {
+        let change = from_fn(move |mut request: Request, next: Next| {
+            rewrite(&mut request);
+            next.run(request)
+        });
+        let app = GuardedRouter::new()
+            .route("/greet", get(public("a greeting", greet)))
+            .route("/demanding", get(public("by hand", demanding)))
+            .route("/ignoring", get(public("by mistake", ignoring)))
+            .layer(change);
+        let layer = world.layer().dpop(Dpop::at(ORIGIN)).build().unwrap();
+        let served = Served::start(app.behind(layer).unwrap()).await;
+        for (path, scope, status, decision) in [
+            ("/greet", "orders:read", 200, "allow"),
+            ("/demanding", "orders:read", 200, "allow"),
+            ("/ignoring", "orders:write", 200, "allow"),
+            ("/ignoring", "orders:read", 403, "deny"),
+        ] {
+            let token = world.token().scopes([scope]).bound_to_key(&key).sign();
+            let proof = key.proof("GET", format!("{ORIGIN}{path}")).for_token(&token).sign();
+            // A handler that goes by no refusal serves anyone: its route is public.
+            let again = if path == "/ignoring" { (200, "allow") } else { (401, "deny") };
+            for (attempt, (status, decision)) in [("first", (status, decision)), ("again", again)] {
+                let request = served.request(Method::GET, path).header("dpop", &proof);
+                let answer = Answer::of(request.header("authorization", format!("DPoP {token}"))).await;
+                assert_eq!(answer.status, status, "{name}, {path}, {attempt}: {}", answer.body);
+                let event = audit.one();
+                assert_eq!(event.field("decision"), decision, "{name}, {path}, {attempt}");
+                // Of a head that is not the one that arrived, it is not known who sent that one.
+                let is_known = name != "the query";
+                assert_eq!(event.field("subject") == "alice", is_known, "{name}, {path}, {attempt}");
+            }
         }
     }
 }
@@ -318,10 +386,10 @@ async fn preflights_are_for_a_layer_outside() {
         })
     };
     let routes = || {
-        GuardedRouter::new().route("/alive", get(public("probe", alive))).route("/orders", get(orders)).route(
-            "/guarded",
-            guard(tower_delegation::Requirement::new().scope("x"), axum::routing::any(alive)),
-        )
+        GuardedRouter::new()
+            .route("/alive", get(public("probe", alive)))
+            .route("/orders", get(orders))
+            .route("/guarded", guard(Requirement::new().scope("x"), axum::routing::any(alive)))
     };
     let layer = || world.layer().build().unwrap();
     let outside = Served::start(routes().behind(layer()).unwrap().layer(cors())).await;

@@ -14,9 +14,7 @@ use crate::{
     proof::{self, Presented, ProofEnd, Proved, Transport},
     reason::{DenialReason, RejectionKind},
     rejection::Rejection,
-    replay::{ReplayStoreError, ReplayStoreErrorKind, Sighting},
     step::Step,
-    text::{Text, causes},
     token::VerifiedToken,
 };
 
@@ -91,16 +89,16 @@ impl Authenticator {
         // After all else, so that no client can use up the identifier of another's
         // proof (RFC 9449 section 11.1).
         let Some(single_use) = single_use else { return Step::Ready(Ok(self.admit(admission, now.wall))) };
-        match single_use.remember() {
-            Step::Ready(answer) => Step::Ready(match sighted(answer) {
+        match single_use.spend() {
+            Step::Ready(verdict) => Step::Ready(match verdict {
                 Ok(()) => Ok(self.admit(admission, now.wall)),
                 Err(reason) => Err(self.refusal(reason, presented, now).of(admission.into_refused())),
             }),
-            Step::Wait(answer) => {
+            Step::Wait(verdict) => {
                 let (authenticator, held, end) = (self.clone(), presented.hold(), single_use.end());
                 Step::wait(async move {
-                    let answer = answer.await;
-                    authenticator.admit_after_wait(answer, admission, held.presented(), end)
+                    let verdict = verdict.await;
+                    authenticator.admit_after_wait(verdict, admission, held.presented(), end)
                 })
             }
         }
@@ -146,7 +144,7 @@ impl Authenticator {
     /// the proof's age, the other end of the connection, the registry, and what was revoked.
     fn admit_after_wait(
         &self,
-        answer: Result<Sighting, ReplayStoreError>,
+        verdict: Result<(), DenialReason>,
         mut admission: Admission,
         presented: Presented<'_>,
         end: ProofEnd,
@@ -154,7 +152,7 @@ impl Authenticator {
         let now = self.now();
         admission.transport = admission.transport.at(now.wall);
         let judge = || {
-            sighted(answer)?;
+            verdict?;
             // By the terms and keys of now, under which the token may be good anew.
             let token = match self.0.verifier.verify(presented.credential, now) {
                 Step::Ready((token, _)) => token?,
@@ -217,28 +215,4 @@ impl Authenticator {
             _ => rejection,
         }
     }
-}
-
-/// Was the proof used before? Logs an error that is not the client's.
-fn sighted(answer: Result<Sighting, ReplayStoreError>) -> Result<(), DenialReason> {
-    let error = match answer {
-        Ok(Sighting::First) => return Ok(()),
-        Ok(Sighting::Again) => return Err(DenialReason::DpopProofReplayed),
-        Err(error) => error,
-    };
-    if error.kind() == ReplayStoreErrorKind::ShareExhausted {
-        // A client can cause this by itself.
-        tracing::debug!(error = %Text::account(&error.to_string()), "a DPoP proof is not remembered");
-    } else {
-        tracing::warn!(
-            error = %Text::account(&error.to_string()), cause = %Text::account(&causes(&error)),
-            "a DPoP proof cannot be remembered"
-        );
-    }
-    Err(match error.kind() {
-        ReplayStoreErrorKind::Full => DenialReason::ReplayStoreFull,
-        ReplayStoreErrorKind::ShareExhausted => DenialReason::ReplayShareExhausted,
-        ReplayStoreErrorKind::ClockSetBack => DenialReason::ClockSetBack,
-        ReplayStoreErrorKind::Unavailable => DenialReason::ReplayStoreUnavailable,
-    })
 }

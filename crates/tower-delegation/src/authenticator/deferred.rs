@@ -5,6 +5,8 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
+use http::Extensions;
+
 use super::{Authenticator, Outcome};
 use crate::{
     arrival::Arrival,
@@ -30,6 +32,13 @@ struct Inner {
 }
 
 impl Authenticator {
+    /// Removes what layers further outside have found, or have put off.
+    pub(super) fn forget_callers(extensions: &mut Extensions) {
+        extensions.remove::<DelegationContext>();
+        extensions.remove::<Anonymous>();
+        extensions.remove::<Deferred>();
+    }
+
     /// Puts authentication off. What is wrong with the credentials at first sight is
     /// recorded, and refuses nothing; nothing is verified for it.
     pub(crate) fn defer(&self, arrival: Arrival<'_>, transport: Result<Transport, DenialReason>) -> Deferred {
@@ -83,16 +92,32 @@ impl Deferred {
         self.caller().map_or(self.0.anonymous.record(), DelegationContext::record)
     }
 
-    /// Authenticates the request with this head: the one that arrived, or another one
-    /// that carries its extensions, which is then authenticated by itself.
-    pub(crate) fn authenticate(&self, arrival: Arrival<'_>) -> Step<Outcome> {
+    /// That of the request with this head: this one where it is the head that arrived, also
+    /// where a router or middleware has changed what is left of its target. Another head
+    /// that carries its extensions, or comes after the response, is authenticated by itself.
+    pub(crate) fn of_head(&self, arrival: Arrival<'_>) -> Self {
         let authenticator = &self.0.authenticator;
-        let is_same = self.is_for(arrival);
-        if let Some(found) = self.found()
-            && is_same
-        {
+        let would_judge_alike = |passage| authenticator.would_judge_alike(passage, arrival);
+        if self.record().passage().is_some_and(would_judge_alike) && !self.record().has_ended() {
+            return self.clone();
+        }
+        let anonymous = authenticator.anonymous(arrival);
+        // What is decided about it is decided about the request that it came from.
+        anonymous.record().continues(&self.0.anonymous);
+        Self(Arc::new(Inner {
+            authenticator: authenticator.clone(),
+            transport: self.0.transport.clone(),
+            anonymous,
+            found: OnceLock::new(),
+        }))
+    }
+
+    /// Authenticates its request, which has this head.
+    pub(crate) fn authenticate(&self, arrival: Arrival<'_>) -> Step<Outcome> {
+        if let Some(found) = self.found() {
             return Step::Ready(found.clone());
         }
+        let authenticator = &self.0.authenticator;
         let outcome = match &self.0.transport {
             Ok(transport) => {
                 // What the connection said has aged since.
@@ -101,30 +126,25 @@ impl Deferred {
             Err(reason) => Step::Ready(Err(authenticator.rejection(*reason, None))),
         };
         let this = self.clone();
-        outcome.map(move |outcome| this.keep(outcome, is_same))
+        outcome.map(move |outcome| this.keep(outcome))
     }
 
     /// Is this the head of the request that arrived, and of no other that carries its
     /// extensions?
     pub(crate) fn is_for(&self, arrival: Arrival<'_>) -> bool {
         let has_judged = |passage| self.0.authenticator.has_judged(passage, arrival);
-        self.0.anonymous.record().passage().is_some_and(has_judged)
+        self.record().passage().is_some_and(has_judged)
     }
 
-    /// Remembers what came of it, and hands the record so far over to the caller's.
-    fn keep(&self, outcome: Outcome, is_same: bool) -> Outcome {
-        if !is_same {
-            return outcome;
+    /// Remembers what came of it; the caller's record continues that of the request.
+    fn keep(&self, outcome: Outcome) -> Outcome {
+        if let Ok(Some(delegation)) = &outcome {
+            delegation.record().continues(&self.0.anonymous);
         }
-        let is_first = self.0.found.set(outcome.clone()).is_ok();
-        match &outcome {
-            Ok(Some(delegation)) if is_first => {
-                delegation.record().admit(self.0.anonymous.record().allows_inner());
-                let so_far = self.0.anonymous.record().take();
-                so_far.kept.into_iter().for_each(|evaluation| delegation.record().add(evaluation));
-            }
-            Err(rejection) if is_first => self.record_mistake(rejection.reason()),
-            _ => {}
+        if let Ok(()) = self.0.found.set(outcome.clone())
+            && let Err(rejection) = &outcome
+        {
+            self.record_mistake(rejection.reason());
         }
         self.found().cloned().unwrap_or(outcome)
     }
@@ -132,7 +152,7 @@ impl Deferred {
     /// What is wrong with the credentials is recorded, and refuses nothing by itself:
     /// the route is public.
     fn record_mistake(&self, reason: DenialReason) {
-        self.0.anonymous.record().add(Evaluation {
+        self.record().add(Evaluation {
             requirement: "credentials".into(),
             denial: Some(reason),
             effect: Effect::Shadowed,

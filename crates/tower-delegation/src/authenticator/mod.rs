@@ -7,6 +7,7 @@ mod admission;
 mod client_identity;
 mod configuration;
 mod deferred;
+mod same_request;
 mod status;
 mod supply;
 
@@ -18,7 +19,7 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderMap, Uri, header::AUTHORIZATION, request::Parts, uri::PathAndQuery};
+use http::{HeaderMap, request::Parts};
 
 use self::client_identity::Identity;
 pub use self::{client_identity::ClientIdentity, status::Status};
@@ -26,20 +27,19 @@ pub(crate) use self::{configuration::Configuration, deferred::Deferred};
 use crate::{
     arrival::{Arrival, peer_info},
     clock::{Clock, Moment, Timestamp},
-    context::{Anonymous, DelegationContext, Judge, Passage, RiskSignals},
+    context::{Anonymous, DelegationContext, Judge, RiskSignals},
     credential::{
         Credential, IdentityHeaders, PeerInfo, ProtectionSpace, Scheme, TlsPeer, Vouched, WorkloadIdentity,
         WorkloadIdentitySource, WorkloadRequest, credential, dpop_proof, mark_sensitive,
     },
     issuer::{ActorForm, IssuerPolicy},
     jwks::{KeyRefresh, KeySourceError},
-    proof::{DpopVerifier, Presented, PresentingRequest, Transport},
+    proof::{DpopVerifier, OwnProof, Presented, PresentingRequest, Transport},
     protected_resource::{Capabilities, ProtectedResource, ResourceMetadata},
     reason::DenialReason,
     rejection::Rejection,
     revocation::{RevocationListener, RevocationTarget, Standing, TargetMismatch},
     step::Step,
-    text_hash::TextHash,
     token::Verifier,
 };
 
@@ -90,8 +90,7 @@ impl Authenticator {
     /// # Errors
     /// The [`Rejection`] to answer with.
     pub async fn authenticate(&self, head: &mut Parts) -> Result<Option<DelegationContext>, Rejection> {
-        head.extensions.remove::<DelegationContext>();
-        head.extensions.remove::<Anonymous>();
+        Self::forget_callers(&mut head.extensions);
         let now = self.now();
         // The fields of the head are disjoint, so the peer needs no copy here.
         match self.identify(&mut head.headers, peer_info(&head.extensions), now.wall) {
@@ -390,7 +389,9 @@ impl Authenticator {
                 Scheme::Bearer => Err(DenialReason::DpopProofMissing),
                 Scheme::Dpop => dpop_proof(arrival.headers),
             };
-            let request = PresentingRequest { method: arrival.method, uri: arrival.received_uri(), proof };
+            let own = proof.ok().and_then(|proof| OwnProof::of(arrival, proof.as_bytes()));
+            let request =
+                PresentingRequest { method: arrival.method, uri: arrival.received_uri(), proof, own };
             Presented { credential, request: Some(request) }
         }))
     }
@@ -403,62 +404,6 @@ impl Authenticator {
     /// The mark of a request without credentials.
     pub(crate) fn anonymous(&self, arrival: Arrival<'_>) -> Anonymous {
         Anonymous::new(self.0.space.clone(), self.passage(arrival))
-    }
-
-    /// Is this the request that this authenticator judged, in every part that
-    /// authentication goes by?
-    pub(crate) fn has_judged(&self, passage: &Passage, arrival: Arrival<'_>) -> bool {
-        arrival.is_received() && self.passage(arrival).is_some_and(|arriving| *passage == arriving)
-    }
-
-    /// Was it this authenticator that judged?
-    pub(crate) fn is_of(&self, passage: &Passage) -> bool {
-        passage.authenticator == self.0.number
-    }
-
-    /// What there is to be judged of a request; `None` where that cannot have been let
-    /// pass, such as two tokens.
-    fn passage(&self, arrival: Arrival<'_>) -> Option<Passage> {
-        if let Some(presented) = self.presented(arrival).ok()? {
-            return self.passage_of(presented, self.0.verifier.hash(presented.credential));
-        }
-        let mut fields = arrival.headers.get_all(AUTHORIZATION).iter();
-        let field = fields.next().map(|field| self.0.verifier.hash_of(field.as_bytes()));
-        if fields.next().is_some() {
-            return None;
-        }
-        Some(Passage {
-            authenticator: self.0.number,
-            method: arrival.method.clone(),
-            target: self.hash_of_target(arrival.received_uri()),
-            scheme: None,
-            authorization: field,
-            proof: None,
-        })
-    }
-
-    /// The same of a request with a token, whose hash is known. `None` where no request
-    /// presents it.
-    fn passage_of(&self, presented: Presented<'_>, token: TextHash) -> Option<Passage> {
-        let PresentingRequest { method, uri, proof } = presented.request?;
-        let scheme = presented.credential.scheme();
-        let proof = match scheme {
-            Scheme::Bearer => None,
-            Scheme::Dpop => Some(self.0.verifier.hash_of(proof.ok()?.as_bytes())),
-        };
-        Some(Passage {
-            authenticator: self.0.number,
-            method: method.clone(),
-            target: self.hash_of_target(uri),
-            scheme: Some(scheme),
-            authorization: Some(token),
-            proof,
-        })
-    }
-
-    fn hash_of_target(&self, uri: &Uri) -> TextHash {
-        let target = uri.path_and_query().map_or("", PathAndQuery::as_str);
-        self.0.verifier.hash_of(target.as_bytes())
     }
 
     /// This moment.

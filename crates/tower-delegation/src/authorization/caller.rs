@@ -15,8 +15,9 @@ use crate::{
 /// Finds out who sent the request with this head, where the layer has put that off:
 /// on a public route. After a wait it is called once more, and has its answer.
 pub(crate) fn ask(head: &mut Parts) -> Step<Result<(), Rejection>> {
-    let Some(deferred) = deferred(&head.extensions).cloned() else { return Step::Ready(Ok(())) };
-    let now = deferred.now();
+    let Some(left) = deferred(&head.extensions) else { return Step::Ready(Ok(())) };
+    let now = left.now();
+    let deferred = left.of_head(Arrival::of_parts(head, now));
     match deferred.authenticate(Arrival::of_parts(head, now)) {
         Step::Ready(Ok(found)) => {
             if let Some(delegation) = found {
@@ -26,8 +27,14 @@ pub(crate) fn ask(head: &mut Parts) -> Step<Result<(), Rejection>> {
             head.extensions.remove::<Deferred>();
             Step::Ready(Ok(()))
         }
-        Step::Ready(Err(rejection)) => Step::Ready(Err(rejection)),
-        Step::Wait(outcome) => Step::wait(async move { outcome.await.map(drop) }),
+        Step::Ready(Err(rejection)) => {
+            head.extensions.insert(deferred);
+            Step::Ready(Err(rejection))
+        }
+        Step::Wait(outcome) => {
+            head.extensions.insert(deferred);
+            Step::wait(async move { outcome.await.map(drop) })
+        }
     }
 }
 

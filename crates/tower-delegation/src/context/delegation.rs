@@ -48,6 +48,7 @@ pub(super) struct Inner {
 }
 
 /// The record of the request.
+#[expect(clippy::large_enum_variant, reason = "almost every context has its own, without another allocation")]
 pub(super) enum Record {
     Own(RequestRecord),
     /// That of the context which this one was made from, when it was judged again.

@@ -51,6 +51,8 @@ pub(crate) struct RequestRecord {
     passage: Option<Passage>,
     /// What the request asks a sink of revocations for.
     change: OnceLock<Box<RevocationChange>>,
+    /// The record that a layer reads, where that was made before it was known who asks.
+    former: OnceLock<Anonymous>,
 }
 
 /// The evaluations of one request, in order.
@@ -165,7 +167,20 @@ impl RequestRecord {
             evaluations: Mutex::default(),
             passage,
             change: OnceLock::new(),
+            former: OnceLock::new(),
         }
+    }
+
+    /// From here on, whatever is evaluated and decided is entered in `former`, and the
+    /// request ends when it ends there.
+    pub(crate) fn continues(&self, former: &Anonymous) {
+        // One caller continues it, once.
+        let _ = self.former.set(former.clone());
+    }
+
+    /// Where decisions are entered.
+    fn book(&self) -> &Self {
+        self.former.get().map_or(self, |former| former.record().book())
     }
 
     /// What challenges say of the service.
@@ -182,7 +197,7 @@ impl RequestRecord {
         let mut evaluations = self.evaluations();
         let standing = evaluation.standing();
         let is_first_denial = standing == DENIED && !self.has(DENIED);
-        self.standing.fetch_or(standing, Ordering::Release);
+        self.book().standing.fetch_or(standing, Ordering::Release);
         if evaluations.kept.iter().any(|known| evaluation.repeats(known)) {
             return;
         }
@@ -260,7 +275,7 @@ impl RequestRecord {
     /// A layer admits the request.
     pub(crate) fn admit(&self, allows_inner: bool) {
         let standing = if allows_inner { ADMITTED | ALLOWS_INNER } else { ADMITTED };
-        self.standing.fetch_or(standing, Ordering::Release);
+        self.book().standing.fetch_or(standing, Ordering::Release);
     }
 
     /// Did a layer admit the request? Otherwise the context was made for code that
@@ -276,7 +291,7 @@ impl RequestRecord {
 
     /// The layer that admitted the request has its response, or was given up.
     pub(crate) fn end(&self) {
-        self.standing.fetch_or(ENDED, Ordering::Release);
+        self.book().standing.fetch_or(ENDED, Ordering::Release);
     }
 
     pub(crate) fn has_ended(&self) -> bool {
@@ -284,11 +299,11 @@ impl RequestRecord {
     }
 
     fn has(&self, standing: u8) -> bool {
-        self.standing.load(Ordering::Acquire) & standing == standing
+        self.book().standing.load(Ordering::Acquire) & standing == standing
     }
 
     fn evaluations(&self) -> MutexGuard<'_, Evaluations> {
-        self.evaluations.lock().unwrap_or_else(PoisonError::into_inner)
+        self.book().evaluations.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes what was evaluated so far: the request has ended.

@@ -130,7 +130,7 @@ pub use self::{
 pub(crate) use self::{
     forwarded::{ForwardedIdentity, IdentityHeaders, Vouched},
     header_name::configured_header,
-    proof::dpop_proof,
+    proof::{DPOP, dpop_proof},
     scheme::{ProtectionSpace, Scheme},
     token::OwnedCredential,
     token::{Credential, credential, mark_sensitive},

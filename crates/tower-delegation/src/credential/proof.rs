@@ -9,7 +9,7 @@ use crate::reason::DenialReason;
 pub const MAX_PROOF_LEN: usize = 8 * 1024;
 
 /// The field that carries a proof.
-pub(super) const DPOP: HeaderName = HeaderName::from_static("dpop");
+pub(crate) const DPOP: HeaderName = HeaderName::from_static("dpop");
 
 /// The one DPoP proof that a request carries; its syntax is judged later.
 pub(crate) fn dpop_proof(headers: &HeaderMap) -> Result<&str, DenialReason> {

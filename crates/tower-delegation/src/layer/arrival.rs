@@ -48,8 +48,10 @@ pub(super) fn take_judged<B>(
     if let Some(deferred) = extensions.remove::<Deferred>() {
         extensions.remove::<DelegationContext>();
         extensions.remove::<Anonymous>();
+        let record = deferred.record();
         let is_here = deferred.is_of(authenticator)
-            && !deferred.record().has_ended()
+            && record.is_admitted()
+            && !record.has_ended()
             && deferred.is_for(Arrival::of(request, now))
             && deferred.caller().is_none_or(|caller| !authenticator.has_ended(caller, now));
         return is_here.then_some(Judged::Deferred(deferred));
@@ -67,14 +69,9 @@ pub(super) fn take_judged<B>(
 /// Is it the request that a layer of this authenticator let pass, and waits for?
 fn has_passed(authenticator: &Authenticator, judged: &Judged, arrival: Arrival<'_>) -> bool {
     let record = judged.record();
-    let passage = match record.passage().filter(|_| record.is_admitted()) {
+    let passage = match record.passage() {
         Some(passage) if authenticator.is_of(passage) => passage,
-        // The context was made for code that called an authenticator.
-        None => {
-            warn_of_another();
-            return false;
-        }
-        Some(_) => {
+        _ => {
             if !record.allows_inner() && !record.has_ended() {
                 warn_of_another();
             }
@@ -85,7 +82,9 @@ fn has_passed(authenticator: &Authenticator, judged: &Judged, arrival: Arrival<'
         Judged::Known(delegation) => authenticator.has_ended(delegation, arrival.now),
         Judged::Anonymous(_) | Judged::Deferred(_) => false,
     };
-    let has_passed = authenticator.has_judged(passage, arrival) && !record.has_ended() && !is_over();
+    // What no layer admitted was made for code that called the authenticator.
+    let is_on_its_way = record.is_admitted() && !record.has_ended();
+    let has_passed = is_on_its_way && authenticator.has_judged(passage, arrival) && !is_over();
     if !has_passed {
         tracing::debug!("the request is not the one that an outer layer has judged: it is judged again");
     }

@@ -41,6 +41,7 @@ pub(super) struct Admitted {
 impl Gate {
     /// Authenticates a request; at once, unless something has to be waited for.
     pub(super) fn authenticate<B>(&self, request: &mut Request<B>, now: Moment) -> Step<Outcome> {
+        self.authenticator.note_proof(request, now);
         let peer = peer_info(request.extensions()).cloned();
         match self.authenticator.identify(request.headers_mut(), peer.as_ref(), now.wall) {
             Ok(transport) => self.authenticator.authenticate_arrival(Arrival::of(request, now), transport),
@@ -55,13 +56,14 @@ impl Gate {
         observer: &mut Observer,
         now: Moment,
     ) -> Admitted {
+        self.authenticator.note_proof(request, now);
         let peer = peer_info(request.extensions()).cloned();
         let transport = self.authenticator.identify(request.headers_mut(), peer.as_ref(), now.wall);
         let deferred = self.authenticator.defer(Arrival::of(request, now), transport);
         observer.identify(|| Caller::Deferred(deferred.clone()));
         self.mark(deferred.record());
         let admitted = self.pass_on(deferred, request, now);
-        Admitted { watch: admitted.watch.until_the_end(), ..admitted }
+        Admitted { watch: admitted.watch.until_the_end(self.authenticator.take_proof(request)), ..admitted }
     }
 
     /// Lets a request in about whose caller nothing is known yet.
@@ -100,11 +102,16 @@ impl Gate {
         let mut rejection = match (outcome, self.anonymous) {
             (Ok(Some(delegation)), _) => {
                 observer.identify(|| Caller::Known(delegation.clone()));
-                self.mark(delegation.record());
+                // One that was found out about further inside is another layer's to end.
+                let is_outermost = !delegation.record().is_admitted();
                 let dpop_nonce = delegation.dpop_nonce().cloned().map(Box::new);
-                let watch = self.watch(request, now, Caller::Known(delegation.clone()));
+                let mut watch = self.watch(request, now, Caller::Known(delegation.clone()));
+                if is_outermost {
+                    self.mark(delegation.record());
+                    watch = watch.until_the_end(self.authenticator.take_proof(request));
+                }
                 request.extensions_mut().insert(delegation);
-                return Ok(Admitted { dpop_nonce, watch: watch.until_the_end() });
+                return Ok(Admitted { dpop_nonce, watch });
             }
             (Ok(None), AnonymousRequests::Allowed) => {
                 let anonymous = self.authenticator.anonymous(Arrival::of(request, now));
@@ -112,7 +119,7 @@ impl Gate {
                 self.mark(anonymous.record());
                 let watch = self.watch(request, now, Caller::Anonymous(anonymous.clone()));
                 request.extensions_mut().insert(anonymous);
-                return Ok(Admitted { dpop_nonce: None, watch: watch.until_the_end() });
+                return Ok(Admitted { dpop_nonce: None, watch: watch.until_the_end(None) });
             }
             (Ok(None), AnonymousRequests::Refused) => {
                 let needs = self.routes.needs(request);

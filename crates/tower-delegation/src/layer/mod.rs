@@ -22,7 +22,8 @@
 //!    request must be the very same: method, target, `Authorization` and `DPoP` are
 //!    compared, the path must be what nested routers leave of the target, nothing that it was let in by may have ended or been revoked
 //!    since, and the outer layer must still wait
-//!    for the response. Anything else is authenticated anew.
+//!    for the response. Anything else is authenticated anew; the DPoP proof that the
+//!    request came with is [its own](crate::replay) then, too.
 //!
 //! The layer authenticates. Authorization is the route's: an attribute,
 //! [`Authorized`](crate::routing::Authorized), [`RequireLayer`], or a call.

@@ -6,6 +6,7 @@ use http::{HeaderValue, Response, header::CONTENT_TYPE};
 use super::{body::DelegationBody, observer::Caller};
 use crate::{
     arrival::{Arrival, Dialect},
+    proof::OwnProof,
     reason::{DenialReason, RejectionKind},
     rejection::Rejection,
 };
@@ -27,17 +28,21 @@ pub(super) struct Watch {
     is_preflight: bool,
     /// Does the request end with this response?
     is_outermost: bool,
+    /// That of the request, where it ends with this response.
+    proof: Option<OwnProof>,
 }
 
 impl Watch {
     pub(super) fn over(arrival: Arrival<'_>, caller: Caller, undecided: UndecidedResponses) -> Self {
         let is_preflight = arrival.is_preflight();
-        Self { caller, undecided, dialect: arrival.dialect(), is_preflight, is_outermost: false }
+        Self { caller, undecided, dialect: arrival.dialect(), is_preflight, is_outermost: false, proof: None }
     }
 
-    /// The same for the layer that has authenticated the request.
-    pub(super) fn until_the_end(mut self) -> Self {
+    /// The same for the layer that has authenticated the request, and where no other layer
+    /// waits for it, its proof.
+    pub(super) fn until_the_end(mut self, proof: Option<OwnProof>) -> Self {
         self.is_outermost = true;
+        self.proof = proof;
         self
     }
 
@@ -112,6 +117,9 @@ impl Drop for Watch {
             && let Some(record) = self.caller.record()
         {
             record.end();
+        }
+        if let Some(proof) = &self.proof {
+            proof.end();
         }
     }
 }

@@ -37,19 +37,21 @@
 //! `Access-Control-Expose-Headers: DPoP-Nonce, WWW-Authenticate` (section 9).
 
 mod dpop;
+mod own_proof;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use http::{HeaderValue, Method, Uri};
 
 pub use self::dpop::{Dpop, DpopNonces, DpopSettings};
-pub(crate) use self::dpop::{DpopRequest, DpopVerifier, ProofEnd};
+pub(crate) use self::{
+    dpop::{DpopRequest, DpopVerifier, ProofEnd},
+    own_proof::{OwnProof, SingleUse},
+};
 use crate::{
     clock::{Moment, Timestamp},
     confirmation::{Confirmation, SenderConstraint},
     credential::{Credential, OwnedCredential, PeerCertificate, PeerInfo, Scheme, WorkloadIdentity},
     reason::DenialReason,
-    replay::{ReplayStore, ReplayStoreError, Sighting, UsedProof},
-    step::Step,
 };
 
 /// What the transport can tell of the other end.
@@ -133,27 +135,40 @@ pub(crate) struct PresentingRequest<'a> {
     pub(crate) uri: &'a Uri,
     /// Read only where the credential is of scheme `DPoP`.
     pub(crate) proof: Result<&'a str, DenialReason>,
+    /// Where the proof is known to be the one that the request came with.
+    pub(crate) own: Option<&'a OwnProof>,
 }
 
 /// The same, kept while the request waits: no more of its head than that.
 pub(crate) struct Held {
     credential: OwnedCredential,
-    request: Option<(Method, Uri, Result<Box<str>, DenialReason>)>,
+    request: Option<HeldRequest>,
+}
+
+struct HeldRequest {
+    method: Method,
+    uri: Uri,
+    proof: Result<Box<str>, DenialReason>,
+    own: Option<OwnProof>,
 }
 
 impl Presented<'_> {
     pub(crate) fn hold(self) -> Held {
-        let request =
-            self.request.map(|it| (it.method.clone(), it.uri.clone(), it.proof.map(Box::<str>::from)));
+        let request = self.request.map(|it| HeldRequest {
+            method: it.method.clone(),
+            uri: it.uri.clone(),
+            proof: it.proof.map(Box::from),
+            own: it.own.cloned(),
+        });
         Held { credential: self.credential.to_owned(), request }
     }
 }
 
 impl Held {
     pub(crate) fn presented(&self) -> Presented<'_> {
-        let request = self.request.as_ref().map(|(method, uri, proof)| {
+        let request = self.request.as_ref().map(|HeldRequest { method, uri, proof, own }| {
             let proof = proof.as_deref().map_err(|reason| *reason);
-            PresentingRequest { method, uri, proof }
+            PresentingRequest { method, uri, proof, own: own.as_ref() }
         });
         Presented { credential: self.credential.as_credential(), request }
     }
@@ -166,27 +181,6 @@ pub(crate) struct Proved<'a> {
     pub(crate) single_use: Option<SingleUse<'a>>,
     /// A nonce for the client's next proofs.
     pub(crate) dpop_nonce: Option<HeaderValue>,
-}
-
-/// A proof that is good, unless it was used before.
-#[must_use]
-pub(crate) struct SingleUse<'a> {
-    store: &'a dyn ReplayStore,
-    used: UsedProof,
-    end: ProofEnd,
-}
-
-impl SingleUse<'_> {
-    /// Uses the proof up. The last step, after every other check of the request's
-    /// credentials.
-    pub(crate) fn remember(&self) -> Step<Result<Sighting, ReplayStoreError>> {
-        self.store.remember(self.used)
-    }
-
-    /// Until when the proof is accepted.
-    pub(crate) fn end(&self) -> ProofEnd {
-        self.end
-    }
 }
 
 /// Checks everything that the token is bound to. `dpop` is `None` where the
@@ -213,12 +207,14 @@ pub(crate) fn check<'a>(
             if certificate.is_some() { SenderConstraint::MutualTls } else { SenderConstraint::None };
         return Ok(Proved { constraint, single_use: None, dpop_nonce: None });
     };
-    let PresentingRequest { method, uri, proof } = presented.request.ok_or(DenialReason::DpopProofMissing)?;
+    let PresentingRequest { method, uri, proof, own } =
+        presented.request.ok_or(DenialReason::DpopProofMissing)?;
     let (proof, token) = (proof?, presented.credential.as_bytes());
     let accepted = dpop.check(&DpopRequest { proof, method, path: uri.path(), token, key, now })?;
     let constraint =
         if certificate.is_some() { SenderConstraint::MutualTlsAndDpop } else { SenderConstraint::Dpop };
-    let single_use = Some(SingleUse { store: accepted.store, used: accepted.used, end: accepted.end });
+    let (store, used, end) = (accepted.store, accepted.used, accepted.end);
+    let single_use = Some(SingleUse { store, used, end, own: own.cloned() });
     Ok(Proved { constraint, single_use, dpop_nonce: accepted.next_nonce })
 }
 

@@ -17,6 +17,10 @@
 //! 5. All layers of this process at one origin and by one clock share one store, also
 //!    those that are built after others have been dropped: see
 //!    [`Dpop::replay_store`](crate::proof::Dpop::replay_store).
+//! 6. A request uses its proof up once, however many layers and handlers on its way
+//!    authenticate it, while the outermost of these layers waits for the response. Of two
+//!    authenticators this holds where they share a store: that of the process, or that of
+//!    one [`Dpop`](crate::proof::Dpop) value and its clones.
 //!
 //! # Deployment caveat
 //!
@@ -25,6 +29,7 @@
 //! share a store, or demand nonces of keys of their own
 //! ([`DpopNonces`](crate::proof::DpopNonces), RFC 9449 section 11.1).
 
+mod chosen;
 mod memory;
 mod process;
 
@@ -34,6 +39,7 @@ use data_encoding::HEXLOWER;
 
 pub use self::memory::InMemoryReplayStore;
 pub(crate) use self::{
+    chosen::ChosenReplayStore,
     memory::{Bounds, DEFAULT_MAX_ENTRIES},
     process::{Acceptance, ProcessReplayStore},
 };

@@ -160,6 +160,13 @@ impl ProcessReplayStore {
     }
 }
 
+impl ProcessReplayStore {
+    /// Whether both are for the same origin and clock.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.store, &other.store)
+    }
+}
+
 impl ReplayStore for ProcessReplayStore {
     fn remember(&self, proof: UsedProof) -> Step<Result<Sighting, ReplayStoreError>> {
         let beyond = self.longest.beyond(self.acceptance);

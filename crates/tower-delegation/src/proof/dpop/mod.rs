@@ -28,7 +28,8 @@ use crate::{
     jwks::{AlgorithmSet, SignatureAlgorithm, VerifyingKey, public_key},
     reason::DenialReason,
     replay::{
-        Acceptance, Bounds, InMemoryReplayStore, ProcessReplayStore, ReplayKey, ReplayStore, UsedProof,
+        Acceptance, Bounds, ChosenReplayStore, InMemoryReplayStore, ProcessReplayStore, ReplayKey,
+        ReplayStore, UsedProof,
     },
     token::CompactJws,
 };
@@ -225,12 +226,12 @@ impl Dpop {
             Some(nonces) => Acceptance::ByNonce(nonces.longest_acceptance() + self.future_tolerance),
             None => Acceptance::ByAge(self.max_age + Duration::from_secs(1)),
         };
-        let store = |root: &str| -> Result<Arc<dyn ReplayStore>, ConfigError> {
+        let store = |root: &str| -> Result<ChosenReplayStore, ConfigError> {
             Ok(match &self.replay_store {
                 StoreSetting::Process(bounds) => {
-                    Arc::new(ProcessReplayStore::of(root, clock, *bounds, acceptance)?)
+                    ChosenReplayStore::Process(ProcessReplayStore::of(root, clock, *bounds, acceptance)?)
                 }
-                StoreSetting::Given(store) => Arc::clone(store),
+                StoreSetting::Given(store) => ChosenReplayStore::Given(Arc::clone(store)),
             })
         };
         let replay_stores = all(targets.roots().map(store))?.into();
@@ -254,7 +255,7 @@ pub(crate) struct DpopVerifier {
     future_tolerance: Duration,
     nonces: Option<NonceMint>,
     /// That of each target, in their order.
-    replay_stores: Box<[Arc<dyn ReplayStore>]>,
+    replay_stores: Box<[ChosenReplayStore]>,
     /// By thumbprint. Only keys that a good token is bound to, and that have
     /// signed a good proof, come in here.
     keys: Cache<[u8; SHA256_OUTPUT_LEN], Arc<KnownKey>>,
@@ -287,7 +288,7 @@ pub(crate) struct DpopRequest<'a> {
 pub(crate) struct AcceptedProof<'a> {
     pub(crate) used: UsedProof,
     /// Where it is to be remembered.
-    pub(crate) store: &'a dyn ReplayStore,
+    pub(crate) store: &'a ChosenReplayStore,
     pub(crate) next_nonce: Option<HeaderValue>,
     pub(crate) end: ProofEnd,
 }
@@ -344,7 +345,7 @@ impl DpopVerifier {
         }
         let target = self.targets.find(&claims.uri, request.path);
         let store = target.and_then(|place| self.replay_stores.get(place));
-        let store = &**store.ok_or(DenialReason::DpopProofUriMismatch)?;
+        let store = store.ok_or(DenialReason::DpopProofUriMismatch)?;
         let by_age = self.check_times(&claims, request.now.wall)?;
         if !is_hash_of(&claims.token_hash, request.token) {
             return Err(DenialReason::DpopProofTokenMismatch);

@@ -181,7 +181,7 @@ fn judge(case: &Value, token: &str) -> Result<(), DenialReason> {
         Confirmation::parse(&cnf).unwrap()
     });
     let method = Method::from_bytes(method.as_bytes()).unwrap();
-    let request = PresentingRequest { method: &method, uri: &uri, proof: dpop_proof(&headers) };
+    let request = PresentingRequest { method: &method, uri: &uri, proof: dpop_proof(&headers), own: None };
     let presented = Presented { credential, request: Some(request) };
     let now = Moment::of(&*clock);
     proof::check(cnf.as_ref(), presented, &Transport::NotConsidered, Some(&dpop), now).map(drop)
