@@ -12,7 +12,8 @@ const PLACEHOLDER: &str = "{tenant}";
 ///
 /// 1. A token's `iss` must be, by code point, the issuer of one of the tenants.
 ///    For any other, nothing is fetched.
-/// 2. Each tenant is an issuer of its own: its own keys and fetches.
+/// 2. Each tenant is an issuer of its own: its own keys and fetches. Keys, or a source of
+///    keys, that the template is given are those of every tenant.
 /// 3. With a mapping such as [`ClaimMapping::entra_v2`](super::ClaimMapping::entra_v2),
 ///    the claim that names the tenant must agree with the issuer.
 ///

@@ -238,8 +238,10 @@ impl GuardedRouter {
     /// in a warning here.
     ///
     /// # Errors
-    /// Every mistake in a requirement: [`ConfigError::InvalidRequirement`]; each public
-    /// route without a reason: [`ConfigError::PublicWithoutReason`].
+    /// Every mistake of every route: in a requirement ([`ConfigError::InvalidRequirement`]), a
+    /// rule that does not say whose a name is ([`ConfigError::UnqualifiedRule`]) or that can
+    /// never be met ([`ConfigError::UnsatisfiableRule`]), a public route without a reason
+    /// ([`ConfigError::PublicWithoutReason`]).
     pub fn behind(self, delegation: DelegationLayer) -> Result<GuardedApp, ConfigError> {
         GuardedApp::new(self, delegation)
     }
