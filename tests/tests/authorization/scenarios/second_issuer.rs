@@ -3,7 +3,7 @@
 use axum::{Router, routing::MethodRouter};
 use integration_tests::{AUDIENCE, AuditLog, Served, World};
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 use tower_delegation::{
     ConfigError, DelegationLayer, DenialReason as R, RequireLayer, Requirement, Requires, TrustedIssuer,
     issuer::{ClaimMapping, Grants},
@@ -175,10 +175,11 @@ impl Scenario {
     /// The token of this issuer's party, which names its agent.
     fn token(&self, two: &Two, issuer: &str, agents_issuer: Option<&str>) -> String {
         let token = (self.token)(two.token(issuer));
-        let mut act = json!({ "sub": self.agent.unwrap_or("portal") });
-        if let Some(agents_issuer) = agents_issuer {
-            act["iss"] = Value::from(agents_issuer);
-        }
+        let agent = self.agent.unwrap_or("portal");
+        let act = match agents_issuer {
+            Some(issuer) => json!({ "sub": agent, "iss": issuer }),
+            None => json!({ "sub": agent }),
+        };
         // The customer's own page has no agent, but for one that is claimed.
         let has_agent = self.agent.is_some() || agents_issuer.is_some();
         if has_agent { token.claim("act", act) } else { token }.sign()
