@@ -12,7 +12,8 @@ use tower_service::Service;
 /// An application served on a free port until it is dropped.
 #[derive(Debug)]
 pub struct Served {
-    base: String,
+    /// Such as `http://127.0.0.1:50000`.
+    pub base: String,
     client: reqwest::Client,
     server: JoinHandle<()>,
 }

@@ -13,6 +13,8 @@ pub mod context;
 pub mod credential;
 pub mod error;
 #[cfg(feature = "http-client")]
+pub mod exchange;
+#[cfg(feature = "http-client")]
 pub mod http_client;
 pub mod issuer;
 mod json;

@@ -421,6 +421,53 @@ reasons! {
     ClockSetBack = "clock_set_back" => Unavailable,
     /// The store of used proofs cannot be reached.
     ReplayStoreUnavailable = "replay_store_unavailable" => Unavailable,
+    /// A token for a downstream is asked for with more scope than the caller's effective
+    /// scopes are worth there, or with none.
+    ExchangeScopeNotGranted = "exchange_scope_not_granted" => Forbidden,
+    /// The authorization server does not take the caller's token in exchange
+    /// (`invalid_grant`, RFC 7523 section 3.1).
+    ExchangeSubjectRefused = "exchange_subject_refused" => InvalidToken,
+    /// The authorization server refuses the exchange, and it is not known whose fault that is
+    /// (`invalid_request`, RFC 8693 section 2.2.2).
+    ExchangeRefused = "exchange_refused" => Unavailable,
+    /// The authorization server cannot be reached or answers with something that no
+    /// standard knows.
+    ExchangeUnavailable = "exchange_unavailable" => Unavailable,
+    /// The authorization server does not know this service, or does not serve the
+    /// downstream; or the exchange is wired wrongly.
+    ExchangeMisconfigured = "exchange_misconfigured" => Misconfigured,
+    /// The token that came back is none of the agreed form, or its signature does not verify.
+    ExchangeUnreadable = "exchange_unreadable" => Unavailable,
+    /// What came back is no access token, or of another type than was asked for (RFC 8693
+    /// section 2.2.1).
+    ExchangeTypeMismatch = "exchange_type_mismatch" => Unavailable,
+    /// A refresh token came back too: authority that does not end.
+    ExchangeRefreshToken = "exchange_refresh_token" => Unavailable,
+    /// The token that came back is of another issuer than was agreed.
+    ExchangeIssuerMismatch = "exchange_issuer_mismatch" => Unavailable,
+    /// The token that came back is for another audience than the downstream, or for a second one.
+    ExchangeAudienceMismatch = "exchange_audience_mismatch" => Unavailable,
+    /// The token that came back has more scope than was asked for.
+    ExchangeScopeWider = "exchange_scope_wider" => Unavailable,
+    /// The token that came back has authorization details that the caller's has not, or that
+    /// may not be passed on.
+    ExchangeDetailsWider = "exchange_details_wider" => Unavailable,
+    /// The token that came back is about another subject than the caller's.
+    ExchangeSubjectChanged = "exchange_subject_changed" => Unavailable,
+    /// The token that came back does not name this service as the actor.
+    ExchangeActorMissing = "exchange_actor_missing" => Unavailable,
+    /// The token that came back names another actor than this service.
+    ExchangeActorMismatch = "exchange_actor_mismatch" => Unavailable,
+    /// The earlier actors of the token that came back are not those of the caller's.
+    ExchangeChainChanged = "exchange_chain_changed" => Unavailable,
+    /// The token that came back is not bound as it was asked for.
+    ExchangeBindingMismatch = "exchange_binding_mismatch" => Unavailable,
+    /// The token that came back lives longer than the downstream allows, or than the caller's
+    /// where the issuer is said to cap that.
+    ExchangeLifeTooLong = "exchange_life_too_long" => Unavailable,
+    /// The token that came back has ended.
+    ExchangeExpired = "exchange_expired" => Unavailable,
+
     /// No audit sink took the request's event in time, and what cannot be
     /// recorded is not served.
     AuditUnavailable = "audit_unavailable" => Unavailable,

@@ -58,8 +58,8 @@ const FLOORS: &[&[&str]] = &[
     &["application", "token", "introspection", "proof", "jwt_svid"],
     &["context"],
     &["requirement", "routes", "policy", "audit", "protected_resource"],
-    &["rejection", "settings", "authenticator", "exchange"],
-    &["authorization", "task"],
+    &["rejection", "settings", "authenticator"],
+    &["authorization", "exchange", "task"],
     &["layer", "routing"],
 ];
 

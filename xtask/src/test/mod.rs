@@ -52,6 +52,7 @@ const SUITES: &[Suite] = &[
             "sender_constraint",
             "service",
             "templates",
+            "token_exchange",
             "trust",
             "wiring",
             "workload_identity",

@@ -5,6 +5,7 @@ use std::{fmt, net::SocketAddr, time::Duration};
 use http::{Method, StatusCode};
 
 use super::{
+    exchange::{AuditedExchange, ExchangeRecord},
     party::AuditedActor,
     requirement::AuditedRequirement,
     revocation::AuditedRevocation,
@@ -50,6 +51,8 @@ pub struct AuditEvent {
     pub(crate) client_address: Option<SocketAddr>,
     pub(crate) trace: Option<TraceContext>,
     pub(crate) token: Option<PresentedToken>,
+    /// What the event is about, where that is no request.
+    pub(crate) exchange: Option<Box<ExchangeRecord>>,
 }
 
 /// What was decided about a request.
@@ -99,6 +102,7 @@ impl AuditEvent {
     pub fn decision(&self) -> AuditDecision {
         match self.reason() {
             Some(_) => AuditDecision::Deny,
+            None if self.exchange.is_some() => AuditDecision::Allow,
             None if self.status.is_none() => AuditDecision::Abandoned,
             None if self.requirements().all(AuditedRequirement::is_asked) => AuditDecision::None,
             None => AuditDecision::Allow,
@@ -298,6 +302,14 @@ impl AuditEvent {
         self.delegation.as_ref()?.record().change().map(AuditedRevocation::new)
     }
 
+    /// The exchange that the event is about, in place of a request. Subject, client, actors and
+    /// token are then those of the caller, the method is that of the request to the
+    /// authorization server, and there is no status.
+    #[must_use]
+    pub fn exchange(&self) -> Option<AuditedExchange<'_>> {
+        self.exchange.as_deref().map(AuditedExchange::new)
+    }
+
     /// The trace that the caller says the request belongs to.
     #[must_use]
     pub fn trace(&self) -> Option<TraceContext> {
@@ -344,6 +356,7 @@ mod tests {
             client_address: None,
             trace: None,
             token: None,
+            exchange: None,
         }
     }
 

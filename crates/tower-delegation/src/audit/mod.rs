@@ -50,6 +50,7 @@
 mod channel;
 mod delivery;
 mod event;
+mod exchange;
 mod json_lines;
 mod metrics;
 mod otel;
@@ -64,11 +65,17 @@ mod trace_context;
 mod tracing_sink;
 mod trail;
 
+#[cfg_attr(
+    not(feature = "http-client"),
+    expect(unused_imports, reason = "tokens are exchanged over HTTP")
+)]
+pub(crate) use self::exchange::ExchangeRecord;
 #[cfg(feature = "audit-file")]
 pub use self::json_lines::{AuditFile, AuditFileBuilder};
 pub use self::{
     delivery::Audit,
     event::{AuditDecision, AuditEvent},
+    exchange::{AuditedExchange, Verified},
     json_lines::{
         EcsFormat, EcsRecord, Format, JsonLines, NativeFormat, NativeRecord, OcsfFormat, OcsfRecord,
     },

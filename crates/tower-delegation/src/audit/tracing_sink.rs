@@ -40,6 +40,7 @@ impl AuditSink for TracingSink {
 
 fn emit(event: &AuditEvent) {
     let decision = event.decision().as_str();
+    let about = if event.exchange().is_some() { "exchange" } else { "request" };
     let workload = event.workload().and_then(workload_name);
     macro_rules! event {
         ($level:expr) => {
@@ -69,11 +70,16 @@ fn emit(event: &AuditEvent) {
                 sender_constraint = event.sender_constraint().map(SenderConstraint::as_str),
                 workload = workload.as_deref().map(|workload| shown(Text::new(workload))),
                 revocation = event.revocation().map(shown),
+                downstream = event.exchange().map(|exchange| shown(exchange.downstream())),
+                asked_scopes = event.exchange().and_then(|exchange| exchange.asked_scopes()).map(shown),
+                issued_scopes = event.exchange().and_then(|exchange| exchange.issued_scopes()).map(shown),
+                exception = event.exchange().and_then(|exchange| exchange.exception()).map(shown),
+                verified = event.exchange().map(|exchange| exchange.verified().as_str()),
                 token_id = event.token_id().map(shown),
                 trace_id = event.trace().map(|trace| shown(trace.trace_id())),
                 client_address = event.client_address().map(shown),
                 duration_us = u64::try_from(event.latency().as_micros()).unwrap_or(u64::MAX),
-                "request {decision}",
+                "{about} {decision}",
             )
         };
     }

@@ -9,14 +9,20 @@ use std::{
     time::{Duration, Instant},
 };
 
+#[cfg(feature = "http-client")]
+use http::Method;
 use tokio::sync::oneshot;
 
+#[cfg(feature = "http-client")]
+use super::ExchangeRecord;
 use super::{
     Audit, AuditEvent, AuditStatus, SinkError, TokenHashKey, TracingSink,
     channel::{Channel, Message, Place, Queue, Route},
     metrics,
 };
 use crate::{clock::Clock, error::ConfigError, text::Text};
+#[cfg(feature = "http-client")]
+use crate::{clock::Timestamp, context::DelegationContext, reason::DenialReason};
 
 /// How often a guard that is dropped looks whether everything is written.
 const LOOK_AGAIN: Duration = Duration::from_millis(2);
@@ -114,12 +120,45 @@ impl Trail {
     /// Puts an event on its way to every sink. Never waits.
     pub(crate) fn record(&self, event: AuditEvent, places: Places, decided_in: Option<Duration>) {
         metrics::request(event.decision(), event.reason(), decided_in);
+        self.put(event, places);
+    }
+
+    fn put(&self, event: AuditEvent, places: Places) {
         let event = Arc::new(event);
         let mut places = places.0.into_iter();
         for channel in &self.0.channels {
             let place = channel.blocking().and_then(|_| places.next());
             channel.record(&event, place);
         }
+    }
+
+    /// Puts the event of an exchange on its way, with the caller whose token it is about.
+    #[cfg(feature = "http-client")]
+    pub(crate) fn record_exchange(
+        &self,
+        exchange: ExchangeRecord,
+        caller: &DelegationContext,
+        refusal: Option<DenialReason>,
+        (now, took): (Timestamp, Duration),
+        places: Places,
+    ) {
+        let event = AuditEvent {
+            time: now,
+            latency: took,
+            method: Method::POST,
+            route: None,
+            status: None,
+            delegation: Some(caller.clone()),
+            refused: None,
+            evaluations: Vec::new(),
+            omitted: 0,
+            refusal,
+            client_address: None,
+            trace: None,
+            token: None,
+            exchange: Some(Box::new(exchange)),
+        };
+        self.put(event, places);
     }
 
     pub(crate) fn status(&self) -> Vec<AuditStatus> {

@@ -8,7 +8,8 @@ use super::Authenticator;
 use crate::{
     clock::{Moment, Timestamp},
     context::{
-        Circumstances, DelegationContext, Judgement, Passage, Refused, RequestRecord, SenderConstraint,
+        Circumstances, DelegationContext, HeldToken, Judgement, Passage, Refused, RequestRecord,
+        SenderConstraint,
     },
     credential::Scheme,
     proof::{self, Presented, ProofEnd, Proved, Transport},
@@ -23,6 +24,7 @@ struct Admission {
     token: VerifiedToken,
     scheme: Scheme,
     passage: Option<Passage>,
+    credential: Option<HeldToken>,
     constraint: SenderConstraint,
     transport: Transport,
     judgement: Judgement,
@@ -85,7 +87,9 @@ impl Authenticator {
             }
         };
         let (scheme, passage) = (presented.credential.scheme(), self.passage_of(presented, token.hash()));
-        let admission = Admission { token, scheme, passage, constraint, transport, judgement, dpop_nonce };
+        let credential = self.held(presented.credential);
+        let admission =
+            Admission { token, scheme, passage, credential, constraint, transport, judgement, dpop_nonce };
         // After all else, so that no client can use up the identifier of another's
         // proof (RFC 9449 section 11.1).
         let Some(single_use) = single_use else { return Step::Ready(Ok(self.admit(admission, now.wall))) };
@@ -125,6 +129,7 @@ impl Authenticator {
                     token: token.clone(),
                     scheme: scheme.unwrap_or(Scheme::Bearer),
                     passage: delegation.record().passage().cloned(),
+                    credential: delegation.circumstances().credential.clone(),
                     constraint,
                     transport,
                     judgement,
@@ -171,7 +176,8 @@ impl Authenticator {
     }
 
     fn admit(&self, admission: Admission, at: Timestamp) -> DelegationContext {
-        let Admission { token, scheme, passage, constraint, transport, judgement, dpop_nonce } = admission;
+        let Admission { token, scheme, passage, credential, constraint, transport, judgement, dpop_nonce } =
+            admission;
         let Judgement { registration, revocations } = judgement;
         let record = RequestRecord::new(self.0.space.clone(), Some(scheme), passage);
         if let Some(registration) = &registration {
@@ -181,6 +187,7 @@ impl Authenticator {
             at,
             leeway: self.0.judge.leeway,
             risk: self.0.risk.clone(),
+            credential,
             judge: Arc::clone(&self.0.judge),
             revision: revocations,
         };

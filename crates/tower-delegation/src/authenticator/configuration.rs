@@ -5,7 +5,7 @@ use std::{
     mem,
     sync::{
         Arc, Weak,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -78,7 +78,7 @@ impl Configuration {
         let mut context =
             BuildContext::new(self.clock.clone()).with_max_token_lifetime(settings.max_token_lifetime);
         #[cfg(feature = "http-client")]
-        if let Some(http_client) = self.http_client.take() {
+        if let Some(http_client) = self.http_client.clone() {
             context = context.with_http_client(http_client);
             // Reported also where no issuer needs it.
             mistakes.take(context.fetcher());
@@ -121,19 +121,19 @@ impl Configuration {
             client_identity: self.client_identity,
             resolves_issuers,
             last_eviction: AtomicU64::new(NEVER),
+            keeps_credentials: AtomicBool::new(false),
+            #[cfg(feature = "http-client")]
+            http_client: self.http_client,
             dpop,
             space: Arc::new(space),
             identity_headers,
             risk: (!self.risk.is_empty()).then(|| Arc::new(RiskSignals::new(self.risk))),
             protected_resource: self.protected_resource,
         });
-        if let Some(revocations) = &inner.judge.revocations {
-            let listener: Weak<Inner> = Arc::downgrade(&inner);
-            revocations
-                .subscribe(listener)
-                .map_err(|error| ConfigError::UnmatchedRevocation { problem: error.to_string() })?;
-        }
-        Ok(Authenticator(inner))
+        let listener: Weak<Inner> = Arc::downgrade(&inner);
+        let authenticator = Authenticator(inner);
+        authenticator.subscribe(listener)?;
+        Ok(authenticator)
     }
 
     /// Whether the handles can be used, each by itself and together.

@@ -7,6 +7,7 @@ mod admission;
 mod client_identity;
 mod configuration;
 mod deferred;
+mod downstream;
 mod same_request;
 mod status;
 mod supply;
@@ -14,7 +15,7 @@ mod supply;
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -73,6 +74,11 @@ struct Inner {
     resolves_issuers: bool,
     /// When the cache was last searched for revoked tokens, in milliseconds of the monotonic clock.
     last_eviction: AtomicU64,
+    /// Are tokens kept with their contexts, to be exchanged?
+    keeps_credentials: AtomicBool,
+    /// The client that fetches keys, where one is configured.
+    #[cfg(feature = "http-client")]
+    http_client: Option<crate::http_client::HttpClient>,
     dpop: Option<DpopVerifier>,
     space: Arc<ProtectionSpace>,
     identity_headers: IdentityHeaders,

@@ -23,12 +23,30 @@ pub(crate) struct Supply<'a> {
 
 /// Where a rule is, and which parameters a path there can have.
 struct Place<'a> {
-    route: &'a RuledRoute,
+    name: PlaceName<'a>,
     /// The prefixes below which all of the routes are served.
     prefixes: &'a [String],
 }
 
+/// What a place is called.
+enum PlaceName<'a> {
+    Route(&'a RuledRoute),
+    /// No route: it has no path.
+    #[cfg(feature = "http-client")]
+    Other(&'a str),
+}
+
 impl Authenticator {
+    /// Whether a rule that is at no route can be met, and says whose each name is.
+    ///
+    /// # Errors
+    /// Every mistake.
+    #[cfg(feature = "http-client")]
+    pub(crate) fn check_rule(&self, name: &str, requirement: &Requirement) -> Result<(), ConfigError> {
+        let place = Place { name: PlaceName::Other(name), prefixes: &[] };
+        self.0.supply().check(&place, requirement)
+    }
+
     #[cfg(feature = "axum")]
     pub(crate) fn supply(&self) -> Supply<'_> {
         self.0.supply()
@@ -66,7 +84,8 @@ impl Supply<'_> {
     pub(crate) fn check_all(&self, routes: &RouteInventory, prefixes: &[String]) -> Result<(), ConfigError> {
         let mut mistakes = Mistakes::default();
         for (route, requirement) in routes.requirements() {
-            mistakes.take(self.check(&Place { route, prefixes }, requirement));
+            let place = Place { name: PlaceName::Route(route), prefixes };
+            mistakes.take(self.check(&place, requirement));
         }
         mistakes.into_result()
     }
@@ -314,7 +333,11 @@ struct Lack {
 impl Place<'_> {
     /// Method and path.
     fn name(&self) -> String {
-        format!("{} {}", self.route.method_name(), self.route.path())
+        match self.name {
+            PlaceName::Route(route) => format!("{} {}", route.method_name(), route.path()),
+            #[cfg(feature = "http-client")]
+            PlaceName::Other(name) => name.to_owned(),
+        }
     }
 
     /// What is missing where no path here has this parameter.
@@ -326,8 +349,14 @@ impl Place<'_> {
                  `GuardedRouter::below(..)`"
             )
         };
-        let mut prefixes = self.prefixes.iter().chain(self.route.prefixes());
-        let is_there = has(self.route.path()) || prefixes.any(|prefix| has(prefix));
+        let is_there = match self.name {
+            PlaceName::Route(route) => {
+                let mut prefixes = self.prefixes.iter().chain(route.prefixes());
+                has(route.path()) || prefixes.any(|prefix| has(prefix))
+            }
+            #[cfg(feature = "http-client")]
+            PlaceName::Other(_) => false,
+        };
         (!is_there).then(missing)
     }
 }

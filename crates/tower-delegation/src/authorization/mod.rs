@@ -10,6 +10,8 @@ mod policy;
 mod recheck;
 mod table;
 
+#[cfg(feature = "http-client")]
+pub(crate) use self::hearing::Round;
 pub use self::policy::Policy;
 pub(crate) use self::policy::Verdict;
 #[cfg(test)]

@@ -63,6 +63,8 @@ pub(crate) struct Circumstances {
     /// How far clocks may differ.
     pub(crate) leeway: Duration,
     pub(crate) risk: Option<Arc<RiskSignals>>,
+    /// The token itself, where it may be exchanged. Nothing public hands it out.
+    pub(crate) credential: Option<HeldToken>,
     /// What the context is judged again by.
     pub(crate) judge: Arc<Judge>,
     /// The state of the store of revocations that was asked.
@@ -93,6 +95,12 @@ impl DelegationContext {
         }))
     }
 
+    /// The token itself, where it is kept.
+    #[cfg(feature = "http-client")]
+    pub(crate) fn credential(&self) -> Option<&str> {
+        self.0.circumstances.credential.as_ref().map(|held| &*held.0)
+    }
+
     pub(crate) fn circumstances(&self) -> &Circumstances {
         &self.0.circumstances
     }
@@ -110,6 +118,19 @@ impl DelegationContext {
             Record::Own(record) => record,
             Record::Of(original) => original.record(),
         }
+    }
+}
+
+/// The text of a token. It has no `Debug`, and leaves the library in a request to the
+/// authorization server alone.
+#[derive(Clone)]
+pub(crate) struct HeldToken(
+    #[cfg_attr(not(feature = "http-client"), expect(dead_code, reason = "exchanged over HTTP"))] Arc<str>,
+);
+
+impl HeldToken {
+    pub(crate) fn new(token: &str) -> Self {
+        Self(token.into())
     }
 }
 

@@ -23,7 +23,7 @@ mod passage;
 mod record;
 
 pub(crate) use self::{
-    delegation::{Circumstances, NamedSignal, Refused, RiskSignals},
+    delegation::{Circumstances, HeldToken, NamedSignal, Refused, RiskSignals},
     judge::{Judge, Judgement},
     passage::Passage,
     record::{Anonymous, Basis, Effect, Evaluation, Evaluations, Needs, RequestRecord},

@@ -47,6 +47,8 @@ codes! {
     InvalidIpRange => "invalid_ip_range",
     XfccOnly => "xfcc_only",
     HttpClient => "http_client",
+    InvalidDownstream => "invalid_downstream",
+    InvalidSigningKey => "invalid_signing_key",
     InvalidAuditQueue => "invalid_audit_queue",
     AuditThread => "audit_thread",
     InvalidScope => "invalid_scope",

@@ -214,6 +214,20 @@ pub enum ConfigError {
         /// The name of the setting.
         setting: &'static str,
     },
+    /// A downstream is not usable.
+    #[error("downstream {downstream:?} is not usable: {problem}")]
+    InvalidDownstream {
+        /// The name of the downstream.
+        downstream: String,
+        /// What is wrong with it, and what would be right.
+        problem: String,
+    },
+    /// A private key cannot be signed with.
+    #[error("the signing key is not usable: {problem}")]
+    InvalidSigningKey {
+        /// What is wrong with it. Nothing of the key.
+        problem: String,
+    },
     /// The HTTP client could not be set up.
     #[error("the HTTP client cannot be set up: {problem}")]
     HttpClient {

@@ -19,7 +19,6 @@ pub(super) const MAX_BODY_LEN: usize = 512 * 1024;
 /// The answer to a request that was sent: of any status but a redirect, and of any
 /// media type.
 #[derive(Debug)]
-#[cfg_attr(not(test), expect(dead_code, reason = "for the token exchange"))]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
@@ -27,7 +26,6 @@ pub(crate) struct Answer {
     pub(crate) body: Bytes,
 }
 
-#[cfg_attr(not(test), expect(dead_code, reason = "for the token exchange"))]
 impl Answer {
     /// Whether the body is meant as JSON.
     pub(crate) fn is_json(&self) -> bool {

@@ -157,7 +157,6 @@ impl Fetcher {
     /// of the configuration, which they take precedence over. The answer is of any status
     /// but a redirect: what it means is for the caller to judge. Credentials in `headers`
     /// are marked as sensitive by the caller.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the token exchange"))]
     pub(crate) async fn post_form(
         &self,
         url: &Url,

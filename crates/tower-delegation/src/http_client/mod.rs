@@ -41,15 +41,16 @@ use std::{sync::Arc, time::Duration};
 
 use url::Url;
 
+pub(crate) use self::{
+    answer::Answer,
+    error::{FetchError, FetchErrorKind},
+    fetcher::{DocumentKind, Fetched, Fetcher},
+    freshness::Freshness,
+};
 use self::{
     built_in::{BuiltIn, Connections},
     fetcher::Rules,
     origin::{Given, Origin, has_credentials, shown},
-};
-pub(crate) use self::{
-    error::{FetchError, FetchErrorKind},
-    fetcher::{DocumentKind, Fetched, Fetcher},
-    freshness::Freshness,
 };
 pub use self::{
     field::RequestField,

@@ -287,6 +287,12 @@ impl TrustedIssuer {
         self
     }
 
+    /// The same terms for tokens that are meant for this audience alone.
+    #[cfg(feature = "http-client")]
+    pub(crate) fn only_audience(self, audience: Audience) -> Self {
+        Self { audiences: vec![audience], ..self }
+    }
+
     /// The algorithms that the issuer may sign with, in place of every one that
     /// is asymmetric. A key's own `alg` narrows this further.
     pub fn algorithms(mut self, algorithms: impl IntoIterator<Item = SignatureAlgorithm>) -> Self {

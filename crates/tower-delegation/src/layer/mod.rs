@@ -98,6 +98,11 @@ use crate::{
     jwks::{KeyRefresh, KeySourceError},
     protected_resource::ResourceMetadata,
 };
+#[cfg(feature = "http-client")]
+use crate::{
+    error::ConfigError,
+    exchange::{Downstream, Exchange},
+};
 
 /// Authenticates every request of the service that it wraps. Cheap to clone;
 /// clones share keys.
@@ -172,6 +177,17 @@ impl DelegationLayer {
     pub(crate) fn around_public(self) -> Self {
         let routes = self.routes.clone().public();
         Self { undecided: UndecidedResponses::Refused, routes, ..self }
+    }
+
+    /// Sets up the exchange of callers' tokens for tokens of a downstream. Call it before the
+    /// service takes requests: the token of a request that came earlier was not kept.
+    ///
+    /// # Errors
+    /// Every mistake of the downstream: [`ConfigError::InvalidDownstream`], and what its
+    /// authorization server, its requirement and its terms report.
+    #[cfg(feature = "http-client")]
+    pub fn exchange(&self, downstream: Downstream) -> Result<Exchange, ConfigError> {
+        Exchange::new(downstream, self.authenticator.clone(), self.trail.clone())
     }
 
     /// The authenticator behind the layer, for tokens that come by other ways than HTTP.

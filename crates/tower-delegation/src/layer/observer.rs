@@ -197,6 +197,7 @@ impl Observed {
             omitted: evaluations.omitted,
             refusal,
             client_address: self.client_address,
+            exchange: None,
             trace: self.trace,
             token: self.token,
         };

@@ -68,6 +68,11 @@ impl Verifier {
         &self.issuers
     }
 
+    #[cfg(feature = "http-client")]
+    pub(crate) fn max_actors(&self) -> usize {
+        self.max_actors
+    }
+
     pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
         &self.clock
     }

@@ -5,7 +5,7 @@ use serde::{Serialize, Serializer};
 use super::{format::Format, time::Time};
 use crate::{
     audit::{
-        AuditEvent, AuditedActor, AuditedRequirement, AuditedRevocation,
+        AuditEvent, AuditedActor, AuditedExchange, AuditedRequirement, AuditedRevocation,
         party::workload_name,
         token_hash::TokenHash,
         trace_context::{SpanId, TraceId},
@@ -81,6 +81,8 @@ pub(super) struct Details<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     revocation: Option<AuditedRevocation<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    exchange: Option<AuditedExchange<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     token_id: Option<Text<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     token_hash: Option<TokenHash>,
@@ -132,6 +134,7 @@ impl<'a> Details<'a> {
             sender_constraint: event.sender_constraint().map(SenderConstraint::as_str),
             workload: event.workload().map(Workload),
             revocation: event.revocation(),
+            exchange: event.exchange(),
             token_id: event.token_id(),
             token_hash: event.token_hash(),
             trace_id: event.trace().map(|trace| trace.trace_id()),

@@ -1,0 +1,468 @@
+//! [`Exchange`]: tokens for one downstream; and [`ExchangeRequest`], for one caller.
+
+use std::{
+    fmt,
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use backon::{ExponentialBuilder, Retryable as _};
+use http::{HeaderMap, HeaderValue};
+use moka::{future::Cache, policy::EvictionPolicy};
+
+use super::{
+    answer::Answer,
+    authentication::Form,
+    circuit::Circuit,
+    downstream::{Asked, Downstream, Terms},
+    error::{ExchangeError, Failure},
+    issued::{DownstreamToken, Issued},
+    verify::{ACCESS_TOKEN, Checked},
+};
+use crate::{
+    audit::{ExchangeRecord, Places, Trail, Verified},
+    authenticator::Authenticator,
+    authorization::Round,
+    clock::Moment,
+    context::{Basis, DelegationContext, RequestFacts},
+    credential::Credential,
+    error::ConfigError,
+    reason::{DenialReason, RejectionKind},
+    rejection::Rejection,
+    revocation::{RevocationListener, RevocationTarget, TargetMismatch},
+    text::{Text, causes},
+    text_hash::TextHash,
+    token::{VerifiedToken, Verifier},
+};
+
+const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
+
+/// For how long a failure answers for the next request for the same token.
+const FAILURE_LIFETIME: Duration = Duration::from_secs(1);
+
+/// How often a request that was certainly not acted upon is sent again.
+const RETRIES: usize = 2;
+
+/// Gets tokens for one downstream, each for one caller, and keeps them while they are good.
+/// Cheap to clone; clones share what is kept.
+///
+/// Made by [`DelegationLayer::exchange`](crate::layer::DelegationLayer::exchange).
+#[derive(Clone)]
+pub struct Exchange(Arc<Inner>);
+
+struct Inner {
+    terms: Terms,
+    /// Reads what comes back, where that is agreed.
+    reader: Option<Arc<Verifier>>,
+    authenticator: Authenticator,
+    trail: Trail,
+    kept: Cache<Key, Arc<Outcome>>,
+    circuit: Circuit,
+}
+
+/// The caller's token, by the hash of its text, and what was asked for. Everything else that a
+/// token rests on (downstream, actor, binding) is the same for all that one `Exchange` keeps.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Key {
+    caller: TextHash,
+    scopes: Box<str>,
+}
+
+/// What came of a request to the server. A failure is kept for a moment.
+enum Outcome {
+    Issued(Arc<Issued>),
+    Failed {
+        reason: DenialReason,
+        failure: Option<Arc<Failure>>,
+        /// By the monotonic clock.
+        until: Duration,
+    },
+}
+
+impl Exchange {
+    /// Checks the downstream; fetches nothing.
+    pub(crate) fn new(
+        downstream: Downstream,
+        authenticator: Authenticator,
+        trail: Trail,
+    ) -> Result<Self, ConfigError> {
+        let (terms, reads) = downstream.build(authenticator.http_client())?;
+        authenticator.check_rule(&format!("downstream {}", terms.name), &terms.requirement)?;
+        let reader = reads.map(|terms| authenticator.reader(terms)).transpose()?;
+        authenticator.keep_credentials();
+        let kept = Cache::builder()
+            .max_capacity(terms.max_entries)
+            .eviction_policy(EvictionPolicy::lru())
+            .support_invalidation_closures()
+            .build();
+        let circuit = Circuit::default();
+        let inner = Arc::new(Inner { terms, reader, authenticator, trail, kept, circuit });
+        let listener: Weak<dyn RevocationListener> = Arc::downgrade(&inner) as _;
+        inner.authenticator.subscribe(listener)?;
+        Ok(Self(inner))
+    }
+
+    /// Starts a request for a token, for this caller.
+    pub fn on_behalf_of<'e>(&'e self, delegation: &'e DelegationContext) -> ExchangeRequest<'e> {
+        ExchangeRequest { exchange: self, delegation, wanted: Vec::new() }
+    }
+
+    /// The name of the downstream.
+    #[must_use]
+    pub fn downstream(&self) -> &str {
+        &self.0.terms.name
+    }
+
+    /// Where the downstream is, as it was [given](Downstream::new), with a path at least.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        self.0.terms.url.as_str()
+    }
+
+    /// How many tokens are kept. Does pending clean-up first, so it is for status pages.
+    pub async fn kept_tokens(&self) -> u64 {
+        self.0.kept.run_pending_tasks().await;
+        self.0.kept.entry_count()
+    }
+}
+
+impl fmt::Debug for Exchange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Exchange").field("downstream", &self.0.terms.name).finish_non_exhaustive()
+    }
+}
+
+/// A request for a token, for one caller.
+#[derive(Debug)]
+#[must_use = "nothing is asked before `token`"]
+pub struct ExchangeRequest<'e> {
+    exchange: &'e Exchange,
+    delegation: &'e DelegationContext,
+    wanted: Vec<&'e str>,
+}
+
+impl<'e> ExchangeRequest<'e> {
+    /// Asks for this scope, and for no others than those that are named. By default a token has
+    /// all that the caller's effective scopes are [worth](Downstream::grants).
+    pub fn scope(mut self, scope: &'e str) -> Self {
+        self.wanted.push(scope);
+        self
+    }
+
+    /// A token for the downstream: a kept one where there is one, else from the server.
+    ///
+    /// The caller's context is judged first, and again after each wait; then the downstream's
+    /// [requirement](Downstream::require); then what is asked for. What comes back is verified
+    /// before it is used and before it is kept.
+    ///
+    /// # Errors
+    /// [`ExchangeError`], with a [`Rejection`] to answer with.
+    pub async fn token(self) -> Result<DownstreamToken, ExchangeError> {
+        let inner = &*self.exchange.0;
+        let (caller, asked) = inner.decide(self.delegation, &self.wanted, Round::First)?;
+        let clock = inner.authenticator.clock();
+        let key = Key { caller: caller.token().hash(), scopes: asked.scopes.as_str().into() };
+        if let Some(outcome) = inner.kept.get(&key).await
+            && let Outcome::Issued(issued) = &*outcome
+            && inner.is_good(issued, Moment::of(&**clock))
+        {
+            return Ok(DownstreamToken(Arc::clone(issued)));
+        }
+        let entry = inner.kept.entry(key);
+        let outcome = entry
+            .or_insert_with_if(inner.fetch(&caller, &asked), |former| inner.is_over(former))
+            .await
+            .into_value();
+        // What was judged before the wait is judged again after it.
+        inner.decide(self.delegation, &self.wanted, Round::Again)?;
+        match &*outcome {
+            Outcome::Issued(issued) if clock.now() < issued.until => Ok(DownstreamToken(Arc::clone(issued))),
+            Outcome::Issued(_) => Err(inner.refuse(self.delegation, DenialReason::ExchangeExpired, None)),
+            Outcome::Failed { reason, failure, .. } => {
+                Err(inner.refuse(self.delegation, *reason, failure.clone()))
+            }
+        }
+    }
+}
+
+impl Inner {
+    /// May this caller cause an exchange, and what for? The caller as of now.
+    fn decide(
+        &self,
+        delegation: &DelegationContext,
+        wanted: &[&str],
+        round: Round,
+    ) -> Result<(DelegationContext, Asked), ExchangeError> {
+        let now = self.authenticator.clock().now();
+        let judged = || {
+            let current =
+                delegation.current().map_err(|reason| self.rejection(delegation, reason))?.into_owned();
+            current.decide(&self.terms.requirement, &RequestFacts::none(), Basis::Question, round)?;
+            if current.credential().is_none() {
+                tracing::error!(
+                    downstream = %Text::new(&self.terms.name),
+                    "an exchange is asked for a context that another layer made, or before the exchange was set up"
+                );
+                return Err(self.rejection(delegation, DenialReason::ExchangeMisconfigured));
+            }
+            let asked = self.terms.ask(current.scopes(), wanted, now);
+            let asked =
+                asked.ok_or_else(|| self.rejection(delegation, DenialReason::ExchangeScopeNotGranted))?;
+            Ok((current, asked))
+        };
+        judged().map_err(|rejection: Rejection| {
+            let now = Moment::of(&**self.authenticator.clock());
+            self.record(delegation, None, Err(rejection.reason()), now, Places::default());
+            ExchangeError::new(rejection, None)
+        })
+    }
+
+    /// Whether a kept token may be used: it is not near its end, and what vouches for it is
+    /// still in force.
+    fn is_good(&self, issued: &Issued, now: Moment) -> bool {
+        now.wall.saturating_add(self.terms.margin) < issued.until
+            && match (&self.reader, &issued.token) {
+                (Some(reader), Some(token)) => reader.recheck(token, now).is_ok(),
+                _ => true,
+            }
+    }
+
+    /// Whether what is kept must be asked for again.
+    fn is_over(&self, outcome: &Outcome) -> bool {
+        let now = Moment::of(&**self.authenticator.clock());
+        match outcome {
+            Outcome::Issued(issued) => !self.is_good(issued, now),
+            Outcome::Failed { until, .. } => *until <= now.monotonic,
+        }
+    }
+
+    /// Asks the server, and checks what comes back.
+    async fn fetch(&self, caller: &DelegationContext, asked: &Asked) -> Arc<Outcome> {
+        let outcome = match self.trail.reserve() {
+            Ok(places) => self.fetch_on_record(caller, asked, places).await,
+            Err(pending) => match pending.await {
+                Ok(places) => self.fetch_on_record(caller, asked, places).await,
+                Err(_no_place) => Err((DenialReason::AuditUnavailable, None)),
+            },
+        };
+        Arc::new(match outcome {
+            Ok(issued) => Outcome::Issued(Arc::new(issued)),
+            Err((reason, failure)) => {
+                let until = self.authenticator.clock().monotonic().saturating_add(FAILURE_LIFETIME);
+                Outcome::Failed { reason, failure, until }
+            }
+        })
+    }
+
+    async fn fetch_on_record(
+        &self,
+        caller: &DelegationContext,
+        asked: &Asked,
+        places: Places,
+    ) -> Result<Issued, (DenialReason, Option<Arc<Failure>>)> {
+        let began = Moment::of(&**self.authenticator.clock());
+        match self.ask(caller, asked).await {
+            Ok((issued, checked)) => {
+                self.record(caller, Some(asked), Ok(&checked), began, places);
+                Ok(issued)
+            }
+            Err((reason, failure)) => {
+                self.log(reason, failure.as_deref());
+                self.record(caller, Some(asked), Err(reason), began, places);
+                Err((reason, failure))
+            }
+        }
+    }
+
+    async fn ask(
+        &self,
+        caller: &DelegationContext,
+        asked: &Asked,
+    ) -> Result<(Issued, Checked), (DenialReason, Option<Arc<Failure>>)> {
+        let clock = self.authenticator.clock();
+        if !self.circuit.allows(clock.monotonic()) {
+            return Err((DenialReason::ExchangeUnavailable, None));
+        }
+        let failed = |failure: Arc<Failure>| {
+            if failure.is_outage() {
+                self.circuit.failed(clock.monotonic(), failure.retry_after());
+            } else {
+                self.circuit.answered();
+            }
+            (failure.reason(), Some(failure))
+        };
+        let backoff = ExponentialBuilder::default()
+            .with_min_delay(Duration::from_millis(50))
+            .with_max_times(RETRIES)
+            .with_jitter();
+        let send = || self.send(caller, asked);
+        let answer =
+            send.retry(backoff).when(|failure: &Arc<Failure>| failure.may_retry()).await.map_err(failed)?;
+        self.circuit.answered();
+        self.accept(caller, asked, answer).await.map_err(|reason| (reason, None))
+    }
+
+    /// One request to the server.
+    async fn send(&self, caller: &DelegationContext, asked: &Asked) -> Result<Answer, Arc<Failure>> {
+        let server = &self.terms.server;
+        let endpoints = server.endpoints().await?;
+        let (form, headers) = self.form(caller, asked).await.map_err(Arc::new)?;
+        let form: Vec<(&str, &str)> = form.iter().map(|(name, value)| (*name, &**value)).collect();
+        let url = endpoints.token(server.authentication.is_mutual_tls());
+        let answer = server.fetcher.post_form(url, &form, headers).await;
+        let answer = answer.map_err(|error| Arc::new(Failure::from(error)))?;
+        Answer::read(&answer, self.authenticator.clock().now()).map_err(Arc::new)
+    }
+
+    /// RFC 8693 section 2.1.
+    async fn form<'c>(
+        &'c self,
+        caller: &'c DelegationContext,
+        asked: &'c Asked,
+    ) -> Result<(Form<'c>, HeaderMap), Failure> {
+        let (terms, server) = (&self.terms, &self.terms.server);
+        let subject = caller.credential().ok_or_else(|| Failure::ours("the caller's token is not kept"))?;
+        let target = match terms.asks_by_audience {
+            true => ("audience", terms.target.as_str()),
+            false => ("resource", &*terms.resource),
+        };
+        let scope = terms.provider_scope.as_deref().unwrap_or(asked.scopes.as_str());
+        let pairs = [
+            ("grant_type", TOKEN_EXCHANGE),
+            ("subject_token", subject),
+            ("subject_token_type", ACCESS_TOKEN),
+            ("requested_token_type", ACCESS_TOKEN),
+            target,
+            ("scope", scope),
+        ];
+        let mut form: Form<'c> = pairs.into_iter().map(|(name, value)| (name, value.into())).collect();
+        let mut headers = HeaderMap::new();
+        let now = self.authenticator.clock().now();
+        let parties = (&server.client_id, &server.issuer);
+        server.authentication.prove(&mut form, &mut headers, parties, now).await?;
+        Ok((form, headers))
+    }
+
+    /// Checks an answer, and the token in it.
+    async fn accept(
+        &self,
+        caller: &DelegationContext,
+        asked: &Asked,
+        answer: Answer,
+    ) -> Result<(Issued, Checked), DenialReason> {
+        self.terms.check_answer(&answer, &asked.scopes)?;
+        let token = match &self.reader {
+            None => None,
+            Some(reader) => {
+                Some(read(reader, &answer.token, Moment::of(&**self.authenticator.clock())).await?)
+            }
+        };
+        let now = self.authenticator.clock().now();
+        let checked = match &token {
+            None => self.terms.check_opaque(&answer, &asked.scopes, caller, now),
+            Some(token) => self.terms.check_token(token, &answer, &asked.scopes, caller, now),
+        }?;
+        let mut authorization = HeaderValue::try_from(format!("Bearer {}", answer.token))
+            .map_err(|_invalid| DenialReason::ExchangeUnavailable)?;
+        authorization.set_sensitive(true);
+        let issued = Issued {
+            authorization,
+            origin: self.terms.origin.clone(),
+            scopes: checked.scopes.clone(),
+            until: checked.until,
+            caller: caller.token().clone(),
+            token,
+        };
+        Ok((issued, checked))
+    }
+
+    fn rejection(&self, delegation: &DelegationContext, reason: DenialReason) -> Rejection {
+        Rejection::new(reason, delegation.record().space().clone(), delegation.record().scheme())
+    }
+
+    fn refuse(
+        &self,
+        delegation: &DelegationContext,
+        reason: DenialReason,
+        failure: Option<Arc<Failure>>,
+    ) -> ExchangeError {
+        ExchangeError::new(self.rejection(delegation, reason), failure)
+    }
+
+    fn log(&self, reason: DenialReason, failure: Option<&Failure>) {
+        let problem = failure.map(ToString::to_string).unwrap_or_default();
+        let cause = failure.map(|failure| causes(failure)).unwrap_or_default();
+        let (downstream, problem, cause) =
+            (Text::new(&self.terms.name), Text::account(&problem), Text::account(&cause));
+        match reason.kind() {
+            RejectionKind::Misconfigured => {
+                tracing::error!(%downstream, %reason, %problem, %cause, "a token cannot be exchanged");
+            }
+            _ if reason == DenialReason::ExchangeUnreadable => {
+                tracing::error!(%downstream, %reason, "a token came back from an exchange and cannot be read");
+            }
+            _ => tracing::warn!(%downstream, %reason, %problem, %cause, "there is no token for a downstream"),
+        }
+    }
+
+    /// Leaves an audit event.
+    fn record(
+        &self,
+        caller: &DelegationContext,
+        asked: Option<&Asked>,
+        result: Result<&Checked, DenialReason>,
+        began: Moment,
+        places: Places,
+    ) {
+        if !self.trail.is_enabled() {
+            return;
+        }
+        let checked = result.ok();
+        let exchange = ExchangeRecord {
+            downstream: Arc::clone(&self.terms.name),
+            target: self.terms.target.clone(),
+            asked: asked.map(|asked| asked.scopes.clone()),
+            issued: checked.map(|checked| checked.scopes.clone()),
+            exception: asked.and_then(|asked| asked.exception.clone()),
+            verified: if self.reader.is_some() { Verified::Token } else { Verified::Response },
+            outlives_caller: checked.is_some_and(|checked| checked.outlives_caller),
+            subject_remapped: checked.is_some_and(|checked| checked.is_remapped),
+        };
+        let now = Moment::of(&**self.authenticator.clock());
+        let when = (now.wall, began.elapsed(now));
+        self.trail.record_exchange(exchange, caller, result.err(), when, places);
+    }
+}
+
+/// Verifies what came back by the terms of its issuer.
+async fn read(reader: &Arc<Verifier>, token: &str, now: Moment) -> Result<VerifiedToken, DenialReason> {
+    let read = async {
+        let credential = Credential::new(token)?;
+        let (token, _) = reader.verify(credential, now).answer().await;
+        token
+    };
+    read.await.map_err(|reason| match reason {
+        DenialReason::IssuerUnknown => DenialReason::ExchangeIssuerMismatch,
+        DenialReason::AudienceMismatch => DenialReason::ExchangeAudienceMismatch,
+        DenialReason::TokenExpired => DenialReason::ExchangeExpired,
+        DenialReason::TokenLifetimeTooLong => DenialReason::ExchangeLifeTooLong,
+        reason if reason.kind() == RejectionKind::Unavailable => DenialReason::ExchangeUnavailable,
+        _ => DenialReason::ExchangeUnreadable,
+    })
+}
+
+impl RevocationListener for Inner {
+    /// Nothing that is kept is used without judging its caller; this gives back memory at once.
+    fn revoked(&self) {
+        let (authenticator, now) = (self.authenticator.clone(), self.authenticator.clock().now());
+        // Fails only without support for closures, which the cache has.
+        let _ = self.kept.invalidate_entries_if(move |_, outcome| match &**outcome {
+            Outcome::Issued(issued) => authenticator.is_revoked(&issued.caller, now),
+            Outcome::Failed { .. } => false,
+        });
+    }
+
+    fn mismatch(&self, target: &RevocationTarget) -> Option<TargetMismatch> {
+        self.authenticator.mismatch(target)
+    }
+}

@@ -1,0 +1,211 @@
+//! Whether what came back is no more than what was asked for.
+
+use std::time::Duration;
+
+use serde_json::{Value, value::RawValue};
+
+use super::{
+    answer::Answer,
+    downstream::{ActorMode, Terms},
+};
+use crate::{
+    clock::Timestamp,
+    context::DelegationContext,
+    json::{each_entry, find, string},
+    reason::DenialReason,
+    scope::ScopeSet,
+    token::{AUTHORIZATION_DETAILS, Actor, VerifiedToken},
+};
+
+/// RFC 8693 section 3.
+pub(super) const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
+
+/// How long a token is used whose life nobody tells.
+const UNTOLD_LIFETIME: Duration = Duration::from_secs(60);
+
+/// What was checked of a token.
+#[derive(Debug)]
+pub(super) struct Checked {
+    /// Until when it is used.
+    pub(super) until: Timestamp,
+    pub(super) scopes: ScopeSet,
+    /// Does it outlive the caller's token?
+    pub(super) outlives_caller: bool,
+    /// Is its subject another name than the caller's?
+    pub(super) is_remapped: bool,
+}
+
+impl Terms {
+    /// Checks the members of an answer (RFC 8693 section 2.2.1).
+    pub(super) fn check_answer(&self, answer: &Answer, asked: &ScopeSet) -> Result<(), DenialReason> {
+        if answer.has_refresh_token {
+            return Err(DenialReason::ExchangeRefreshToken);
+        }
+        if answer.issued_token_type.as_deref() != Some(ACCESS_TOKEN) {
+            return Err(DenialReason::ExchangeTypeMismatch);
+        }
+        // `N_A` is no access token (RFC 8693 section 2.2.1).
+        if !answer.token_type.eq_ignore_ascii_case("Bearer") {
+            return Err(DenialReason::ExchangeTypeMismatch);
+        }
+        match &answer.scopes {
+            Some(scopes) if !is_within(scopes, asked) => Err(DenialReason::ExchangeScopeWider),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Checks a token that is not read: its life by the answer alone.
+    pub(super) fn check_opaque(
+        &self,
+        answer: &Answer,
+        asked: &ScopeSet,
+        caller: &DelegationContext,
+        now: Timestamp,
+    ) -> Result<Checked, DenialReason> {
+        if answer.has_details {
+            return Err(DenialReason::ExchangeDetailsWider);
+        }
+        let life = answer.expires_in.unwrap_or(UNTOLD_LIFETIME);
+        self.checked(answer.scopes.clone(), asked, now.saturating_add(life), caller, now, false)
+    }
+
+    /// Checks a token that was read and verified by the terms of its issuer.
+    pub(super) fn check_token(
+        &self,
+        token: &VerifiedToken,
+        answer: &Answer,
+        asked: &ScopeSet,
+        caller: &DelegationContext,
+        now: Timestamp,
+    ) -> Result<Checked, DenialReason> {
+        let facts = token.facts();
+        // Several audiences are more than one (RFC 8707 section 2.2).
+        if !matches!(&*facts.audience, [only] if *only == self.target) {
+            return Err(DenialReason::ExchangeAudienceMismatch);
+        }
+        if facts.confirmation.is_some() {
+            return Err(DenialReason::ExchangeBindingMismatch);
+        }
+        if !is_within(&facts.scopes, asked) {
+            return Err(DenialReason::ExchangeScopeWider);
+        }
+        self.check_details(token, caller)?;
+        let is_remapped = self.check_subject(token, caller)?;
+        self.check_actors(token, caller)?;
+        let answered = answer.expires_in.map(|life| now.saturating_add(life));
+        let end = answered.map_or(facts.expires_at, |answered| answered.min(facts.expires_at));
+        self.checked(Some(facts.scopes.clone()), asked, facts.expires_at, caller, now, is_remapped)
+            .map(|checked| Checked { until: checked.until.min(end), ..checked })
+    }
+
+    /// The earliest of the three ends; refused where the token lives for too long.
+    fn checked(
+        &self,
+        scopes: Option<ScopeSet>,
+        asked: &ScopeSet,
+        end: Timestamp,
+        caller: &DelegationContext,
+        now: Timestamp,
+        is_remapped: bool,
+    ) -> Result<Checked, DenialReason> {
+        let leeway = caller.circumstances().leeway;
+        let ceiling = now.saturating_add(self.max_lifetime);
+        let callers = caller.expires_at();
+        let outlives_caller = end > callers;
+        if end <= now {
+            return Err(DenialReason::ExchangeExpired);
+        }
+        if end > ceiling.saturating_add(leeway) || (self.issuer_caps_life && outlives_caller) {
+            return Err(DenialReason::ExchangeLifeTooLong);
+        }
+        let until = end.min(callers).min(ceiling);
+        Ok(Checked { until, scopes: scopes.unwrap_or_else(|| asked.clone()), outlives_caller, is_remapped })
+    }
+
+    /// Is the subject the caller's? Returns whether it has another name.
+    fn check_subject(&self, token: &VerifiedToken, caller: &DelegationContext) -> Result<bool, DenialReason> {
+        let (subject, of_caller) = (&token.facts().subject, caller.subject());
+        let is_same = subject.issuer() == of_caller.issuer() && subject.id() == of_caller.id();
+        // A service in place of a user, or a user in place of a service, is never a new name.
+        if subject.kind() != of_caller.kind() || !(is_same || self.subject_remapped) {
+            return Err(DenialReason::ExchangeSubjectChanged);
+        }
+        let tenant = |one: Result<Option<_>, _>| one.ok().flatten();
+        let tenants = (
+            tenant(token.facts().tenant.as_ref().map(Option::as_ref).map_err(|malformed| *malformed)),
+            caller.tenant().ok().flatten(),
+        );
+        if let (true, (Some(one), Some(other))) = (is_same, tenants)
+            && one != other
+        {
+            return Err(DenialReason::ExchangeSubjectChanged);
+        }
+        Ok(!is_same)
+    }
+
+    /// Is this service the current actor, with the caller's chain beneath it?
+    fn check_actors(&self, token: &VerifiedToken, caller: &DelegationContext) -> Result<(), DenialReason> {
+        let facts = token.facts();
+        let (issuer, id) = &self.acts_as;
+        let earlier = match (self.actor_mode, &*facts.actors) {
+            (ActorMode::Required, []) => return Err(DenialReason::ExchangeActorMissing),
+            (ActorMode::RecordedOnly, []) => return Ok(()),
+            (ActorMode::None, []) => {
+                let is_ours = facts.client.as_ref().is_some_and(|client| *client == self.server.client_id);
+                return if is_ours { Ok(()) } else { Err(DenialReason::ExchangeActorMismatch) };
+            }
+            (ActorMode::None, _) => return Err(DenialReason::ExchangeActorMismatch),
+            (ActorMode::Required | ActorMode::RecordedOnly, [current, earlier @ ..]) => {
+                if !current.is(issuer, id) {
+                    return Err(DenialReason::ExchangeActorMismatch);
+                }
+                earlier
+            }
+        };
+        let is_gain = |actor: &&Actor| {
+            let name = actor.id().as_str();
+            self.chain_gain.iter().any(|client| client.as_str() == name)
+        };
+        let chain = caller.actors();
+        let gained = earlier.len().saturating_sub(chain.len());
+        let (gain, beneath) = earlier.split_at_checked(gained).unwrap_or((&[], earlier));
+        let is_kept =
+            beneath.len() == chain.len() && beneath.iter().zip(chain).all(|(one, other)| is_same(one, other));
+        if is_kept && gain.iter().all(|actor| is_gain(&actor)) {
+            Ok(())
+        } else {
+            Err(DenialReason::ExchangeChainChanged)
+        }
+    }
+
+    /// Is every authorization detail one that the caller's token has, of a type that may be
+    /// passed on?
+    fn check_details(&self, token: &VerifiedToken, caller: &DelegationContext) -> Result<(), DenialReason> {
+        let Some(details) = token.raw_claim([AUTHORIZATION_DETAILS]) else { return Ok(()) };
+        let callers: Vec<Value> = caller
+            .token()
+            .raw_claim([AUTHORIZATION_DETAILS])
+            .and_then(|details| serde_json::from_str(details.get()).ok())
+            .unwrap_or_default();
+        let is_passed_on = |detail: &RawValue| {
+            let kind = find(detail.get(), "type").and_then(string);
+            let may_be = kind.is_some_and(|kind| {
+                self.detail_types.iter().any(|known| **known == *kind) && caller.may_ever_use_detail(&kind)
+            });
+            may_be && serde_json::from_str(detail.get()).is_ok_and(|detail: Value| callers.contains(&detail))
+        };
+        let mut are_passed_on = true;
+        let is_array = each_entry(details, |detail| are_passed_on &= is_passed_on(detail));
+        if is_array && are_passed_on { Ok(()) } else { Err(DenialReason::ExchangeDetailsWider) }
+    }
+}
+
+/// Are they one party? What else names it is for revocations.
+fn is_same(one: &Actor, other: &Actor) -> bool {
+    (one.issuer(), one.claimed_issuer(), one.id()) == (other.issuer(), other.claimed_issuer(), other.id())
+}
+
+/// Is every scope one of those that were asked for?
+fn is_within(scopes: &ScopeSet, asked: &ScopeSet) -> bool {
+    scopes.iter().all(|scope| asked.contains(scope))
+}

@@ -1,0 +1,9 @@
+//! The caller's token is traded for a narrower one, and what comes back is verified before
+//! it is used (RFC 8693).
+
+mod answers;
+mod asking;
+mod faults;
+mod keeping;
+mod outages;
+mod shop;
