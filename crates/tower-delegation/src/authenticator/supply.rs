@@ -193,7 +193,7 @@ impl Supply<'_> {
             Demand::SubjectMatchesPath(_)
             | Demand::ClaimMatchesPath(..)
             | Demand::ClaimMatchesHeader(..)
-            | Demand::Claim(..)
+            | Demand::ClaimOneOf(..)
             | Demand::Purpose(..)
             | Demand::ScopesWithin(_)
             | Demand::MaxTokenLifetime(_)

@@ -22,7 +22,13 @@ macro_rules! flags {
             pub fn $flag(self) -> Self {
                 self.demand(Demand::$variant)
             }
-        )* }
+        )*
+            /// The same with this key, if it is one of these.
+            #[cfg(feature = "toml")]
+            pub(crate) fn with_flag(self, key: Key) -> Option<Self> {
+                Some(match key { $(Key::$variant => self.$flag(),)* _ => return None })
+            }
+        }
     };
 }
 
@@ -43,6 +49,37 @@ macro_rules! one_or_any {
                 self.demand(Demand::$variant(any.into_iter().map($read).collect()))
             }
         )* }
+    };
+}
+
+/// As [`one_or_any`], of what is written as text; and what has one text, as often as it is
+/// written.
+macro_rules! texts {
+    (choices { $(
+        $(#[$doc:meta])* $variant:ident: $one:ident, $any:ident ($kind:ident $(<$type:ty>)?) $read:expr;
+    )* }
+    each { $($(#[$each_doc:meta])* $each_variant:ident: $each:ident ($each_type:ty);)* }) => {
+        one_or_any! { $($(#[$doc])* $variant: $one, $any ($kind $(<$type>)?) $read;)* }
+
+        impl Requirement { $(
+            $(#[$each_doc])*
+            #[must_use]
+            pub fn $each(self, text: $each_type) -> Self {
+                self.demand(Demand::$each_variant(text.into()))
+            }
+        )*
+            /// The same with one of these texts, which is the only one where there is no choice,
+            /// if the key is one of these.
+            #[cfg(feature = "toml")]
+            pub(crate) fn with_texts(self, key: Key, texts: &[&str]) -> Option<Self> {
+                let texts = texts.iter().copied();
+                Some(match key.plain() {
+                    $(Key::$variant => self.$any(texts),)*
+                    $(Key::$each_variant => texts.fold(self, Self::$each),)*
+                    _ => return None,
+                })
+            }
+        }
     };
 }
 
@@ -75,65 +112,83 @@ flags! {
     NotDelegated: not_delegated;
 }
 
+texts! {
+    choices {
+        /// Demands a token of this issuer.
+        Issuer: issuer, any_issuer (Into<IssuerUrl>) Into::into;
+        /// Demands a token of this tenant, as the issuer's
+        /// [`ClaimMapping`](crate::issuer::ClaimMapping) reads it. Tenants of two issuers
+        /// may have one name: demand the [`issuer`](Self::issuer) too.
+        Tenant: tenant, any_tenant (Into<TenantId>) Into::into;
+        /// Demands that the token is meant for this audience. The issuer's audiences are
+        /// checked in any case; this tells apart several that one service answers to.
+        Audience: audience, any_audience (Into<Audience>) Into::into;
+        /// Demands this current actor, vouched for by the token's own issuer. Earlier
+        /// actors never count (RFC 8693 section 4.1).
+        Actor: actor, any_actor (Into<SubjectId>) Into::into;
+        /// Demands this client.
+        Client: client, any_client (Into<ClientId>) Into::into;
+        /// Demands that the client is the registered application of this name. Without a
+        /// [registry](crate::application) this and the other demands on applications deny.
+        Application: application, any_application (AsRef<str>) text;
+        /// Demands a client whose application is registered for this tenant by name. An
+        /// application for every tenant is not meant for one of them.
+        ApplicationTenant: application_tenant, any_application_tenant (AsRef<str>) text;
+        /// Demands a client whose application is registered for this environment by name.
+        ApplicationEnvironment: application_environment, any_application_environment (AsRef<str>) text;
+        /// Demands that the presenter is the registered application of this name: the
+        /// current actor's if there is one, else the client's.
+        Presenter: presenter, any_presenter (AsRef<str>) text;
+        /// Demands a presenter whose application is registered for this tenant by name.
+        PresenterTenant: presenter_tenant, any_presenter_tenant (AsRef<str>) text;
+        /// Demands a presenter whose application is registered for this environment by name.
+        PresenterEnvironment: presenter_environment, any_presenter_environment (AsRef<str>) text;
+        /// Demands this role in addition to those already demanded, as the issuer's
+        /// [`ClaimMapping`](crate::issuer::ClaimMapping) reads roles.
+        Role: role, any_role (AsRef<str>) text;
+        /// Demands this permission in addition to those already demanded, as the issuer's
+        /// mapping reads permissions.
+        Permission: permission, any_permission (AsRef<str>) text;
+        /// Demands a subject in this group in addition to those already demanded. Groups
+        /// that are not known ([`groups`](crate::context::DelegationContext::groups)
+        /// is `None`) are a denial.
+        Group: group, any_group (AsRef<str>) text;
+        /// Demands an authentication of this class: the claim `acr` is exactly that
+        /// (RFC 9470 section 5). Of several, the first is preferred. A token without `acr`
+        /// does not satisfy. Otherwise the answer is 401 `insufficient_user_authentication`
+        /// with `acr_values`; 403 where `acr` is malformed, which another sign-in does not cure.
+        Acr: acr, any_acr (AsRef<str>) text;
+        /// Demands this scope in addition to those already demanded. Of a choice, a
+        /// challenge names the first that the application may ever use.
+        Scope: scope, any_scope (AsRef<str>) text;
+    }
+    each {
+        /// Refuses every token in whose chain this actor is, as the current one
+        /// or an earlier one, whichever issuer vouches for it. Earlier actors only ever deny
+        /// (RFC 8693 section 4.1), so inside [`not`](Self::not) they grant nothing.
+        DenyActor: deny_actor (impl Into<SubjectId>);
+        /// Demands that the token's tenant is the text of this parameter of the path.
+        TenantMatchesPath: tenant_matches_path (&str);
+        /// Demands that the subject's identifier is the text of this parameter of
+        /// the path: users reach what is their own. The identifier counts at its
+        /// issuer only: where several are trusted, demand the
+        /// [`issuer`](Self::issuer) too.
+        SubjectMatchesPath: subject_matches_path (&str);
+    }
+}
+
 one_or_any! {
-    /// Demands a token of this issuer.
-    Issuer: issuer, any_issuer (Into<IssuerUrl>) Into::into;
-    /// Demands a token of this tenant, as the issuer's
-    /// [`ClaimMapping`](crate::issuer::ClaimMapping) reads it. Tenants of two issuers
-    /// may have one name: demand the [`issuer`](Self::issuer) too.
-    Tenant: tenant, any_tenant (Into<TenantId>) Into::into;
-    /// Demands that the token is meant for this audience. The issuer's audiences are
-    /// checked in any case; this tells apart several that one service answers to.
-    Audience: audience, any_audience (Into<Audience>) Into::into;
     /// Demands a subject of this kind. Unknown is neither.
     SubjectKind: subject_kind, any_subject_kind (Into<SubjectKind>) Into::into;
-    /// Demands this current actor, vouched for by the token's own issuer. Earlier
-    /// actors never count (RFC 8693 section 4.1).
-    Actor: actor, any_actor (Into<SubjectId>) Into::into;
-    /// Demands this client.
-    Client: client, any_client (Into<ClientId>) Into::into;
-    /// Demands that the client is the registered application of this name. Without a
-    /// [registry](crate::application) this and the other demands on applications deny.
-    Application: application, any_application (AsRef<str>) text;
     /// Demands a client whose registered application is of this kind.
     ApplicationKind: application_kind, any_application_kind (Into<ApplicationKind>) Into::into;
-    /// Demands a client whose application is registered for this tenant by name. An
-    /// application for every tenant is not meant for one of them.
-    ApplicationTenant: application_tenant, any_application_tenant (AsRef<str>) text;
-    /// Demands a client whose application is registered for this environment by name.
-    ApplicationEnvironment: application_environment, any_application_environment (AsRef<str>) text;
-    /// Demands that the presenter is the registered application of this name: the
-    /// current actor's if there is one, else the client's.
-    Presenter: presenter, any_presenter (AsRef<str>) text;
     /// Demands a presenter of this kind: that an agent, or no agent, holds the token now.
     PresenterKind: presenter_kind, any_presenter_kind (Into<ApplicationKind>) Into::into;
-    /// Demands a presenter whose application is registered for this tenant by name.
-    PresenterTenant: presenter_tenant, any_presenter_tenant (AsRef<str>) text;
-    /// Demands a presenter whose application is registered for this environment by name.
-    PresenterEnvironment: presenter_environment, any_presenter_environment (AsRef<str>) text;
     /// Demands a current actor (RFC 8693 section 4.1) whose registered application is
     /// of this kind.
     ActorKind: actor_kind, any_actor_kind (Into<ApplicationKind>) Into::into;
     /// Demands that the request comes within this window.
     TimeWindow: time_window, any_time_window (Into<TimeWindow>) Into::into;
-    /// Demands this role in addition to those already demanded, as the issuer's
-    /// [`ClaimMapping`](crate::issuer::ClaimMapping) reads roles.
-    Role: role, any_role (AsRef<str>) text;
-    /// Demands this permission in addition to those already demanded, as the issuer's
-    /// mapping reads permissions.
-    Permission: permission, any_permission (AsRef<str>) text;
-    /// Demands a subject in this group in addition to those already demanded. Groups
-    /// that are not known ([`groups`](crate::context::DelegationContext::groups)
-    /// is `None`) are a denial.
-    Group: group, any_group (AsRef<str>) text;
-    /// Demands an authentication of this class: the claim `acr` is exactly that
-    /// (RFC 9470 section 5). Of several, the first is preferred. A token without `acr`
-    /// does not satisfy. Otherwise the answer is 401 `insufficient_user_authentication`
-    /// with `acr_values`; 403 where `acr` is malformed, which another sign-in does not cure.
-    Acr: acr, any_acr (AsRef<str>) text;
-    /// Demands this scope in addition to those already demanded. Of a choice, a
-    /// challenge names the first that the application may ever use.
-    Scope: scope, any_scope (AsRef<str>) text;
 }
 
 impl Requirement {
@@ -211,14 +266,6 @@ impl Requirement {
         self.demand(Demand::MaxActors(max))
     }
 
-    /// Refuses every token in whose chain this actor is, as the current one
-    /// or an earlier one, whichever issuer vouches for it. Earlier actors only ever deny
-    /// (RFC 8693 section 4.1), so inside [`not`](Self::not) they grant nothing.
-    #[must_use]
-    pub fn deny_actor(self, actor: impl Into<SubjectId>) -> Self {
-        self.demand(Demand::DenyActor(actor.into()))
-    }
-
     /// Demands this current actor of this issuer: for actors that another issuer
     /// vouches for (RFC 8693 section 4.1).
     #[must_use]
@@ -267,7 +314,7 @@ impl Requirement {
         claim: impl Into<ClaimPath>,
         values: impl IntoIterator<Item = T>,
     ) -> Self {
-        self.demand(Demand::Claim(claim.into(), values.into_iter().map(text).collect()))
+        self.demand(Demand::ClaimOneOf(claim.into(), values.into_iter().map(text).collect()))
     }
 
     /// Demands that a claim is the text of this parameter of the path,
@@ -290,12 +337,6 @@ impl Requirement {
         }
     }
 
-    /// Demands that the token's tenant is the text of this parameter of the path.
-    #[must_use]
-    pub fn tenant_matches_path(self, parameter: &str) -> Self {
-        self.demand(Demand::TenantMatchesPath(parameter.into()))
-    }
-
     /// Demands that the token's tenant is the text of this header field, which
     /// occurs exactly once, as [`claim_matches_header`](Self::claim_matches_header) does.
     #[must_use]
@@ -304,15 +345,6 @@ impl Requirement {
             Some(header) => self.demand(Demand::TenantMatchesHeader(header)),
             None => self,
         }
-    }
-
-    /// Demands that the subject's identifier is the text of this parameter of
-    /// the path: users reach what is their own. The identifier counts at its
-    /// issuer only: where several are trusted, demand the
-    /// [`issuer`](Self::issuer) too.
-    #[must_use]
-    pub fn subject_matches_path(self, parameter: &str) -> Self {
-        self.demand(Demand::SubjectMatchesPath(parameter.into()))
     }
 
     /// Demands that the token was issued for this purpose: that this claim is

@@ -170,56 +170,6 @@ fn exclude(part: &Requirement, evidence: &Evidence<'_>) -> Outcome {
 }
 
 impl Demand {
-    /// Why a request is denied that does not meet it; some denials say more.
-    pub(super) fn reason(&self) -> Reason {
-        match self {
-            Self::Issuer(_) => Reason::IssuerNotAllowed,
-            Self::Tenant(_) => Reason::TenantMismatch,
-            Self::Audience(_) => Reason::AudienceNotAllowed,
-            Self::AudiencesWithin(_) => Reason::AudienceTooBroad,
-            Self::ScopesWithin(_) => Reason::ScopeTooBroad,
-            Self::MaxTokenLifetime(_) => Reason::TokenLifetimeNotAllowed,
-            Self::MaxTokenAge(_) => Reason::TokenAgeNotAllowed,
-            Self::SenderConstrained => Reason::SenderConstraintMissing,
-            Self::MutualTls | Self::Dpop => Reason::SenderConstraintNotAllowed,
-            Self::Workload(_) => Reason::WorkloadNotAllowed,
-            Self::SubjectKind(_) => Reason::SubjectKindNotAllowed,
-            Self::OnBehalfOfUser => Reason::NotOnBehalfOfUser,
-            Self::NotOnBehalfOfUser => Reason::OnBehalfOfUserForbidden,
-            Self::Delegated => Reason::DelegationRequired,
-            Self::NotDelegated => Reason::DelegationForbidden,
-            Self::MaxActors(_) => Reason::ActorChainNotAllowed,
-            Self::DenyActor(_) => Reason::ActorDenied,
-            Self::Actor(_) | Self::ActorOf(_) | Self::ActorKind(_) => Reason::ActorNotAllowed,
-            Self::Client(_) => Reason::ClientNotAllowed,
-            Self::Application(_)
-            | Self::ApplicationKind(_)
-            | Self::ApplicationTenant(_)
-            | Self::ApplicationEnvironment(_) => Reason::ApplicationNotAllowed,
-            Self::Presenter(_)
-            | Self::PresenterKind(_)
-            | Self::PresenterTenant(_)
-            | Self::PresenterEnvironment(_) => Reason::PresenterNotAllowed,
-            Self::TimeWindow(_) => Reason::OutsideTimeWindow,
-            Self::RiskBelow(..) => Reason::RiskTooHigh,
-            Self::Claim(..) => Reason::ClaimNotAllowed,
-            Self::ClaimMatchesPath(..) | Self::TenantMatchesPath(_) | Self::SubjectMatchesPath(_) => {
-                Reason::PathParameterMismatch
-            }
-            Self::ClaimMatchesHeader(..) | Self::TenantMatchesHeader(_) => Reason::HeaderMismatch,
-            Self::Purpose(..) => Reason::PurposeNotAllowed,
-            Self::Role(_) => Reason::RoleMissing,
-            Self::Permission(_) => Reason::PermissionMissing,
-            Self::Group(_) => Reason::GroupMissing,
-            Self::AuthorizationDetail(_) => Reason::AuthorizationDetailMissing,
-            Self::AllOf(_) | Self::AnyOf(_) => Reason::RequirementContradictory,
-            Self::Not(_) => Reason::Excluded,
-            Self::Acr(_) => Reason::AuthenticationTooWeak,
-            Self::MaxAuthenticationAge(_) => Reason::AuthenticationTooOld,
-            Self::Scope(_) => Reason::ScopeMissing,
-        }
-    }
-
     /// Holds it, fails it, or is that unknown?
     pub(super) fn check(&self, evidence: &Evidence<'_>) -> Outcome {
         let token = evidence.delegation;
@@ -340,7 +290,9 @@ impl Demand {
     fn holds_of_claims(&self, evidence: &Evidence<'_>) -> Result<Option<bool>, Failure> {
         let token = evidence.delegation;
         Ok(match self {
-            Self::Claim(path, any) => claims::equal(claims::text(token, path), any.iter().map(|one| &**one)),
+            Self::ClaimOneOf(path, any) => {
+                claims::equal(claims::text(token, path), any.iter().map(|one| &**one))
+            }
             Self::ClaimMatchesPath(path, name) => {
                 claims::equal(claims::text(token, path), claims::parameter(evidence, name))
             }

@@ -12,6 +12,7 @@ use crate::{
     error::{ConfigError, Mistakes},
     issuer::ClaimPath,
     names::{Audience, ClientId, IssuerUrl, SubjectId, SubjectKind, TenantId},
+    reason::DenialReason,
     spiffe::SpiffePattern,
 };
 
@@ -65,72 +66,95 @@ pub(super) enum Enforcement {
     Excepted { reason: Cow<'static, str>, until: Timestamp },
 }
 
-/// One thing that a requirement demands, in the order of the checks. A list in
-/// it holds alternatives, one of which is enough; a bound names what is tolerated.
-///
-/// Each variant has its key and words in `say.rs`, its check in
-/// `check.rs`, and where it bars a registered application, a line in `bars.rs`.
-#[derive(Clone, Debug)]
-pub(crate) enum Demand {
+macro_rules! demands {
+    ($($(#[$doc:meta])* $variant:ident $(($($type:ty),*))? => $reason:ident;)*) => {
+        /// One thing that a requirement demands, in the order of the checks. A list in
+        /// it holds alternatives, one of which is enough; a bound names what is tolerated.
+        ///
+        /// Each variant has its words in `say.rs`, its check in `check.rs`, and where it
+        /// bars a registered application, a line in `bars.rs`.
+        #[derive(Clone, Debug)]
+        pub(crate) enum Demand {
+            $($(#[$doc])* $variant $(($($type),*))?,)*
+        }
+
+        impl Demand {
+            /// Its key, which is also its place in the order.
+            pub(crate) fn key(&self) -> Key {
+                match self {
+                    Self::ClaimOneOf(_, values) if values.len() == 1 => Key::ClaimEquals,
+                    $(Self::$variant { .. } => Key::$variant,)*
+                }
+            }
+
+            /// Why a request is denied that does not meet it; some denials say more.
+            pub(super) fn reason(&self) -> DenialReason {
+                match self { $(Self::$variant { .. } => DenialReason::$reason,)* }
+            }
+        }
+    };
+}
+
+demands! {
     // The token.
-    Issuer(Vec<IssuerUrl>),
-    Tenant(Vec<TenantId>),
-    Audience(Vec<Audience>),
-    AudiencesWithin(Vec<Audience>),
-    ScopesWithin(Vec<Box<str>>),
-    MaxTokenLifetime(Duration),
-    MaxTokenAge(Duration),
+    Issuer(Vec<IssuerUrl>) => IssuerNotAllowed;
+    Tenant(Vec<TenantId>) => TenantMismatch;
+    Audience(Vec<Audience>) => AudienceNotAllowed;
+    AudiencesWithin(Vec<Audience>) => AudienceTooBroad;
+    ScopesWithin(Vec<Box<str>>) => ScopeTooBroad;
+    MaxTokenLifetime(Duration) => TokenLifetimeNotAllowed;
+    MaxTokenAge(Duration) => TokenAgeNotAllowed;
     // Its sender.
-    SenderConstrained,
-    MutualTls,
-    Dpop,
-    Workload(Vec<SpiffePattern>),
+    SenderConstrained => SenderConstraintMissing;
+    MutualTls => SenderConstraintNotAllowed;
+    Dpop => SenderConstraintNotAllowed;
+    Workload(Vec<SpiffePattern>) => WorkloadNotAllowed;
     // The parties.
-    SubjectKind(Vec<SubjectKind>),
-    OnBehalfOfUser,
-    NotOnBehalfOfUser,
-    Delegated,
-    NotDelegated,
-    MaxActors(usize),
-    DenyActor(SubjectId),
+    SubjectKind(Vec<SubjectKind>) => SubjectKindNotAllowed;
+    OnBehalfOfUser => NotOnBehalfOfUser;
+    NotOnBehalfOfUser => OnBehalfOfUserForbidden;
+    Delegated => DelegationRequired;
+    NotDelegated => DelegationForbidden;
+    MaxActors(usize) => ActorChainNotAllowed;
+    DenyActor(SubjectId) => ActorDenied;
     /// Of the token's issuer.
-    Actor(Vec<SubjectId>),
-    ActorOf(Vec<(IssuerUrl, SubjectId)>),
-    Client(Vec<ClientId>),
+    Actor(Vec<SubjectId>) => ActorNotAllowed;
+    ActorOf(Vec<(IssuerUrl, SubjectId)>) => ActorNotAllowed;
+    Client(Vec<ClientId>) => ClientNotAllowed;
     // Their registered applications.
-    Application(Vec<Box<str>>),
-    ApplicationKind(Vec<ApplicationKind>),
-    ApplicationTenant(Vec<Box<str>>),
-    ApplicationEnvironment(Vec<Box<str>>),
-    Presenter(Vec<Box<str>>),
-    PresenterKind(Vec<ApplicationKind>),
-    PresenterTenant(Vec<Box<str>>),
-    PresenterEnvironment(Vec<Box<str>>),
-    ActorKind(Vec<ApplicationKind>),
+    Application(Vec<Box<str>>) => ApplicationNotAllowed;
+    ApplicationKind(Vec<ApplicationKind>) => ApplicationNotAllowed;
+    ApplicationTenant(Vec<Box<str>>) => ApplicationNotAllowed;
+    ApplicationEnvironment(Vec<Box<str>>) => ApplicationNotAllowed;
+    Presenter(Vec<Box<str>>) => PresenterNotAllowed;
+    PresenterKind(Vec<ApplicationKind>) => PresenterNotAllowed;
+    PresenterTenant(Vec<Box<str>>) => PresenterNotAllowed;
+    PresenterEnvironment(Vec<Box<str>>) => PresenterNotAllowed;
+    ActorKind(Vec<ApplicationKind>) => ActorNotAllowed;
     // The request.
-    TimeWindow(Vec<TimeWindow>),
-    RiskBelow(Box<str>, u8),
+    TimeWindow(Vec<TimeWindow>) => OutsideTimeWindow;
+    RiskBelow(Box<str>, u8) => RiskTooHigh;
     // Comparisons.
-    Claim(ClaimPath, Vec<Box<str>>),
-    ClaimMatchesPath(ClaimPath, Box<str>),
-    ClaimMatchesHeader(ClaimPath, HeaderName),
-    TenantMatchesPath(Box<str>),
-    TenantMatchesHeader(HeaderName),
-    SubjectMatchesPath(Box<str>),
-    Purpose(ClaimPath, Vec<Box<str>>),
+    ClaimOneOf(ClaimPath, Vec<Box<str>>) => ClaimNotAllowed;
+    ClaimMatchesPath(ClaimPath, Box<str>) => PathParameterMismatch;
+    ClaimMatchesHeader(ClaimPath, HeaderName) => HeaderMismatch;
+    TenantMatchesPath(Box<str>) => PathParameterMismatch;
+    TenantMatchesHeader(HeaderName) => HeaderMismatch;
+    SubjectMatchesPath(Box<str>) => PathParameterMismatch;
+    Purpose(ClaimPath, Vec<Box<str>>) => PurposeNotAllowed;
     // Grants.
-    Role(Vec<Box<str>>),
-    Permission(Vec<Box<str>>),
-    Group(Vec<Box<str>>),
-    AuthorizationDetail(Box<AuthorizationDetail>),
+    Role(Vec<Box<str>>) => RoleMissing;
+    Permission(Vec<Box<str>>) => PermissionMissing;
+    Group(Vec<Box<str>>) => GroupMissing;
+    AuthorizationDetail(Box<AuthorizationDetail>) => AuthorizationDetailMissing;
     // Compositions.
-    AllOf(Vec<Requirement>),
-    AnyOf(Vec<Requirement>),
-    Not(Box<Requirement>),
+    AllOf(Vec<Requirement>) => RequirementContradictory;
+    AnyOf(Vec<Requirement>) => RequirementContradictory;
+    Not(Box<Requirement>) => Excluded;
     // What a client can mend.
-    Acr(Vec<Box<str>>),
-    MaxAuthenticationAge(Duration),
-    Scope(Vec<Box<str>>),
+    Acr(Vec<Box<str>>) => AuthenticationTooWeak;
+    MaxAuthenticationAge(Duration) => AuthenticationTooOld;
+    Scope(Vec<Box<str>>) => ScopeMissing;
 }
 
 impl Demand {
@@ -217,8 +241,8 @@ impl Requirement {
     /// Takes a demand in at its place, and judges all of them together.
     pub(super) fn demand(mut self, demand: Demand) -> Self {
         self.examine(&demand);
-        let key = demand.say().0;
-        let place = self.demands.partition_point(|known| known.say().0 <= key);
+        let key = demand.key();
+        let place = self.demands.partition_point(|known| known.key() <= key);
         self.demands.insert(place, demand);
         self.mistakes.retain(|mistake| !mistake.is_judged);
         let stated: Vec<_> = self.demands.iter().map(Demand::stated).collect();
@@ -233,7 +257,7 @@ impl Requirement {
 
     /// Notes what is wrong with a demand by itself, and in its parts.
     fn examine(&mut self, demand: &Demand) {
-        let key = demand.say().0;
+        let key = demand.key();
         let wrong = match demand {
             Demand::TimeWindow(any) => any.iter().find_map(TimeWindow::mistake),
             Demand::AuthorizationDetail(detail) => detail.mistake(),

@@ -1,7 +1,5 @@
 //! Whose the names in a requirement are.
 
-use tower_delegation_demands::Key;
-
 use super::{Demand, Requirement};
 use crate::{
     issuer::{Issuers, NamedFact},
@@ -48,10 +46,6 @@ impl<'r> IssuerScope<'r> {
 }
 
 impl Demand {
-    pub(crate) fn key(&self) -> Key {
-        self.say().0
-    }
-
     fn issuer_scope(&self) -> IssuerScope<'_> {
         match self {
             Self::Issuer(any) => IssuerScope::Of(any.iter().collect()),
@@ -93,7 +87,7 @@ impl Demand {
             Self::Tenant(_) | Self::TenantMatchesPath(_) | Self::TenantMatchesHeader(_) => {
                 Some(NamedFact::Tenant)
             }
-            Self::Claim(..)
+            Self::ClaimOneOf(..)
             | Self::ClaimMatchesPath(..)
             | Self::ClaimMatchesHeader(..)
             | Self::Purpose(..) => Some(NamedFact::Claim),

@@ -11,7 +11,6 @@ use super::{
     window::{TimeWindow, Weekday},
 };
 use crate::{
-    application::ApplicationKind,
     issuer::ClaimPath,
     names::{IssuerUrl, SubjectId},
     spiffe::SpiffePattern,
@@ -60,10 +59,6 @@ impl<'r> Said<'r> {
         one_or(alternatives, Self::Any)
     }
 
-    pub(super) fn kinds(any: &'r [ApplicationKind]) -> Self {
-        Self::any(any.iter().map(|kind| kind.as_str()))
-    }
-
     pub(super) fn actor((issuer, actor): &'r (IssuerUrl, SubjectId)) -> Self {
         Self::Members(vec![("issuer", Self::text(issuer)), ("actor", Self::text(actor))])
     }
@@ -104,75 +99,63 @@ fn one_or<'r>(mut several: Vec<Said<'r>>, more: impl FnOnce(Vec<Said<'r>>) -> Sa
 }
 
 impl Demand {
-    /// Its key, which is also its place in the order, and what it demands under it.
-    pub(super) fn say(&self) -> (Key, Said<'_>) {
+    /// What it demands under its key.
+    pub(super) fn say(&self) -> Said<'_> {
         match self {
-            Self::Issuer(any) => (Key::Issuer, Said::any(any)),
-            Self::Tenant(any) => (Key::Tenant, Said::any(any)),
-            Self::Audience(any) => (Key::Audience, Said::any(any)),
-            Self::AudiencesWithin(bound) => (Key::AudiencesWithin, Said::list(bound)),
-            Self::ScopesWithin(bound) => (Key::ScopesWithin, Said::list(bound)),
-            Self::MaxTokenLifetime(max) => (Key::MaxTokenLifetime, Said::seconds(*max)),
-            Self::MaxTokenAge(max) => (Key::MaxTokenAge, Said::seconds(*max)),
-            Self::SenderConstrained => (Key::SenderConstrained, Said::Flag),
-            Self::MutualTls => (Key::MutualTls, Said::Flag),
-            Self::Dpop => (Key::Dpop, Said::Flag),
-            Self::Workload(any) => (Key::Workload, Said::any(any.iter().map(SpiffePattern::as_str))),
-            Self::SubjectKind(any) => (Key::SubjectKind, Said::any(any.iter().map(|kind| kind.as_str()))),
-            Self::OnBehalfOfUser => (Key::OnBehalfOfUser, Said::Flag),
-            Self::NotOnBehalfOfUser => (Key::NotOnBehalfOfUser, Said::Flag),
-            Self::Delegated => (Key::Delegated, Said::Flag),
-            Self::NotDelegated => (Key::NotDelegated, Said::Flag),
-            Self::MaxActors(max) => (Key::MaxActors, Said::number(*max)),
-            Self::DenyActor(id) => (Key::DenyActor, Said::text(id)),
-            Self::Actor(any) => (Key::Actor, Said::any(any)),
-            Self::ActorOf(any) => (Key::ActorOf, Said::one_of(any.iter().map(Said::actor).collect())),
-            Self::Client(any) => (Key::Client, Said::any(any)),
-            Self::Application(any) => (Key::Application, Said::any(any)),
-            Self::ApplicationKind(any) => (Key::ApplicationKind, Said::kinds(any)),
-            Self::ApplicationTenant(any) => (Key::ApplicationTenant, Said::any(any)),
-            Self::ApplicationEnvironment(any) => (Key::ApplicationEnvironment, Said::any(any)),
-            Self::Presenter(any) => (Key::Presenter, Said::any(any)),
-            Self::PresenterKind(any) => (Key::PresenterKind, Said::kinds(any)),
-            Self::PresenterTenant(any) => (Key::PresenterTenant, Said::any(any)),
-            Self::PresenterEnvironment(any) => (Key::PresenterEnvironment, Said::any(any)),
-            Self::ActorKind(any) => (Key::ActorKind, Said::kinds(any)),
-            Self::TimeWindow(any) => {
-                (Key::TimeWindow, Said::one_of(any.iter().map(TimeWindow::say).collect()))
+            Self::SenderConstrained
+            | Self::MutualTls
+            | Self::Dpop
+            | Self::OnBehalfOfUser
+            | Self::NotOnBehalfOfUser
+            | Self::Delegated
+            | Self::NotDelegated => Said::Flag,
+            Self::Issuer(any) => Said::any(any),
+            Self::Tenant(any) => Said::any(any),
+            Self::Audience(any) => Said::any(any),
+            Self::AudiencesWithin(bound) => Said::list(bound),
+            Self::ScopesWithin(bound) => Said::list(bound),
+            Self::MaxTokenLifetime(max) | Self::MaxTokenAge(max) | Self::MaxAuthenticationAge(max) => {
+                Said::seconds(*max)
             }
-            Self::RiskBelow(signal, level) => (Key::RiskBelow, Said::level(signal, *level)),
-            Self::Claim(claim, values) if values.len() == 1 => {
-                (Key::ClaimEquals, Said::claim(claim, "value", Said::any(values)))
+            Self::Workload(any) => Said::any(any.iter().map(SpiffePattern::as_str)),
+            Self::SubjectKind(any) => Said::any(any.iter().map(|kind| kind.as_str())),
+            Self::MaxActors(max) => Said::number(*max),
+            Self::DenyActor(id) => Said::text(id),
+            Self::Actor(any) => Said::any(any),
+            Self::ActorOf(any) => Said::one_of(any.iter().map(Said::actor).collect()),
+            Self::Client(any) => Said::any(any),
+            Self::ApplicationKind(any) | Self::PresenterKind(any) | Self::ActorKind(any) => {
+                Said::any(any.iter().map(|kind| kind.as_str()))
             }
-            Self::Claim(claim, values) => (Key::ClaimOneOf, Said::claim(claim, "value", Said::any(values))),
-            Self::ClaimMatchesPath(claim, name) => {
-                (Key::ClaimMatchesPath, Said::claim(claim, "parameter", Said::text(name)))
-            }
-            Self::ClaimMatchesHeader(claim, name) => {
-                (Key::ClaimMatchesHeader, Said::claim(claim, "header", Said::text(name)))
-            }
-            Self::TenantMatchesPath(name) => (Key::TenantMatchesPath, Said::text(name)),
-            Self::TenantMatchesHeader(name) => (Key::TenantMatchesHeader, Said::text(name)),
-            Self::SubjectMatchesPath(name) => (Key::SubjectMatchesPath, Said::text(name)),
-            Self::Purpose(claim, any) => (Key::Purpose, Said::claim(claim, "purpose", Said::any(any))),
-            Self::Role(any) => (Key::Role, Said::any(any)),
-            Self::Permission(any) => (Key::Permission, Said::any(any)),
-            Self::Group(any) => (Key::Group, Said::any(any)),
-            Self::AuthorizationDetail(detail) => (Key::AuthorizationDetail, detail.say()),
-            Self::AllOf(parts) => (Key::AllOf, Said::List(parts.iter().map(Said::Part).collect())),
-            Self::AnyOf(parts) => (Key::AnyOf, Said::List(parts.iter().map(Said::Part).collect())),
-            Self::Not(part) => (Key::Not, Said::Part(part)),
-            Self::Acr(any) => (Key::Acr, Said::any(any)),
-            Self::MaxAuthenticationAge(max) => (Key::MaxAuthenticationAge, Said::seconds(*max)),
-            Self::Scope(any) => (Key::Scope, Said::any(any)),
+            Self::Application(any)
+            | Self::ApplicationTenant(any)
+            | Self::ApplicationEnvironment(any)
+            | Self::Presenter(any)
+            | Self::PresenterTenant(any)
+            | Self::PresenterEnvironment(any)
+            | Self::Role(any)
+            | Self::Permission(any)
+            | Self::Group(any)
+            | Self::Acr(any)
+            | Self::Scope(any) => Said::any(any),
+            Self::TimeWindow(any) => Said::one_of(any.iter().map(TimeWindow::say).collect()),
+            Self::RiskBelow(signal, level) => Said::level(signal, *level),
+            Self::ClaimOneOf(claim, values) => Said::claim(claim, "value", Said::any(values)),
+            Self::ClaimMatchesPath(claim, name) => Said::claim(claim, "parameter", Said::text(name)),
+            Self::ClaimMatchesHeader(claim, name) => Said::claim(claim, "header", Said::text(name)),
+            Self::Purpose(claim, any) => Said::claim(claim, "purpose", Said::any(any)),
+            Self::TenantMatchesPath(name) | Self::SubjectMatchesPath(name) => Said::text(name),
+            Self::TenantMatchesHeader(name) => Said::text(name),
+            Self::AuthorizationDetail(detail) => detail.say(),
+            Self::AllOf(parts) | Self::AnyOf(parts) => Said::List(parts.iter().map(Said::Part).collect()),
+            Self::Not(part) => Said::Part(part),
         }
     }
 
     /// As the declaration judges it.
     pub(super) fn stated(&self) -> Stated<'_> {
-        let (key, said) = self.say();
-        let mut stated = Stated { key, texts: Vec::new(), number: None };
-        said.state(&mut stated);
+        let mut stated = Stated { key: self.key(), texts: Vec::new(), number: None };
+        self.say().state(&mut stated);
         stated
     }
 }
@@ -214,7 +197,7 @@ impl TimeWindow {
 /// its key.
 fn members(requirement: &Requirement) -> Vec<(&'static str, Said<'_>)> {
     let mut keys: Vec<(Key, Vec<Said<'_>>)> = Vec::new();
-    for (key, said) in requirement.demands.iter().map(Demand::say) {
+    for (key, said) in requirement.demands.iter().map(|demand| (demand.key(), demand.say())) {
         match keys.last_mut() {
             Some((last, several)) if *last == key => several.push(said),
             _ => keys.push((key, vec![said])),

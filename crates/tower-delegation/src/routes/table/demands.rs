@@ -159,17 +159,10 @@ fn flag(is: Requirement, key: Key, value: &Value<'_>) -> Read<Requirement> {
     if !matches!(value.get_ref(), DeValue::Boolean(true)) {
         return wrong(value, "write `true`, or leave the key out");
     }
-    Ok(match key {
-        Key::SenderConstrained => is.sender_constrained(),
-        Key::MutualTls => is.mutual_tls(),
-        Key::Dpop => is.dpop(),
-        Key::OnBehalfOfUser => is.on_behalf_of_user(),
-        Key::NotOnBehalfOfUser => is.not_on_behalf_of_user(),
-        Key::Delegated => is.delegated(),
-        Key::NotDelegated => is.not_delegated(),
-        Key::Shadow => is.shadow(),
-        _ => return unlisted(value),
-    })
+    match key {
+        Key::Shadow => Ok(is.shadow()),
+        _ => is.with_flag(key).map_or_else(|| unlisted(value), Ok),
+    }
 }
 
 /// One text, or a choice of texts.
@@ -177,32 +170,13 @@ fn one_of(is: Requirement, key: Key, texts: &[Text<'_>]) -> Read<Requirement> {
     let words = plain(texts);
     let [first, ..] = texts else { return Ok(is) };
     Ok(match key.plain() {
-        Key::Issuer => is.any_issuer(words),
-        Key::Tenant => is.any_tenant(words),
-        Key::Audience => is.any_audience(words),
         Key::Workload => is.any_workload(words),
         Key::SubjectKind => is.any_subject_kind(kinds(texts, SUBJECT_KINDS, SubjectKind::as_str)?),
-        Key::DenyActor => is.deny_actor(*first.get_ref()),
-        Key::Actor => is.any_actor(words),
-        Key::Client => is.any_client(words),
-        Key::Application => is.any_application(words),
         Key::ApplicationKind => is.any_application_kind(application_kinds(texts)?),
-        Key::ApplicationTenant => is.any_application_tenant(words),
-        Key::ApplicationEnvironment => is.any_application_environment(words),
-        Key::Presenter => is.any_presenter(words),
         Key::PresenterKind => is.any_presenter_kind(application_kinds(texts)?),
-        Key::PresenterTenant => is.any_presenter_tenant(words),
-        Key::PresenterEnvironment => is.any_presenter_environment(words),
         Key::ActorKind => is.any_actor_kind(application_kinds(texts)?),
-        Key::TenantMatchesPath => is.tenant_matches_path(first.get_ref()),
         Key::TenantMatchesHeader => is.tenant_matches_header(first.get_ref()),
-        Key::SubjectMatchesPath => is.subject_matches_path(first.get_ref()),
-        Key::Role => is.any_role(words),
-        Key::Permission => is.any_permission(words),
-        Key::Group => is.any_group(words),
-        Key::Acr => is.any_acr(words),
-        Key::Scope => is.any_scope(words),
-        _ => return unlisted(first),
+        _ => return is.with_texts(key, &words).map_or_else(|| unlisted(first), Ok),
     })
 }
 
