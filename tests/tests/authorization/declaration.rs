@@ -20,7 +20,7 @@ use tower_delegation::{
     routing::{self, GuardedRouter},
 };
 use tower_delegation_demands::Key;
-use tower_delegation_testing::DpopKey;
+use tower_delegation_testing::{DpopKey, USER_CLAIM};
 
 use crate::{Change, Judging, World};
 
@@ -42,12 +42,14 @@ enum Sent {
     Late,
     /// Eight hours after noon.
     AtNight,
-    /// Not at all: where this world has no token that fails the key (for the issuers see
-    /// `token.rs`), and for the modes, which let through what they deny.
+    /// By another issuer, none of whose applications is registered, to a service that asks
+    /// no registry.
+    ByPartner,
+    /// Not at all: for the modes, which let through what they deny.
     Never,
 }
 
-use Sent::{AtNight, ByMutualTls, Late, Never, Plainly, SignedInNow, WithProof};
+use Sent::{AtNight, ByMutualTls, ByPartner, Late, Never, Plainly, SignedInNow, WithProof};
 
 /// One key. `attribute` is how an attributed handler prints.
 struct Row {
@@ -98,8 +100,8 @@ fn rows() -> Vec<Row> {
     let gold: Change = |t| t.claim("plan", "gold");
     let staff: Change = |t| t.claim("roles", json!(["staff"])).claim("groups", json!(["staff"])).claim("permissions", json!(["staff"]));
     rows! {
-        Issuer r#"issuer = "https://idp.example.com""# [issuer = "https://idp.example.com"] |r, idp| r.issuer(idp), no Never, same, CredentialsMissing; yes Plainly, same;
-        AnyIssuer r#"any_issuer = ["https://idp.example.com", "https://x"]"# [any_issuer("https://idp.example.com", "https://x")] |r, idp| r.any_issuer([idp, "https://x"]), no Never, same, CredentialsMissing; yes Plainly, same;
+        Issuer r#"issuer = "https://idp.example.com""# [issuer = "https://idp.example.com"] |r, idp| r.issuer(idp), no ByPartner, same, IssuerNotAllowed; yes Plainly, same;
+        AnyIssuer r#"any_issuer = ["https://idp.example.com", "https://x"]"# [any_issuer("https://idp.example.com", "https://x")] |r, idp| r.any_issuer([idp, "https://x"]), no ByPartner, same, IssuerNotAllowed; yes Plainly, same;
         Tenant r#"tenant = "acme""# [tenant = "acme"] |r, _| r.tenant("acme"), no Plainly, globex, TenantMismatch; yes Plainly, same;
         AnyTenant r#"any_tenant = ["acme", "x"]"# [any_tenant("acme", "x")] |r, _| r.any_tenant(["acme", "x"]), no Plainly, globex, TenantMismatch; yes Plainly, same;
         Audience r#"audience = "b""# [audience = "b"] |r, _| r.audience("b"), no Plainly, same, AudienceNotAllowed; yes Plainly, |t| t.audiences([integration_tests::AUDIENCE, "b"]);
@@ -114,7 +116,7 @@ fn rows() -> Vec<Row> {
         Workload r#"workload = "spiffe://example.org/*/web""# [workload = "spiffe://example.org/*/web"] |r, _| r.workload("spiffe://example.org/*/web"), no Plainly, same, WorkloadNotAllowed; yes ByMutualTls, same;
         AnyWorkload r#"any_workload = ["spiffe://x/y", "spiffe://example.org/*/web"]"# [any_workload("spiffe://x/y", "spiffe://example.org/*/web")] |r, _| r.any_workload(["spiffe://x/y", "spiffe://example.org/*/web"]), no Plainly, same, WorkloadNotAllowed; yes ByMutualTls, same;
         SubjectKind r#"subject_kind = "user""# [subject_kind = user] |r, _| r.subject_kind(SubjectKind::User), no Plainly, job, SubjectKindNotAllowed; yes Plainly, same;
-        AnySubjectKind r#"any_subject_kind = ["user", "service"]"# [any_subject_kind(user, service)] |r, _| r.any_subject_kind([SubjectKind::User, SubjectKind::Service]), no Never, same, CredentialsMissing; yes Plainly, job;
+        AnySubjectKind r#"any_subject_kind = ["user", "service"]"# [any_subject_kind(user, service)] |r, _| r.any_subject_kind([SubjectKind::User, SubjectKind::Service]), no ByPartner, |t| t.without(USER_CLAIM), SubjectKindNotAllowed; yes Plainly, job;
         OnBehalfOfUser "on_behalf_of_user = true" [on_behalf_of_user] |r, _| r.on_behalf_of_user(), no Plainly, job, NotOnBehalfOfUser; yes Plainly, same;
         NotOnBehalfOfUser "not_on_behalf_of_user = true" [not_on_behalf_of_user] |r, _| r.not_on_behalf_of_user(), no Plainly, same, OnBehalfOfUserForbidden; yes Plainly, job;
         Delegated "delegated = true" [delegated] |r, _| r.delegated(), no Plainly, same, DelegationRequired; yes Plainly, agent;
@@ -241,6 +243,9 @@ async fn each_key_refuses_and_lets_in() {
         let path = format!("/{}/{{tenant}}/{{account}}", row.key.name());
         router.route(&path, get(async || "in").route_layer(guard))
     });
+    let partner = world.idp.issuer_at("/partner");
+    let of_both = world.layer().add_issuer(world.issuer_at(partner.issuer())).build().unwrap();
+    let of_both = world.serve_tls(router.clone().layer(of_both)).await;
     let layer = world
         .layer()
         .client_identity(ClientIdentity::from_tls())
@@ -261,13 +266,17 @@ async fn each_key_refuses_and_lets_in() {
         let (refused, no, reason) = row.refused;
         let (accepted, yes) = row.accepted;
         for (sent, change, expected) in [(refused, no, Some(reason)), (accepted, yes, None)] {
-            let token = change(world.member());
+            let member = match sent {
+                ByPartner => partner.token().user("alice").client("shop-web"),
+                _ => world.member(),
+            };
+            let token = change(member);
             let token = match sent {
                 ByMutualTls => token.bound_to_certificate(identity.certificate_der()),
                 WithProof => token.bound_to_key(&key),
                 SignedInNow => token.auth_time(world.clock.now()),
                 AtNight => token.expires_in(Duration::from_secs(86_400)),
-                Plainly | Late | Never => token,
+                Plainly | Late | ByPartner | Never => token,
             };
             let token = token.sign();
             let later = match sent {
@@ -277,6 +286,7 @@ async fn each_key_refuses_and_lets_in() {
             };
             world.clock.advance(Duration::from_secs(later));
             let client = world.client(matches!(sent, ByMutualTls).then_some(&identity));
+            let site = if matches!(sent, ByPartner) { &of_both } else { &site };
             let request = client
                 .get(format!("{}{path}", site.base))
                 .header("x-tenant", "acme")
