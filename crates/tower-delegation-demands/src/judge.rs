@@ -43,6 +43,9 @@ const EXCLUSIVE: &[(Key, Key, &str)] = &[
     (Key::Shadow, Key::Exception, "in shadow mode nothing is refused, remove one"),
 ];
 
+/// What refuses names, and what demands one of them.
+const DENIED: &[(Key, Key)] = &[(Key::DenyActor, Key::Actor), (Key::DenyActor, Key::ActorOf)];
+
 /// Everything that is wrong with these demands together.
 #[must_use]
 pub fn judge(stated: &[Stated<'_>]) -> Vec<Mistake> {
@@ -53,6 +56,7 @@ pub fn judge(stated: &[Stated<'_>]) -> Vec<Mistake> {
     }
     judging.exclusions();
     judging.parties();
+    judging.denials();
     judging.bound(Key::Scope, Key::ScopesWithin);
     judging.bound(Key::Audience, Key::AudiencesWithin);
     judging.claims();
@@ -235,19 +239,26 @@ impl<'j> Judging<'j> {
             let words = "`max_actors = 0` forbids every actor, and one is demanded: remove one of the two";
             self.wrong(one.max(none), None, words.to_owned());
         }
-        let denied: Vec<(usize, &str)> =
-            self.of(Key::DenyActor).filter_map(|(at, stated)| Some((at, stated.claim()?))).collect();
-        for (actor, stated) in self.of(Key::Actor).chain(self.of(Key::ActorOf)) {
-            let Some(ids) = stated.alternatives() else { continue };
-            let of = |id: &&str| denied.iter().find(|(_, denied)| denied == id);
-            let hits: Vec<usize> = ids.iter().filter_map(of).map(|(at, _)| *at).collect();
-            let Some(last) = hits.iter().copied().max() else { continue };
-            if hits.len() == ids.len() {
-                let words = "this actor is demanded and denied: remove one of the two";
-                self.wrong(actor.max(last), None, words.to_owned());
-            } else {
-                let words = "an actor of this choice is denied: leave it out";
-                self.redundant(actor.max(last), None, words.to_owned());
+    }
+
+    /// One who is demanded and denied.
+    fn denials(&mut self) {
+        for (denying, demanding) in DENIED {
+            let denied: Vec<(usize, &str)> =
+                self.of(*denying).filter_map(|(at, stated)| Some((at, stated.claim()?))).collect();
+            for (at, stated) in self.of(*demanding) {
+                let Some(ids) = stated.alternatives() else { continue };
+                let of = |id: &&str| denied.iter().find(|(_, denied)| denied == id);
+                let hits: Vec<usize> = ids.iter().filter_map(of).map(|(at, _)| *at).collect();
+                let Some(last) = hits.iter().copied().max() else { continue };
+                let noun = denying.word(0).map_or("value", Word::noun);
+                if hits.len() == ids.len() {
+                    let words = format!("this {noun} is demanded and denied: remove one of the two");
+                    self.wrong(at.max(last), None, words);
+                } else {
+                    let words = format!("one {noun} of this choice is denied: leave it out");
+                    self.redundant(at.max(last), None, words);
+                }
             }
         }
     }
