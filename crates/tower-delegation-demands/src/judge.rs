@@ -44,7 +44,8 @@ const EXCLUSIVE: &[(Key, Key, &str)] = &[
 ];
 
 /// What refuses names, and what demands one of them.
-const DENIED: &[(Key, Key)] = &[(Key::DenyActor, Key::Actor), (Key::DenyActor, Key::ActorOf)];
+const DENIED: &[(Key, Key)] =
+    &[(Key::DenyActor, Key::Actor), (Key::DenyActor, Key::ActorOf), (Key::DenyClient, Key::Client)];
 
 /// Everything that is wrong with these demands together.
 #[must_use]
@@ -346,6 +347,7 @@ mod tests {
             ("actor a; deny_actor a", "demanded and denied"),
             ("deny_actor a; deny_actor b; any_actor a b", "demanded and denied"),
             ("any_actor_of i a j a; deny_actor a", "demanded and denied"),
+            ("any_client a b; deny_client a; deny_client b", "client is demanded and denied"),
             ("client a; client a", "write `any_client`"),
             ("client a; client ?", "write `any_client`"),
             ("client a; any_client a b", "write `any_client`"),

@@ -133,6 +133,7 @@ keys! {
     AnyActor "any_actor" Any(Word::Actor), Once;
     ActorOf "actor_of" Pair(Word::Issuer, Word::Actor), Once;
     AnyActorOf "any_actor_of" AnyPair(Word::Issuer, Word::Actor), Once;
+    DenyClient "deny_client" One(Word::Client), All;
     Client "client" One(Word::Client), Once;
     AnyClient "any_client" Any(Word::Client), Once;
     // Their registered applications.

@@ -125,6 +125,7 @@ pub fn requires_audience(arguments: TokenStream, item: TokenStream) -> TokenStre
 /// | `on_behalf_of_user`, `not_on_behalf_of_user` | a user's token, used by an application; none such |
 /// | `delegated`, `not_delegated` | an actor (`act`); none |
 /// | `max_actors = 2` | a chain of this many actors at most |
+/// | `deny_client = "bot"` | another client; repeated, none of them |
 /// | `deny_actor = "bot"` | a chain without this actor; repeated, without any of them |
 /// | `actor = "agent"`, `any_actor(..)` | this current actor, of the token's issuer |
 /// | `actor_of("https://idp.example.com", "agent")`, `any_actor_of(("..", ".."), ("..", ".."))` | this current actor, of this issuer |

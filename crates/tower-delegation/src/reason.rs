@@ -360,6 +360,8 @@ reasons! {
     ActorChainNotAllowed = "actor_chain_not_allowed" => Forbidden,
     /// An actor, current or earlier, is one that the route shuts out.
     ActorDenied = "actor_denied" => Forbidden,
+    /// The client is one that the route shuts out, or not known.
+    ClientDenied = "client_denied" => Forbidden,
     /// The client's registered application is not one that the route admits, or
     /// there is none.
     ApplicationNotAllowed = "application_not_allowed" => Forbidden,

@@ -127,6 +127,7 @@ fn rows() -> Vec<Row> {
         AnyActor r#"any_actor = ["copilot", "x"]"# [any_actor("copilot", "x")] |r, _| r.any_actor(["copilot", "x"]), no Plainly, bot, ActorNotAllowed; yes Plainly, agent;
         ActorOf r#"actor_of = { "https://idp.example.com" = "copilot" }"# [actor_of("https://idp.example.com", "copilot")] |r, idp| r.actor_of(idp, "copilot"), no Plainly, bot, ActorNotAllowed; yes Plainly, agent;
         AnyActorOf r#"any_actor_of = [["https://idp.example.com", "copilot"], ["https://x", "bot"]]"# [any_actor_of(("https://idp.example.com", "copilot"), ("https://x", "bot"))] |r, idp| r.any_actor_of([(idp, "copilot"), ("https://x", "bot")]), no Plainly, bot, ActorNotAllowed; yes Plainly, agent;
+        DenyClient r#"deny_client = "nightly""# [deny_client = "nightly"] |r, _| r.deny_client("nightly"), no Plainly, job, ClientDenied; yes Plainly, same;
         Client r#"client = "shop-web""# [client = "shop-web"] |r, _| r.client("shop-web"), no Plainly, job, ClientNotAllowed; yes Plainly, same;
         AnyClient r#"any_client = ["shop-web", "x"]"# [any_client("shop-web", "x")] |r, _| r.any_client(["shop-web", "x"]), no Plainly, job, ClientNotAllowed; yes Plainly, same;
         Application r#"application = "Shop""# [application = "Shop"] |r, _| r.application("Shop"), no Plainly, job, ApplicationNotAllowed; yes Plainly, same;

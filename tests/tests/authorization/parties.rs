@@ -1,9 +1,10 @@
 //! Demands on subject, actors and client, and on where a demand stands in the order.
 
+use integration_tests::AuditLog;
 use serde_json::json;
-use tower_delegation::{DenialReason as R, Requirement, SubjectKind};
+use tower_delegation::{DelegationLayer, DenialReason as R, Requirement, SubjectKind, issuer::ClaimMapping};
 
-use crate::{Change, Judging, Row, World};
+use crate::{Change, Judging, PATH, Row, World};
 
 #[tokio::test]
 async fn the_parties_are_those_that_are_demanded() {
@@ -82,6 +83,8 @@ async fn the_parties_are_those_that_are_demanded() {
             foreign,
             Some(R::ActorNotAllowed),
         ),
+        ("a denied client", new().deny_client("x").deny_client("shop-web"), same, Some(R::ClientDenied)),
+        ("not denied", new().not(new().deny_client("x")), same, Some(R::Excluded)),
         ("another client", new().client("shop-web"), |t| t.client("newsletter"), Some(R::ClientNotAllowed)),
         ("the actor is no client", new().client("copilot"), copilot, Some(R::ClientNotAllowed)),
         ("kind", new().any_subject_kind([SubjectKind::Service, SubjectKind::User]), same, None),
@@ -102,9 +105,35 @@ async fn the_parties_are_those_that_are_demanded() {
             copilot,
             None,
         ),
+        ("a client that is not denied", new().deny_client("x").deny_client("copilot"), copilot, None),
+        ("only the client denied", new().not(new().deny_client("shop-web")), same, None),
         ("client", new().any_client(["newsletter", "shop-web"]), same, None),
     ];
     world.check(rows).await;
+}
+
+/// Neither to refuse one client, nor to let in that one alone, says anything of none.
+#[tokio::test]
+async fn a_token_without_a_client_is_not_known_to_be_anothers() {
+    let world = World::new().await;
+    let new = Requirement::new;
+    let issuer = world.issuer().claim_mapping(ClaimMapping::rfc9068().allow_absent_client());
+    let layer = || DelegationLayer::builder().add_issuer(issuer.clone()).clock(world.clock.clone());
+    for (requirement, expected) in [
+        (new().deny_client("x"), "client_denied"),
+        (new().not(new().deny_client("x")), "excluded"),
+        (new().client("x"), "client_not_allowed"),
+        (new(), ""),
+    ] {
+        let audit = AuditLog::listen();
+        let service = world.guard_behind(layer(), requirement.clone()).await;
+        let answer = service.get(PATH, &world.token().without("client_id").sign()).await;
+        assert_eq!(
+            (audit.one().field("reason"), answer.status == 200),
+            (expected, expected.is_empty()),
+            "{requirement}"
+        );
+    }
 }
 
 /// Each demand fails; a requirement of this one and all later ones names this one.
@@ -126,6 +155,7 @@ async fn the_first_failure_in_the_fixed_order_is_named() {
         (R::DelegationForbidden, Requirement::not_delegated),
         (R::ActorChainNotAllowed, |r| r.max_actors(1)),
         (R::ActorDenied, |r| r.deny_actor("planner")),
+        (R::ClientDenied, |r| r.deny_client("shop-web")),
         (R::ClientNotAllowed, |r| r.client("other")),
         (R::RiskSignalMissing, |r| r.risk_below("device", 50)),
         (R::ClaimNotAllowed, |r| r.claim_equals("plan", "gold")),

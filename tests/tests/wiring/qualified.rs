@@ -56,6 +56,7 @@ fn rules() -> Vec<(&'static str, Requirement)> {
     vec![
         ("subject_matches_path", new().subject_matches_path("account")),
         ("client", new().client("portal")),
+        ("deny_client", new().deny_client("stranger")),
         ("client", new().any_client(["portal", "shop"])),
         ("actor", new().actor("copilot")),
         ("role", new().role("admin")),

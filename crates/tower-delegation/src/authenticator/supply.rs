@@ -165,6 +165,7 @@ impl Supply<'_> {
             | Demand::Delegated
             | Demand::Actor(_)
             | Demand::ActorOf(_)
+            | Demand::DenyClient(_)
             | Demand::Client(_) => missing_of_parties(demand, terms),
             Demand::Role(_)
             | Demand::Permission(_)
@@ -274,6 +275,9 @@ fn missing_of_parties(demand: &Demand, terms: Terms<'_>) -> Option<String> {
             }),
             "an issuer that may name actors of this one: `TrustedIssuer::may_speak_for(..)`",
         ),
+        Demand::DenyClient(_) => {
+            unless(terms.any(|terms| terms.says(NamedFact::Client)), "an issuer whose tokens name a client")
+        }
         Demand::Client(any) => unless(
             terms.any(|terms| any.iter().any(|client| terms.may_name_client(client))),
             "an issuer whose tokens name this client",
@@ -385,6 +389,7 @@ fn is_unknown_where_missing(demand: &Demand) -> bool {
             | Demand::ClaimMatchesPath(..)
             | Demand::SubjectKind(_)
             | Demand::OnBehalfOfUser
+            | Demand::DenyClient(_)
             | Demand::Client(_)
             | Demand::Workload(_)
             | Demand::RiskBelow(..)

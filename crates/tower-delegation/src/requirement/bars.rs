@@ -59,6 +59,7 @@ impl Demand {
             (Self::ActorOf(any), Party::Actor(issuer, id)) => {
                 any.iter().any(|(of, known)| of == issuer && known == id)
             }
+            (Self::DenyClient(denied), Party::Client(_, id)) => denied != id,
             (Self::Client(any), Party::Client(_, id)) => any.contains(id),
             (
                 Self::Application(_)

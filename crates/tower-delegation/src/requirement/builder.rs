@@ -167,6 +167,8 @@ texts! {
         /// or an earlier one, whichever issuer vouches for it. Earlier actors only ever deny
         /// (RFC 8693 section 4.1), so inside [`not`](Self::not) they grant nothing.
         DenyActor: deny_actor (impl Into<SubjectId>);
+        /// Refuses tokens of this client, and those that name none.
+        DenyClient: deny_client (impl Into<ClientId>);
         /// Demands that the token's tenant is the text of this parameter of the path.
         TenantMatchesPath: tenant_matches_path (&str);
         /// Demands that the subject's identifier is the text of this parameter of

@@ -256,6 +256,7 @@ impl Demand {
             }
             Self::Actor(any) => is_actor(token, any.iter().map(|id| (token.issuer(), id))),
             Self::ActorOf(any) => is_actor(token, any.iter().map(|(issuer, id)| (issuer, id))),
+            Self::DenyClient(id) => token.client().map(|client| client != id),
             Self::Client(any) => token.client().map(|client| any.contains(client)),
             Self::Application(_)
             | Self::ApplicationKind(_)

@@ -120,6 +120,7 @@ demands! {
     /// Of the token's issuer.
     Actor(Vec<SubjectId>) => ActorNotAllowed;
     ActorOf(Vec<(IssuerUrl, SubjectId)>) => ActorNotAllowed;
+    DenyClient(ClientId) => ClientDenied;
     Client(Vec<ClientId>) => ClientNotAllowed;
     // Their registered applications.
     Application(Vec<Box<str>>) => ApplicationNotAllowed;

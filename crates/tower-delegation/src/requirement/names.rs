@@ -79,7 +79,7 @@ impl Demand {
         match self {
             Self::DenyActor(_) if is_excluded => Some(NamedFact::Actor),
             Self::SubjectMatchesPath(_) => Some(NamedFact::Subject),
-            Self::Client(_) => Some(NamedFact::Client),
+            Self::Client(_) | Self::DenyClient(_) => Some(NamedFact::Client),
             Self::Actor(_) => Some(NamedFact::Actor),
             Self::Role(_) => Some(NamedFact::Role),
             Self::Permission(_) => Some(NamedFact::Permission),

@@ -123,6 +123,7 @@ impl Demand {
             Self::DenyActor(id) => Said::text(id),
             Self::Actor(any) => Said::any(any),
             Self::ActorOf(any) => Said::one_of(any.iter().map(Said::actor).collect()),
+            Self::DenyClient(id) => Said::text(id),
             Self::Client(any) => Said::any(any),
             Self::ApplicationKind(any) | Self::PresenterKind(any) | Self::ActorKind(any) => {
                 Said::any(any.iter().map(|kind| kind.as_str()))
