@@ -32,7 +32,7 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    /// The name as it stands in `alg`.
+    /// Returns the name that is written into `alg`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

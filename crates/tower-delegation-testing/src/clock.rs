@@ -1,4 +1,4 @@
-//! A clock that moves only when it is told to.
+//! A clock that moves only when a test moves it.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -56,8 +56,8 @@ impl TestClock {
         Self { shared: Arc::new(shared) }
     }
 
-    /// Lets `duration` pass: moves both readings ahead and wakes whoever
-    /// sleeps until a moment that has now come.
+    /// Lets `duration` pass: moves both readings ahead and wakes the tasks
+    /// that sleep until a moment that has now come.
     pub fn advance(&self, duration: Duration) {
         self.shared.reading.send_modify(|reading| {
             reading.now = reading.now.saturating_add(duration);
@@ -66,7 +66,7 @@ impl TestClock {
     }
 
     /// Sets the time of day, forwards or back, as an administrator or NTP does.
-    /// The monotonic reading stays, so nobody wakes.
+    /// The monotonic reading stays, so no task wakes.
     pub fn set(&self, now: Timestamp) {
         self.shared.reading.send_modify(|reading| reading.now = now);
     }

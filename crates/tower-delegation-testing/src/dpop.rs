@@ -98,7 +98,7 @@ impl fmt::Debug for DpopKey {
     }
 }
 
-/// A DPoP proof in the making: good unless told otherwise.
+/// A DPoP proof in the making: good unless a setting says otherwise.
 ///
 /// What is not set gets a default when the proof is signed: `typ` `dpop+jwt`,
 /// `alg`, `jwk`, a random `jti`, `iat` from the key's clock. A request with an

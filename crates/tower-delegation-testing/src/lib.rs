@@ -71,6 +71,20 @@
 //!   certificates of workloads and servers, good and wrong, and an HTTP client
 //!   that presents them. `MockIdpBuilder::mtls` has the provider ask for them.
 //!
+//! # A service that exchanges tokens
+//!
+//! | to test that the service | set |
+//! |---|---|
+//! | authenticates as configured | the method of its [`MockClient`]; see [`TokenRequest::client_auth_method`] |
+//! | asks for what it should | nothing; see [`MockIssuer::last_token_request`] |
+//! | gives up where it may not | [`MockClient::exchanges_for`], [`MockClient::grants`], `may_act` in the token |
+//! | refuses too much | each [`ExchangeFault`]; [`MockIssuer::set_token_answer`] for the answer itself |
+//! | keeps to the life of the caller's token | [`ExchangeLife::Renewed`] |
+//! | answers a nonce | [`MockIssuer::require_dpop_nonce`] |
+//! | works with a provider without actors | [`MockClient::impersonates`], or [`Grant::JwtBearer`] on behalf of a user |
+//! | works across two providers | [`MockIssuer::accept_grants_of`] |
+//! | survives an outage | [`MockIssuer::fail_with_retry_after`], [`MockIssuer::hang_up`] and the like for [`Endpoint::Token`] |
+//!
 //! # Tests that do not flake
 //!
 //! Nothing here needs a sleep. Await [`MockIssuer::wait_for_requests`] to know

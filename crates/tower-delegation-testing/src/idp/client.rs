@@ -209,8 +209,10 @@ impl MockClient {
     }
 
     /// Adds an audience under which the client itself receives tokens. Once there is
-    /// one, the client may trade only tokens that were issued for it: a token for
-    /// others is `invalid_request`, or `invalid_grant` on behalf of a user.
+    /// one, the client may exchange only tokens that were issued for it: a token for
+    /// others is `invalid_request`. On behalf of a user, a token has to be for
+    /// the client in any case; its `client_id` is then one of its audiences, and a
+    /// token for others is `invalid_grant`.
     pub fn add_audience(mut self, audience: impl Into<String>) -> Self {
         self.audiences.insert(audience.into());
         self

@@ -55,7 +55,7 @@ impl Server {
 }
 
 /// Serves one request. The answer is made before the request is counted, so
-/// that an answer withheld tells what was true when the request arrived.
+/// that an answer withheld says what was true when the request arrived.
 pub(crate) async fn dispatch(State(server): State<Arc<Server>>, request: Request) -> Response<Body> {
     let (head, body) = request.into_parts();
     let Some((issuer, endpoint)) = server.route(head.uri.path()) else {

@@ -70,7 +70,7 @@ impl Fault {
         (Self::Hold(released), Hold { _release: release })
     }
 
-    /// Gives `answer` on, sooner, later, changed or never. `stopped` closes
+    /// Passes `answer` on, sooner, later, changed or never. `stopped` closes
     /// when the provider stops, so that no client waits for longer; `arrived` is
     /// the monotonic time of the arrival.
     pub(crate) async fn apply(
@@ -180,7 +180,7 @@ pub(crate) fn text(status: StatusCode, text: &'static str) -> Response<Body> {
     response
 }
 
-/// The door of one endpoint: counts who comes in and holds the fault to apply.
+/// Counts the requests to one endpoint, and holds the fault to apply.
 #[derive(Debug)]
 pub(crate) struct Gate {
     mood: Mutex<Mood>,
@@ -234,7 +234,7 @@ impl Mood {
 ///
 /// Each endpoint has at most one fault; a new one takes the place of the last.
 /// A request meets the fault that is set when it arrives, and its answer is
-/// made at that moment too: an answer that is held or delayed tells the past.
+/// made at that moment too: an answer that is held or delayed describes the past.
 impl MockIssuer {
     /// Answers every request with `status`.
     pub fn fail_with(&self, endpoint: Endpoint, status: StatusCode) {

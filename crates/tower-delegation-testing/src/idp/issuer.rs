@@ -52,7 +52,7 @@ pub(crate) struct Issuer {
 /// Issuers name their keys alike (`es256-1`), so a verifier that mixes up the
 /// keys of two issuers is found out by a bad signature. Only the first RSA pair
 /// is shared by all of them, since making one is slow: use another algorithm,
-/// or [rotate](Self::rotate_keys), where a test tells issuers apart by their keys.
+/// or [rotate](Self::rotate_keys), where a test distinguishes issuers by their keys.
 #[derive(Clone)]
 pub struct MockIssuer {
     pub(crate) inner: Arc<Issuer>,

@@ -273,6 +273,10 @@ fn handles_go_into_tasks() {
     sendable::<MockIssuer>();
     sendable::<TokenBuilder>();
     sendable::<Hold>();
+    sendable::<MockClient>();
+    sendable::<TokenRequest>();
+    sendable::<crate::ClientKey>();
+    sendable::<crate::AssertionBuilder>();
 }
 
 #[tokio::test]

@@ -55,7 +55,7 @@ enum Signature {
     Raw(Vec<u8>),
 }
 
-/// A token in the making: good unless told otherwise.
+/// A token in the making: good unless a setting says otherwise.
 ///
 /// What is not set gets a default when the token is signed:
 ///
@@ -240,7 +240,7 @@ impl TokenBuilder {
         self.claim("nbf", time.unix_seconds())
     }
 
-    /// `auth_time`: when the user logged in.
+    /// `auth_time`: when the user signed in.
     pub fn auth_time(self, time: Timestamp) -> Self {
         self.claim("auth_time", time.unix_seconds())
     }

@@ -20,7 +20,23 @@ use crate::{
 /// says it openly, see
 /// [`set_token_answer`](super::super::MockIssuer::set_token_answer).
 ///
-/// The tokens are well-formed and properly signed.
+/// The tokens are well-formed and properly signed. A grant for another
+/// authorization server is spoiled in the same ways.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// use tower_delegation_testing::{ExchangeFault, MockClient, MockIdp};
+///
+/// let idp = MockIdp::start().await;
+/// let orders = MockClient::new("orders").secret("s3cret");
+/// idp.register(orders.exchanges_for("https://stock.example.com", ["stock:read"]));
+/// for fault in ExchangeFault::ALL {
+///     idp.misissue_next(fault);
+///     // Let the service exchange a token now: it must not call its downstream.
+///     // idp.last_token_request() shows what the service asked for.
+/// }
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum ExchangeFault {

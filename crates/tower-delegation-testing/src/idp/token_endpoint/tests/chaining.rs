@@ -4,7 +4,7 @@ use serde_json::json;
 use tower_delegation::clock::Timestamp;
 
 use super::*;
-use crate::{ClientKey, DpopKey, ExchangeFault, TokenBuilder, USER_CLAIM, keys::from_base64url};
+use crate::{ClientKey, DpopKey, ExchangeFault, USER_CLAIM, keys::from_base64url};
 
 const ID_JAG: &str = "urn:ietf:params:oauth:token-type:id-jag";
 const ID_TOKEN: &str = "urn:ietf:params:oauth:token-type:id_token";
@@ -153,7 +153,7 @@ async fn grants_are_refused() {
     };
     let good = || of(&idp);
     let key = DpopKey::generate();
-    let rows: [(&str, TokenBuilder, &[(&str, &str)], &str); 15] = [
+    let rows: [TokenRow<'_>; 15] = [
         ("another issuer", of(&stranger), &[], "invalid_grant"),
         ("another key", good().sign_with_other_key(), &[], "invalid_grant"),
         ("another client", good().client("shop-web"), &[], "invalid_grant"),

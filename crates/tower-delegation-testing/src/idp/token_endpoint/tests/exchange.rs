@@ -4,7 +4,7 @@ use serde_json::json;
 use tower_delegation::clock::Timestamp;
 
 use super::*;
-use crate::{TokenBuilder, USER_CLAIM};
+use crate::USER_CLAIM;
 
 #[tokio::test]
 async fn exchange_narrows_and_names_the_actor() {

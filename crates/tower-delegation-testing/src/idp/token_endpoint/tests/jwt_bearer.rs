@@ -3,7 +3,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::*;
-use crate::{DEFAULT_AUDIENCE, ExchangeFault, ExchangeLife, TokenBuilder, USER_CLAIM};
+use crate::{DEFAULT_AUDIENCE, ExchangeFault, ExchangeLife, USER_CLAIM};
 
 const GATEWAY: (&str, &str) = ("gateway", "s3:cret");
 
@@ -73,7 +73,7 @@ async fn on_behalf_of_is_refused() {
     idp.register(gateway());
     let user = || idp.token().user("alice").audience("gateway");
     let stock = &[("scope", "api://stock/read")][..];
-    let rows: &[(&str, TokenBuilder, &[(&str, &str)], &str)] = &[
+    let rows: &[TokenRow<'_>] = &[
         ("for another client", user().audience("shop-web"), stock, "invalid_grant"),
         ("an application's", user().subject("gateway"), stock, "invalid_grant"),
         ("another key", user().sign_with_other_key(), stock, "invalid_grant"),

@@ -16,12 +16,15 @@ use axum::http::header;
 use serde_json::Value;
 
 use crate::{
-    Grant, MockClient, MockIdp, MockIssuer, TestClock,
+    Grant, MockClient, MockIdp, MockIssuer, TestClock, TokenBuilder,
     idp::tests::{NOW, claims, http},
 };
 
 const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 const STOCK: &str = "https://stock.example.com";
+
+/// A name, a token, more parameters, and the error.
+type TokenRow<'a> = (&'a str, TokenBuilder, &'a [(&'a str, &'a str)], &'a str);
 
 async fn idp() -> (MockIdp, TestClock) {
     let (idp, clock) = crate::idp::tests::idp().await;
