@@ -1,6 +1,8 @@
 //! A context is judged again wherever it decides: in a guard that a request comes to
 //! late, and in code that keeps it beyond the request.
 
+mod registry;
+
 use std::{
     sync::{
         Arc, Mutex,

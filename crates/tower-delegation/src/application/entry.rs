@@ -260,6 +260,43 @@ impl Application {
         self.scopes.binary_search_by(|one| one.as_str().cmp(scope)).is_ok()
     }
 
+    /// Whether what an earlier state of the registry showed of an application is so of
+    /// this one: who it is, and what it is for. A new setting is to be decided about here.
+    pub(super) fn shows_all_of(&self, former: &Self) -> bool {
+        let Self {
+            name,
+            kind,
+            tenants,
+            environments,
+            // A request that one of these refuses is refused before anything is compared.
+            clients: _,
+            actors: _,
+            status: _,
+            expires: _,
+            workloads: _,
+            excess: _,
+            acts_for_users: _,
+            acts_for_services: _,
+            max_token_lifetime: _,
+            sender_constrained: _,
+            // They cut what the token grants, and that is compared.
+            scopes: _,
+            roles: _,
+            permissions: _,
+            groups: _,
+            detail_types: _,
+            // For people to read.
+            vendor: _,
+            owner: _,
+            review_by: _,
+            last_seen: _,
+        } = self;
+        *name == former.name
+            && *kind == former.kind
+            && former.tenants.iter().all(|tenant| tenants.contains(tenant))
+            && former.environments.iter().all(|environment| environments.contains(environment))
+    }
+
     pub(super) fn is_for_environment(&self, environment: Option<&str>) -> bool {
         match environment {
             Some(environment) => self.environments.iter().any(|one| **one == *environment),

@@ -213,6 +213,12 @@ impl Registration {
         self.presenter().workloads.check(sender.workload)
     }
 
+    /// Whether all that requirements may look at of `former`'s applications is so of these
+    /// too. What they may use is compared where it is known what the token grants.
+    pub(crate) fn shows_all_of(&self, former: &Self) -> bool {
+        self.client.shows_all_of(&former.client) && self.presenter().shows_all_of(former.presenter())
+    }
+
     /// Records that a request of these applications was let in.
     pub(crate) fn mark_seen(&self, at: Timestamp) {
         self.client.last_seen.mark(at);

@@ -1,13 +1,12 @@
 //! Whether a context that is kept is still good.
 
-use std::borrow::Cow;
-
 use crate::{context::DelegationContext, reason::DenialReason, rejection::Rejection};
 
 impl DelegationContext {
-    /// Whether a request with the same token would be let in now, and the workload, the
-    /// names and kinds of the applications, the scopes, roles, permissions and groups that
-    /// this context shows are still so: for code that keeps a context beyond the request, such
+    /// Whether a request with the same token would be let in now, and all that this context
+    /// shows is still so: the workload, the names, kinds, tenants and environments of the
+    /// applications, the scopes, roles, permissions and groups, and the authorization details
+    /// that count. For code that keeps a context beyond the request, such
     /// as a stream, a socket or a job.
     ///
     /// Synchronous and local: it waits for nothing and fetches nothing. Where nothing has
@@ -44,10 +43,9 @@ impl DelegationContext {
     /// }
     /// ```
     pub fn recheck(&self) -> Result<(), Rejection> {
-        let reason = match self.current() {
-            Ok(Cow::Borrowed(_)) => return Ok(()),
-            Ok(Cow::Owned(current)) if current.shows_all_of(self) => return Ok(()),
-            Ok(Cow::Owned(_)) => DenialReason::ContextOutdated,
+        let reason = match self.is_outdated() {
+            Ok(false) => return Ok(()),
+            Ok(true) => DenialReason::ContextOutdated,
             Err(reason) => reason,
         };
         Err(self.rejection(reason))

@@ -74,7 +74,7 @@ impl DelegationContext {
     /// [`ClientIdentity`](crate::authenticator::ClientIdentity) is not configured.
     #[must_use]
     pub fn workload(&self) -> Option<&WorkloadIdentity> {
-        self.0.transport.as_workload()
+        self.0.standing.transport.as_workload()
     }
 
     /// How the token is tied to its presenter; checked for this request.
@@ -170,7 +170,7 @@ impl DelegationContext {
     }
 
     fn registration(&self) -> Option<&Registration> {
-        self.0.registration.as_deref()
+        self.0.standing.registration.as_deref()
     }
 
     /// The effective roles: those that the token names, where the issuer's

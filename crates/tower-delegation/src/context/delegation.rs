@@ -4,12 +4,13 @@
 use std::{
     fmt,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicI64, AtomicU64},
     },
     time::Duration,
 };
 
+use arc_swap::ArcSwapOption;
 use http::HeaderValue;
 
 use super::{
@@ -34,17 +35,32 @@ pub struct DelegationContext(pub(super) Arc<Inner>);
 pub(super) struct Inner {
     pub(super) token: VerifiedToken,
     pub(super) sender_constraint: SenderConstraint,
-    /// Who sent the request.
-    pub(super) transport: Transport,
-    /// With the registry of applications, where there is one.
-    pub(super) registration: Option<Arc<Registration>>,
+    pub(super) standing: Standing,
+    /// What is left of it, where something has moved since.
+    pub(super) later: ArcSwapOption<Later>,
     pub(super) dpop_nonce: Option<HeaderValue>,
     pub(super) circumstances: Circumstances,
     /// When it was last found good, in Unix milliseconds.
     pub(super) judged_at: AtomicI64,
+    pub(super) record: Record,
+}
+
+/// What of a context may change while it is kept.
+pub(super) struct Standing {
+    /// Who sent the request.
+    pub(super) transport: Transport,
+    /// With the registry of applications, where there is one.
+    pub(super) registration: Option<Arc<Registration>>,
     /// The state of the store of revocations that was last asked.
     pub(super) revision: AtomicU64,
-    pub(super) record: Record,
+}
+
+/// What is left of a context by now. Worked out once for each state of the registry and of
+/// what the workload's identity rests on.
+pub(super) struct Later {
+    pub(super) standing: Standing,
+    /// Whether that is less than the context shows; known where someone has asked.
+    pub(super) shows_less: OnceLock<bool>,
 }
 
 /// The record of the request.
@@ -85,11 +101,10 @@ impl DelegationContext {
         Self(Arc::new(Inner {
             token,
             sender_constraint,
-            transport,
-            registration,
+            standing: Standing { transport, registration, revision: circumstances.revision.number().into() },
+            later: ArcSwapOption::empty(),
             dpop_nonce,
             judged_at: circumstances.at.unix_millis().into(),
-            revision: circumstances.revision.number().into(),
             circumstances,
             record: Record::Own(record),
         }))
@@ -110,7 +125,7 @@ impl DelegationContext {
     }
 
     pub(crate) fn transport(&self) -> &Transport {
-        &self.0.transport
+        &self.0.standing.transport
     }
 
     pub(crate) fn record(&self) -> &RequestRecord {
