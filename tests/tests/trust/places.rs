@@ -10,16 +10,21 @@ use std::{
 };
 
 use axum::{
+    Router,
     extract::Request,
     middleware::{Next, from_fn},
+    routing::get as plain_get,
 };
 use integration_tests::{AUDIENCE, Served, World, whoami};
 use tokio::task::yield_now;
 use tower_delegation::{
-    DelegationLayer, TrustedIssuer,
+    DelegationContext, DelegationLayer, RequireLayer, Requirement, RouteTable, RouteTableLayer,
+    TrustedIssuer,
     audit::{Audit, AuditEvent, AuditSink, SinkError},
     clock::Clock as _,
+    requires_scope,
     revocation::{InMemoryRevocations, Revocation, RevocationQuery, RevocationStore, Standing},
+    routing::{GuardedRouter, get, public},
 };
 use tower_delegation_testing::{Endpoint, MockIdp};
 
@@ -228,4 +233,149 @@ async fn what_ends_while_a_place_is_waited_for_is_refused() {
         assert_eq!(answer.status, status, "{name}: {answer:?}");
         assert_eq!(counting.1.load(Ordering::Relaxed) > 1, name != "the token expires", "{name}");
     }
+}
+
+async fn greet(delegation: Option<DelegationContext>) -> &'static str {
+    if delegation.is_some() { "known" } else { "stranger" }
+}
+
+async fn greet_anyone() -> &'static str {
+    "anyone"
+}
+
+#[requires_scope("orders:read")]
+async fn orders() -> &'static str {
+    "orders"
+}
+
+const GREETING: &str = "[[route]]\nmethods = [\"GET\"]\npath = \"/\"\npublic = \"a greeting\"\n";
+
+/// Makes a site of a layer, and of the table that the layer knows.
+type Build = fn(DelegationLayer, &RouteTable) -> Router;
+
+fn app(routes: GuardedRouter, layer: DelegationLayer) -> Router {
+    Router::new().fallback_service(routes.behind(layer).unwrap())
+}
+
+fn greeting() -> GuardedRouter {
+    GuardedRouter::new().route("/", get(public("a greeting", greet_anyone)))
+}
+
+/// `GET /` is public, by the code or by a row of a table, and something asks all the same
+/// who the caller is. Nothing does at the last one.
+fn public_sites() -> [(&'static str, bool, Build); 7] {
+    [
+        ("a handler asks", false, |layer, _| {
+            app(GuardedRouter::new().route("/", get(public("a greeting", greet))), layer)
+        }),
+        ("a guard asks", false, |layer, _| {
+            let guard = RequireLayer::new(Requirement::named("read").scope("orders:read")).unwrap();
+            app(greeting().layer(guard), layer)
+        }),
+        ("a rule in the code of a guarded router", true, |layer, _| {
+            app(GuardedRouter::new().route("/", get(orders)), layer)
+        }),
+        ("a rule in the code, and the table", true, |layer, table| {
+            app(GuardedRouter::new().route("/", get(orders)).layer(RouteTableLayer::new(table)), layer)
+        }),
+        ("a rule on a plain router", true, |layer, _| {
+            Router::new().route("/", plain_get(orders)).layer(layer)
+        }),
+        ("a layer further inside", false, |layer, _| app(greeting().layer(layer.clone()), layer)),
+        ("nothing asks", true, |layer, _| app(greeting(), layer)),
+    ]
+}
+
+/// Before a public route nothing is waited for. What comes of it where something asks who
+/// the caller is leaves its event all the same.
+#[tokio::test]
+async fn what_asks_on_a_public_route_waits_for_a_place() {
+    let outcomes = [
+        ("the sink writes", true, false, 200),
+        ("and alice is revoked", true, true, 401),
+        ("never", false, false, 503),
+    ];
+    for (site, has_table, build) in public_sites() {
+        for (name, opens, is_revoked, status) in outcomes {
+            let world = World::new().await;
+            let sink = Gate::default();
+            let store = InMemoryRevocations::new().clock(world.clock.clone());
+            let audit = Audit::new(sink.clone()).max_entries(1).patience(Duration::from_secs(2));
+            let table = RouteTable::from_toml(GREETING).unwrap();
+            let layer = world.layer().revocations(store.clone()).add_audit(audit);
+            let layer = if has_table { layer.route_table(&table) } else { layer };
+            let layer = layer.build().unwrap();
+            let (elsewhere, _) = counted(&layer).await;
+            let served = Arc::new(Served::start(build(layer.clone(), &table)).await);
+            fill(&elsewhere, &layer).await;
+            let token = world.token().sign();
+            let waiting = tokio::spawn({
+                let served = Arc::clone(&served);
+                async move { served.get("/", &token).await }
+            });
+            let asks = site != "nothing asks";
+            if !asks {
+                until(|| waiting.is_finished()).await;
+            } else if opens {
+                // Its keys are there, so all that it waits for is a place.
+                until(|| layer.status().issuers.iter().all(|issuer| issuer.has_keys)).await;
+                if is_revoked {
+                    store.revoke(Revocation::subject(world.idp.issuer(), "alice")).unwrap();
+                }
+                sink.open();
+            } else {
+                until(|| {
+                    world.clock.advance(Duration::from_millis(1));
+                    waiting.is_finished()
+                })
+                .await;
+            }
+            let answer = in_time(waiting).await.unwrap();
+            assert_eq!(answer.status, if asks { status } else { 200 }, "{site}, {name}: {answer:?}");
+            let reported = layer.status().audit[0].clone();
+            let lost = (reported.dropped, reported.refused);
+            let expected = if !asks {
+                (1, 0)
+            } else if opens {
+                (0, 0)
+            } else {
+                (0, 1)
+            };
+            assert_eq!(lost, expected, "{site}, {name}");
+            sink.open();
+            layer.flush_audit(Duration::from_secs(5)).await.unwrap();
+            let is_recorded =
+                sink.statuses().contains(&Some(status)) && status != 401 || sink.statuses().len() == 3;
+            assert_eq!(is_recorded, asks && opens, "{site}, {name}: {:?}", sink.statuses());
+        }
+    }
+}
+
+/// The layer outside has the only place, and writes the only event.
+#[tokio::test]
+async fn a_layer_further_inside_waits_for_no_place_of_its_own() {
+    let world = World::new().await;
+    let sink = Gate::opened();
+    let layer = world.layer().add_audit(Audit::new(sink.clone()).max_entries(1)).build().unwrap();
+    let served = Arc::new(Served::start(app(greeting().layer(layer.clone()), layer.clone())).await);
+    for (name, is_good, status) in [("a good token", true, 200), ("a forged token", false, 401)] {
+        world.idp.rotate_keys();
+        layer.authenticator().forget_all_tokens();
+        let token = if is_good { world.token().sign() } else { world.token().sign_with_other_key().sign() };
+        let hold = world.idp.hold(Endpoint::Jwks);
+        let fetches = world.idp.requests(Endpoint::Jwks);
+        let waiting = tokio::spawn({
+            let served = Arc::clone(&served);
+            async move { served.get("/", &token).await }
+        });
+        if is_good {
+            world.idp.wait_for_requests(Endpoint::Jwks, fetches + 1).await;
+        }
+        hold.release();
+        let answer = in_time(waiting).await.unwrap();
+        assert_eq!(answer.status, status, "{name}: {answer:?}");
+        layer.flush_audit(Duration::from_secs(5)).await.unwrap();
+        assert_eq!(sink.statuses().last(), Some(&Some(status)), "{name}");
+    }
+    assert_eq!(sink.statuses().len(), 2, "one event each");
 }

@@ -52,6 +52,7 @@ mod delivery;
 mod event;
 mod exchange;
 mod json_lines;
+mod late_places;
 mod metrics;
 mod otel;
 mod overflow;
@@ -92,6 +93,7 @@ pub use self::{
     trail::{AuditGuard, FlushError},
 };
 pub(crate) use self::{
+    late_places::LatePlaces,
     metrics::COUNTED,
     token_hash::PresentedToken,
     trail::{NoPlace, PendingPlaces, Places, Trail},

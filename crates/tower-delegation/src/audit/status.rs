@@ -15,7 +15,7 @@ pub struct AuditStatus {
     /// Events that are lost: the queue was full, the sink failed, or it was
     /// still failing five seconds after the layer was dropped. Under
     /// [`Overflow::Block`](super::Overflow::Block) only the last, and those of public
-    /// routes, which wait for no place.
+    /// routes where nothing has asked who the caller is: they wait for no place.
     pub dropped: u64,
     /// Requests that ended without a place for their event under
     /// [`Overflow::Block`](super::Overflow::Block): refused, or given up by their clients while they

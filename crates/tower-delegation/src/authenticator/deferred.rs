@@ -10,6 +10,7 @@ use http::Extensions;
 use super::{Authenticator, Outcome};
 use crate::{
     arrival::Arrival,
+    audit::{LatePlaces, NoPlace, Places},
     clock::Moment,
     context::{Anonymous, Basis, DelegationContext, Effect, Evaluation, RequestRecord},
     proof::Transport,
@@ -29,6 +30,8 @@ struct Inner {
     transport: Result<Transport, DenialReason>,
     anonymous: Anonymous,
     found: OnceLock<Outcome>,
+    /// What its event still needs, once it is known who asks.
+    places: Option<LatePlaces>,
 }
 
 impl Authenticator {
@@ -41,7 +44,12 @@ impl Authenticator {
 
     /// Puts authentication off. What is wrong with the credentials at first sight is
     /// recorded, and refuses nothing; nothing is verified for it.
-    pub(crate) fn defer(&self, arrival: Arrival<'_>, transport: Result<Transport, DenialReason>) -> Deferred {
+    pub(crate) fn defer(
+        &self,
+        arrival: Arrival<'_>,
+        transport: Result<Transport, DenialReason>,
+        places: Option<LatePlaces>,
+    ) -> Deferred {
         let at_first_sight = match (&transport, self.presented(arrival)) {
             (Err(reason), _) => Some(*reason),
             (Ok(_), Err(rejection)) => Some(rejection.reason()),
@@ -53,7 +61,7 @@ impl Authenticator {
         };
         let anonymous = self.anonymous(arrival);
         let (authenticator, found) = (self.clone(), OnceLock::new());
-        let deferred = Deferred(Arc::new(Inner { authenticator, transport, anonymous, found }));
+        let deferred = Deferred(Arc::new(Inner { authenticator, transport, anonymous, found, places }));
         if let Some(reason) = at_first_sight {
             deferred.record_mistake(reason);
         }
@@ -109,6 +117,7 @@ impl Deferred {
             transport: self.0.transport.clone(),
             anonymous,
             found: OnceLock::new(),
+            places: self.0.places.clone(),
         }))
     }
 
@@ -125,8 +134,42 @@ impl Deferred {
             }
             Err(reason) => Step::Ready(Err(authenticator.rejection(*reason, None))),
         };
+        match outcome {
+            Step::Ready(outcome) => self.place(outcome),
+            Step::Wait(outcome) => {
+                let this = self.clone();
+                Step::wait(async move { this.place(outcome.await).answer().await })
+            }
+        }
+    }
+
+    /// Takes the places that the event needs. What has waited for them is judged again.
+    fn place(&self, outcome: Outcome) -> Step<Outcome> {
+        let Some(pending) = self.0.places.as_ref().and_then(LatePlaces::reserve) else {
+            return Step::Ready(self.keep(outcome));
+        };
         let this = self.clone();
-        outcome.map(move |outcome| this.keep(outcome))
+        Step::wait(async move {
+            let authenticator = &this.0.authenticator;
+            let outcome = match (pending.await, outcome) {
+                (Err(NoPlace), _) => Err(authenticator.rejection(DenialReason::AuditUnavailable, None)),
+                (Ok(places), outcome) => {
+                    if let Some(late) = &this.0.places {
+                        late.hold(places);
+                    }
+                    match outcome {
+                        Ok(Some(delegation)) => authenticator.renew(&delegation, this.now()).map(Some),
+                        outcome => outcome,
+                    }
+                }
+            };
+            this.keep(outcome)
+        })
+    }
+
+    /// The places that were taken for the event of the request.
+    pub(crate) fn take_places(&self) -> Option<Places> {
+        self.0.places.as_ref()?.take()
     }
 
     /// Is this the head of the request that arrived, and of no other that carries its

@@ -116,9 +116,10 @@ impl DelegationLayerBuilder {
     /// happens is reported with a warning, once in the life of the process.
     ///
     /// The inner layer's decisions are about its own context: this layer's
-    /// [`refuse_undecided`](Self::refuse_undecided) does not count them. Two layers
-    /// that take DPoP proofs for one origin cannot both judge a request: the outer
-    /// one uses its proof up. A layer that is only nested is cloned instead.
+    /// [`refuse_undecided`](Self::refuse_undecided) does not count them. Where both take
+    /// DPoP proofs for one origin, the proof is used up once if they share a
+    /// [store](crate::proof::Dpop::replay_store); otherwise each remembers it in its own. A
+    /// layer that is only nested is cloned instead.
     pub fn allow_inner_authenticator(mut self) -> Self {
         self.settings.allow_inner_authenticator = true;
         self

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     arrival::{Arrival, peer_info},
-    audit::Trail,
+    audit::{LatePlaces, Trail},
     authenticator::{Authenticator, Deferred, Outcome},
     clock::Moment,
     context::RequestRecord,
@@ -49,17 +49,19 @@ impl Gate {
         }
     }
 
-    /// Lets a request to a public route in, and puts authentication off.
+    /// Lets a request to a public route in, and puts authentication off; with it the places
+    /// in the audit queues that there were not.
     pub(super) fn defer<B>(
         &self,
         request: &mut Request<B>,
+        late: Option<LatePlaces>,
         observer: &mut Observer,
         now: Moment,
     ) -> Admitted {
         self.authenticator.note_proof(request, now);
         let peer = peer_info(request.extensions()).cloned();
         let transport = self.authenticator.identify(request.headers_mut(), peer.as_ref(), now.wall);
-        let deferred = self.authenticator.defer(Arrival::of(request, now), transport);
+        let deferred = self.authenticator.defer(Arrival::of(request, now), transport, late);
         observer.identify(|| Caller::Deferred(deferred.clone()));
         self.mark(deferred.record());
         let admitted = self.pass_on(deferred, request, now);

@@ -6,7 +6,7 @@ use http::{Method, StatusCode};
 
 use crate::{
     arrival::{Arrival, Route},
-    audit::{AuditEvent, COUNTED, PendingPlaces, Places, PresentedToken, TraceContext, Trail},
+    audit::{AuditEvent, COUNTED, LatePlaces, PendingPlaces, Places, PresentedToken, TraceContext, Trail},
     authenticator::Deferred,
     clock::Clock,
     context::{Anonymous, DelegationContext, Evaluations, Refused, RequestRecord},
@@ -96,8 +96,10 @@ impl Observer {
 
     /// Takes a place in the queue of every sink that requests wait for, or
     /// says what to wait for.
+    ///
+    /// Takes none where it observes nothing: there will be no event.
     pub(super) fn reserve(&mut self, trail: &Trail) -> Option<PendingPlaces> {
-        if !trail.blocks() {
+        if self.0.is_none() || !trail.blocks() {
             return None;
         }
         match trail.reserve() {
@@ -116,9 +118,10 @@ impl Observer {
     }
 
     /// Takes a place in every queue where there is one: a public route waits for none.
-    /// Where a queue is full, the event is dropped and counted.
-    pub(super) fn reserve_without_waiting(&mut self, trail: &Trail) {
-        drop(self.reserve(trail));
+    /// Where a queue is full, they are taken as soon as something asks who the caller is;
+    /// if nothing does, the event is dropped and counted.
+    pub(super) fn reserve_without_waiting(&mut self, trail: &Trail) -> Option<LatePlaces> {
+        self.reserve(trail).map(|_pending| LatePlaces::new(trail))
     }
 
     /// The places were waited for.
@@ -169,7 +172,7 @@ impl Observed {
         }
     }
 
-    fn emit(self, refusal: Option<DenialReason>, status: Option<StatusCode>) {
+    fn emit(mut self, refusal: Option<DenialReason>, status: Option<StatusCode>) {
         let (delegation, refused, evaluations) = match self.caller {
             Caller::Unknown => (None, None, Evaluations::default()),
             Caller::Anonymous(anonymous) => (None, None, anonymous.record().take()),
@@ -179,6 +182,9 @@ impl Observed {
                 (Some(delegation), None, evaluations)
             }
             Caller::Deferred(deferred) => {
+                if let Some(late) = deferred.take_places() {
+                    self.places = late;
+                }
                 let evaluations = deferred.record().take();
                 let refused = deferred.found().and_then(|found| found.as_ref().err());
                 let refused = refused.and_then(|rejection| rejection.clone().take_refused());

@@ -96,8 +96,8 @@ where
         let mut observer =
             Observer::start(&self.gate.trail, self.gate.authenticator.clock(), Arrival::of(&request, now));
         if is_public {
-            observer.reserve_without_waiting(&self.gate.trail);
-            let admitted = self.gate.defer(&mut request, &mut observer, now);
+            let late = observer.reserve_without_waiting(&self.gate.trail);
+            let admitted = self.gate.defer(&mut request, late, &mut observer, now);
             return ResponseFuture::serving(self.inner.call(request), admitted, observer);
         }
         if let Some(places) = observer.reserve(&self.gate.trail) {
