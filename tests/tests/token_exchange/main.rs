@@ -4,6 +4,7 @@
 mod answers;
 mod asking;
 mod faults;
+mod hops;
 mod keeping;
 mod outages;
 mod shop;
