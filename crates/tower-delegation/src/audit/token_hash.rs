@@ -10,7 +10,7 @@ use std::{
 
 use aws_lc_rs::{digest::SHA256_OUTPUT_LEN, hmac, rand};
 use data_encoding::HEXLOWER;
-use http::{HeaderMap, header::AUTHORIZATION};
+use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
 use serde::{Serialize, Serializer};
 
 use crate::{credential::MAX_TOKEN_LEN, error::ConfigError, token::VerifiedToken};
@@ -117,6 +117,9 @@ pub(crate) struct PresentedToken {
 }
 
 enum Form {
+    /// The field, and where the token begins in it: as long as the request is here, which
+    /// holds the field anyway.
+    Field(HeaderValue, usize),
     Copy(Box<[u8]>),
     Hash(TokenHash),
 }
@@ -125,9 +128,9 @@ impl PresentedToken {
     /// What stands behind the scheme of the one `Authorization` field, good or bad.
     pub(crate) fn of(headers: &HeaderMap, key: &TokenHashKey) -> Option<Self> {
         let mut fields = headers.get_all(AUTHORIZATION).iter();
-        let (field, None) = (fields.next()?.as_bytes(), fields.next()) else { return None };
-        let space = field.iter().position(|byte| *byte == b' ')?;
-        let (scheme, token) = field.split_at_checked(space)?;
+        let (field, None) = (fields.next()?, fields.next()) else { return None };
+        let space = field.as_bytes().iter().position(|byte| *byte == b' ')?;
+        let (scheme, token) = field.as_bytes().split_at_checked(space)?;
         if !scheme.eq_ignore_ascii_case(b"Bearer") && !scheme.eq_ignore_ascii_case(b"DPoP") {
             return None;
         }
@@ -135,8 +138,7 @@ impl PresentedToken {
         if token.is_empty() || token.len() > MAX_TOKEN_LEN {
             return None;
         }
-        let form =
-            if token.len() <= MAX_COPY_LEN { Form::Copy(token.into()) } else { Form::Hash(key.hash(token)) };
+        let form = Form::Field(field.clone(), field.len() - token.len());
         Some(Self { key: key.clone(), form, verified: None })
     }
 
@@ -149,8 +151,23 @@ impl PresentedToken {
         }
     }
 
+    /// The same by itself, when the request has ended: the field shares the memory that all
+    /// of the request's head was read into.
+    #[must_use]
+    pub(crate) fn detached(self) -> Self {
+        let form = match self.form {
+            Form::Field(field, start) => match field.as_bytes().get(start..).unwrap_or_default() {
+                token if token.len() <= MAX_COPY_LEN => Form::Copy(token.into()),
+                token => Form::Hash(self.key.hash(token)),
+            },
+            form => form,
+        };
+        Self { form, ..self }
+    }
+
     pub(crate) fn hash(&self) -> TokenHash {
         let hash = match &self.form {
+            Form::Field(field, start) => self.key.hash(field.as_bytes().get(*start..).unwrap_or_default()),
             Form::Copy(token) => self.key.hash(token),
             Form::Hash(hash) => *hash,
         };
@@ -177,7 +194,10 @@ mod tests {
             headers.append(AUTHORIZATION, field.parse().unwrap());
         }
         let key = TokenHashKey::new(&[0x0b; 32]).unwrap();
-        PresentedToken::of(&headers, &key).map(|token| token.hash().to_string())
+        let token = PresentedToken::of(&headers, &key)?;
+        let hash = token.hash().to_string();
+        assert_eq!(token.detached().hash().to_string(), hash);
+        Some(hash)
     }
 
     #[test]

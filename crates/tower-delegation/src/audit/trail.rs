@@ -20,9 +20,13 @@ use super::{
     channel::{Channel, Message, Place, Queue, Route},
     metrics,
 };
-use crate::{clock::Clock, error::ConfigError, text::Text};
 #[cfg(feature = "http-client")]
 use crate::{clock::Timestamp, context::DelegationContext, reason::DenialReason};
+use crate::{
+    clock::{Clock, Moment},
+    error::ConfigError,
+    text::Text,
+};
 
 /// How often a guard that is dropped looks whether everything is written.
 const LOOK_AGAIN: Duration = Duration::from_millis(2);
@@ -73,6 +77,11 @@ impl Trail {
     /// Does any sink want events?
     pub(crate) fn is_enabled(&self) -> bool {
         self.0.channels.iter().any(|channel| channel.sink().is_enabled())
+    }
+
+    /// This moment, by the clock that the events' times come from.
+    pub(crate) fn now(&self) -> Moment {
+        Moment::of(&*self.0.clock)
     }
 
     /// The key for the hashes of tokens; `None` where no sink shows them.

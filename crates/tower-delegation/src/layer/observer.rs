@@ -1,6 +1,6 @@
 //! Sees one request through to its end and leaves one audit event.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
 use http::{Method, StatusCode};
 
@@ -8,7 +8,6 @@ use crate::{
     arrival::{Arrival, Route},
     audit::{AuditEvent, COUNTED, LatePlaces, PendingPlaces, Places, PresentedToken, TraceContext, Trail},
     authenticator::Deferred,
-    clock::Clock,
     context::{Anonymous, DelegationContext, Evaluations, Refused, RequestRecord},
     reason::DenialReason,
     token::VerifiedToken,
@@ -22,7 +21,6 @@ pub(super) struct Observer(Option<Box<Observed>>);
 
 struct Observed {
     trail: Trail,
-    clock: Arc<dyn Clock>,
     started: Duration,
     /// How long the layer took to admit or refuse; only where that is counted.
     decided_in: Option<Duration>,
@@ -40,7 +38,7 @@ pub(super) enum Caller {
     Unknown,
     Anonymous(Anonymous),
     /// Their token is good, and they may not present it.
-    Refused(Refused),
+    Refused(Box<Refused>),
     Known(DelegationContext),
     /// Of a public route: known where someone has asked.
     Deferred(Deferred),
@@ -70,13 +68,12 @@ impl Caller {
 
 impl Observer {
     /// Starts to observe; does nothing at all if no sink wants events.
-    pub(super) fn start(trail: &Trail, clock: &Arc<dyn Clock>, arrival: Arrival<'_>) -> Self {
+    pub(super) fn start(trail: &Trail, arrival: Arrival<'_>) -> Self {
         if !COUNTED && !trail.is_enabled() {
             return Self(None);
         }
         Self(Some(Box::new(Observed {
             started: arrival.now.monotonic,
-            clock: clock.clone(),
             decided_in: None,
             places: Places::default(),
             method: arrival.method.clone(),
@@ -168,7 +165,7 @@ impl Drop for Observer {
 impl Observed {
     fn decided(&mut self) {
         if COUNTED {
-            self.decided_in = Some(self.clock.monotonic().saturating_sub(self.started));
+            self.decided_in = Some(self.trail.now().monotonic.saturating_sub(self.started));
         }
     }
 
@@ -176,7 +173,7 @@ impl Observed {
         let (delegation, refused, evaluations) = match self.caller {
             Caller::Unknown => (None, None, Evaluations::default()),
             Caller::Anonymous(anonymous) => (None, None, anonymous.record().take()),
-            Caller::Refused(refused) => (None, Some(refused), Evaluations::default()),
+            Caller::Refused(refused) => (None, Some(*refused), Evaluations::default()),
             Caller::Known(delegation) => {
                 let evaluations = RequestRecord::take(delegation.record());
                 (Some(delegation), None, evaluations)
@@ -188,12 +185,13 @@ impl Observed {
                 let evaluations = deferred.record().take();
                 let refused = deferred.found().and_then(|found| found.as_ref().err());
                 let refused = refused.and_then(|rejection| rejection.clone().take_refused());
-                (deferred.caller().cloned(), refused, evaluations)
+                (deferred.caller().cloned(), refused.map(|refused| *refused), evaluations)
             }
         };
+        let now = self.trail.now();
         let event = AuditEvent {
-            time: self.clock.now(),
-            latency: self.clock.monotonic().saturating_sub(self.started),
+            time: now.wall,
+            latency: now.monotonic.saturating_sub(self.started),
             method: self.method,
             route: self.route,
             status,
@@ -205,7 +203,7 @@ impl Observed {
             client_address: self.client_address,
             exchange: None,
             trace: self.trace,
-            token: self.token,
+            token: self.token.map(PresentedToken::detached),
         };
         self.trail.record(event, self.places, self.decided_in);
     }

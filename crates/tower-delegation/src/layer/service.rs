@@ -93,8 +93,7 @@ where
                 Err(rejection) => ResponseFuture::refused(rejection),
             };
         }
-        let mut observer =
-            Observer::start(&self.gate.trail, self.gate.authenticator.clock(), Arrival::of(&request, now));
+        let mut observer = Observer::start(&self.gate.trail, Arrival::of(&request, now));
         if is_public {
             let late = observer.reserve_without_waiting(&self.gate.trail);
             let admitted = self.gate.defer(&mut request, late, &mut observer, now);

@@ -112,8 +112,8 @@ impl Rejection {
     }
 
     /// Whose good token was refused: for the audit trail alone.
-    pub(crate) fn take_refused(&mut self) -> Option<Refused> {
-        self.refused.take().map(|refused| *refused)
+    pub(crate) fn take_refused(&mut self) -> Option<Box<Refused>> {
+        self.refused.take()
     }
 
     /// No [`DelegationLayer`](crate::layer::DelegationLayer) ran before: a
