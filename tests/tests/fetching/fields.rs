@@ -98,10 +98,14 @@ async fn a_credential_goes_to_its_origin_and_to_no_other() {
     assert_eq!(elsewhere.paths().len(), 1);
 
     // The same host at another port is another origin.
-    let client = HttpClient::new().add_field(&other.origin, RequestField::new("x-api-key", "secret"));
+    let client = HttpClient::new()
+        .add_field(&other.origin, RequestField::new("x-api-key", "secret"))
+        .add_field(&other.origin, RequestField::new("user-agent", "orders"));
     let api = Api::new(&world, discovered(), client).await;
     assert_eq!(api.status(&token).await, 200);
     let asked = |keys: &Keys| keys.asked.lock().unwrap().last().unwrap().1.clone();
     assert_eq!(asked(&elsewhere)["x-api-key"], "secret");
     assert!(!asked(&own).contains_key("x-api-key"));
+    assert_eq!(asked(&elsewhere)["user-agent"], "orders");
+    assert!(asked(&own)["user-agent"].to_str().unwrap().starts_with("tower-delegation/"));
 }

@@ -22,11 +22,14 @@ use tower_delegation::{
 
 use crate::{Api, Keys, keys_at};
 
+/// The first line of a request, and its credentials for the proxy.
+type Head = (String, Option<String>);
+
 /// A forward proxy that connects every name to one address, as the only one who
 /// resolves it. It keeps the first line of each request and its credentials.
 struct Proxy {
     url: String,
-    seen: Arc<Mutex<Vec<(String, Option<String>)>>>,
+    seen: Arc<Mutex<Vec<Head>>>,
     task: JoinHandle<()>,
 }
 
@@ -63,7 +66,7 @@ async fn forward(
     mut client: TcpStream,
     target: SocketAddr,
     credentials: Option<&str>,
-    seen: &Mutex<Vec<(String, Option<String>)>>,
+    seen: &Mutex<Vec<Head>>,
 ) -> io::Result<()> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {

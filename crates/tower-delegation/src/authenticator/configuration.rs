@@ -75,18 +75,7 @@ impl Configuration {
             let problem = "it is given by `.dpop(..)` and in the settings: leave out one of the two";
             mistakes.add(ConfigError::InvalidDpop { problem: problem.to_owned() });
         }
-        let mut context =
-            BuildContext::new(self.clock.clone()).with_max_token_lifetime(settings.max_token_lifetime);
-        #[cfg(feature = "http-client")]
-        if let Some(http_client) = self.http_client.clone() {
-            context = context.with_http_client(http_client);
-            // Reported also where no issuer needs it.
-            mistakes.take(context.fetcher());
-        }
-        #[cfg(feature = "http-client")]
-        for terms in self.resolvers.iter().filter_map(|resolver| resolver.common_terms()) {
-            mistakes.take(terms.check_places(&mut context));
-        }
+        let mut context = self.context(settings, &mut mistakes);
         let policies = all(mem::take(&mut self.issuers).into_iter().map(|issuer| issuer.build(&mut context)))
             .and_then(|policies| check_bounds(policies, &self.resolvers));
         let (policies, ()) = both(policies, mistakes.into_result())?;
@@ -134,6 +123,27 @@ impl Configuration {
         let authenticator = Authenticator(inner);
         authenticator.subscribe(listener)?;
         Ok(authenticator)
+    }
+
+    /// What all issuers share. The client is checked also where no issuer needs it.
+    fn context(&self, settings: &Settings, mistakes: &mut Mistakes) -> BuildContext {
+        let context =
+            BuildContext::new(self.clock.clone()).with_max_token_lifetime(settings.max_token_lifetime);
+        #[cfg(feature = "http-client")]
+        let context = {
+            let mut context = context;
+            if let Some(http_client) = self.http_client.clone() {
+                context = context.with_http_client(http_client);
+                mistakes.take(context.fetcher());
+            }
+            for terms in self.resolvers.iter().filter_map(|resolver| resolver.common_terms()) {
+                mistakes.take(terms.check_places(&mut context));
+            }
+            context
+        };
+        #[cfg(not(feature = "http-client"))]
+        let _ = mistakes;
+        context
     }
 
     /// Whether the handles can be used, each by itself and together.

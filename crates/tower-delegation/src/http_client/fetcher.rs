@@ -203,13 +203,13 @@ impl Fetcher {
         self.check(url).map_err(insecure)?;
         let uri: Uri = url.as_str().parse().map_err(|_cause| insecure("it is no URI"))?;
         headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        let agent = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
-        headers.insert(header::USER_AGENT, HeaderValue::from_static(agent));
         for field in self.0.rules.fields.iter().filter(|field| field.is_for(url)) {
             if !headers.contains_key(field.name()) {
                 headers.insert(field.name(), field.value().await?);
             }
         }
+        let agent = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
+        headers.entry(header::USER_AGENT).or_insert(HeaderValue::from_static(agent));
         let mut request = Request::new(body);
         *request.method_mut() = method;
         *request.uri_mut() = uri;

@@ -34,7 +34,6 @@ const RESERVED: &[HeaderName] = &[
     header::TRAILER,
     header::TRANSFER_ENCODING,
     header::UPGRADE,
-    header::USER_AGENT,
 ];
 
 /// A header field whose value is read anew for each request. For
