@@ -3,7 +3,7 @@
 use std::{
     cell::RefCell,
     io,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, RwLock},
 };
 
 use tracing::Subscriber;
@@ -15,6 +15,9 @@ use tracing_subscriber::{
 };
 
 type Written = Arc<Mutex<Vec<u8>>>;
+
+/// Who hears the threads that no test listens on.
+static ELSEWHERE: RwLock<Option<Written>> = RwLock::new(None);
 
 thread_local! {
     static LISTENING: RefCell<Option<Written>> = const { RefCell::new(None) };
@@ -35,6 +38,16 @@ impl PlainLog {
         Self(written)
     }
 
+    /// Starts to listen on all threads that no other test listens on, for what a thread of
+    /// the library's own says. One test of a binary can do so, and hears the others, too.
+    #[must_use]
+    pub fn listen_elsewhere() -> Self {
+        crate::audit::install();
+        let written = Written::default();
+        *ELSEWHERE.write().unwrap() = Some(Arc::clone(&written));
+        Self(written)
+    }
+
     /// Takes what was written so far.
     #[must_use]
     pub fn take(&self) -> String {
@@ -50,7 +63,11 @@ impl PlainLog {
 
 impl Drop for PlainLog {
     fn drop(&mut self) {
-        LISTENING.set(None);
+        let mut elsewhere = ELSEWHERE.write().unwrap();
+        match &*elsewhere {
+            Some(written) if Arc::ptr_eq(written, &self.0) => *elsewhere = None,
+            _ => LISTENING.set(None),
+        }
     }
 }
 
@@ -59,12 +76,15 @@ pub(crate) fn layer<S>() -> impl Layer<S>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
-    let is_heard =
-        |target: &str| target.starts_with("tower_delegation") && LISTENING.with_borrow(Option::is_some);
+    let is_heard = |target: &str| target.starts_with("tower_delegation") && listener().is_some();
     fmt::layer()
         .with_ansi(false)
         .with_writer(Ours)
         .with_filter(dynamic_filter_fn(move |metadata, _| is_heard(metadata.target())))
+}
+
+fn listener() -> Option<Written> {
+    LISTENING.with_borrow(Clone::clone).or_else(|| ELSEWHERE.read().unwrap().clone())
 }
 
 struct Ours;
@@ -73,7 +93,7 @@ impl<'a> MakeWriter<'a> for Ours {
     type Writer = Writer;
 
     fn make_writer(&'a self) -> Writer {
-        Writer(LISTENING.with_borrow(Clone::clone))
+        Writer(listener())
     }
 }
 

@@ -170,7 +170,7 @@ impl TlsConfig {
         let config = self.clone();
         let look = move || match config.reload_if_changed() {
             Ok(None) => {}
-            Ok(Some(reload)) => tracing::info!(?reload, "TLS certificates were read again"),
+            Ok(Some(_)) => tracing::info!("TLS certificates were read again"),
             Err(error) => tracing::error!(
                 error = %Text::new(&error.to_string()), "TLS certificates stay as they were"
             ),

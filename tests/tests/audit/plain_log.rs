@@ -190,7 +190,7 @@ const TRUSTED: &[&str] = &[
     "%reason",
     "%review_by",
     "applications = registry.applications.len()",
-    "max_entries = self.max_entries",
+    "max_entries",
     "failures",
     "had_keys",
     "lifetime_seconds = lifetime.as_secs()",

@@ -2,6 +2,7 @@
 
 use std::{fs, time::Duration};
 
+use integration_tests::PlainLog;
 use rustls::{
     HandshakeKind,
     version::{TLS12, TLS13},
@@ -163,9 +164,12 @@ async fn watched_files_are_read_whenever_one_changes() {
         async || RawClient::new(&pki, &successor, &successor, &TLS13).who(site.address).await.unwrap().server;
     let before = served().await;
     // A certificate whose key is still to come changes nothing, nor does half a file.
+    let log = PlainLog::listen_elsewhere();
     put("tls.crt", &renewed.chain_pem());
+    until(async || log.take().contains("TLS certificates stay as they were")).await;
+    assert_eq!(served().await, before);
     put("ca.crt", "-----BEGIN CERTIFICATE-----");
-    assert!(site.config.reload().is_err());
+    until(async || log.take().contains("the client bundle is not PEM")).await;
     assert_eq!(served().await, before);
     put("ca.crt", &next.bundle_pem());
     assert!(site.config.reload().is_err());

@@ -204,8 +204,9 @@ impl Inner {
             self.refuse_everything(end_of_second(now));
             Reserve::new()
         });
+        let max_entries = self.max_entries();
         tracing::error!(
-            max_entries = self.max_entries(),
+            max_entries,
             "the store of revocations is full: lift what is not needed, or give it more `max_entries`"
         );
         let limit = entry.reach.issued_before.unix_millis();
