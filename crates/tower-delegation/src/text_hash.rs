@@ -4,9 +4,9 @@
 //! verified tokens and of certificates that were read, what a request was judged by, and
 //! what a revocation is found by.
 //!
-//! 1. The hash is HighwayHash-128, a pseudo-random function under a key of 256 bits, by the
+//! 1. The hash is `HighwayHash-128`, a pseudo-random function under a key of 256 bits, by the
 //!    crate `highway`. It reads 32 bytes at a time: a token of 1,000 bytes takes half as long
-//!    as by SipHash-1-3.
+//!    as by `SipHash-1-3`.
 //! 2. The key is random, made by this process, and never leaves it. Two hashers of two keys
 //!    share no hash.
 //! 3. No hash leaves the process: none is sent, logged or compared with one that was sent.
@@ -14,7 +14,7 @@
 //!    search for two texts of one hash; each attempt hits one of `n` known texts with the
 //!    probability `n / 2^128`.
 //!
-//! It is no fingerprint for others: under a known key, HighwayHash promises nothing.
+//! It is no fingerprint for others: under a known key, `HighwayHash` promises nothing.
 
 use std::fmt;
 

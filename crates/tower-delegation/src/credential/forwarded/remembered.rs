@@ -35,7 +35,7 @@ type Certificates = Cache<TextHash, PeerCertificate, UnitWeighter, PassThroughHa
 pub(super) struct Remembered {
     certificates: Arc<Certificates>,
     /// Without randomness the map's keys could be foreseen: then nothing is remembered.
-    hasher: Option<TextHasher>,
+    hasher: Option<Arc<TextHasher>>,
 }
 
 impl Remembered {
@@ -47,7 +47,7 @@ impl Remembered {
             PassThroughHasher::default(),
             Default::default(),
         );
-        Self { certificates: Arc::new(certificates), hasher: TextHasher::random() }
+        Self { certificates: Arc::new(certificates), hasher: TextHasher::random().map(Arc::new) }
     }
 
     /// The key of these fields, unless they are too long to be remembered.
