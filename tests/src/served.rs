@@ -39,10 +39,19 @@ impl Served {
         S: Service<Request, Response = AxumResponse, Error = Infallible> + Clone + Send + 'static,
         S::Future: Send,
     {
+        Self::start_with(|_base| app).await
+    }
+
+    /// Serves an application that knows where it is served.
+    pub async fn start_with<S>(app: impl FnOnce(&str) -> S) -> Self
+    where
+        S: Service<Request, Response = AxumResponse, Error = Infallible> + Clone + Send + 'static,
+        S::Future: Send,
+    {
         crate::audit::install();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
-        let app = ServiceExt::<Request>::into_make_service(app);
+        let app = ServiceExt::<Request>::into_make_service(app(&base));
         let server = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
         Self { base, client: reqwest::Client::default(), server }
     }

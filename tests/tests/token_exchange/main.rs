@@ -3,6 +3,8 @@
 
 mod answers;
 mod asking;
+mod authentication;
+mod binding;
 mod faults;
 mod hops;
 mod keeping;

@@ -21,6 +21,9 @@ use crate::{
 /// RFC 7523 section 2.2.
 const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
+/// draft-ietf-oauth-spiffe-client-auth.
+const JWT_SPIFFE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-spiffe";
+
 /// How long an assertion is good. It is used at once.
 const ASSERTION_LIFETIME: Duration = Duration::from_secs(60);
 
@@ -34,6 +37,8 @@ enum Method {
     SecretBasic(Material),
     SecretPost(Material),
     PrivateKeyJwt(SigningKey),
+    MutualTls,
+    JwtSvid(Material),
 }
 
 impl ClientAuthentication {
@@ -59,9 +64,27 @@ impl ClientAuthentication {
         Self(Method::PrivateKeyJwt(key))
     }
 
+    /// `tls_client_auth` and `self_signed_tls_client_auth`: the certificate that the HTTP client
+    /// [presents](crate::http_client::HttpClient::client_certificate) (RFC 8705 section 2). Requests
+    /// go to the token endpoint of `mtls_endpoint_aliases` where the metadata names one. Such
+    /// servers bind tokens to the certificate: see
+    /// [`certificate_bound`](super::Downstream::certificate_bound).
+    #[must_use]
+    pub fn mutual_tls() -> Self {
+        Self(Method::MutualTls)
+    }
+
+    /// `spiffe_jwt`: a JWT-SVID of this workload, whose audience is the server's issuer
+    /// identifier, as the assertion (draft-ietf-oauth-spiffe-client-auth). An agent keeps the
+    /// file current; it is read anew for each request.
+    #[must_use]
+    pub fn jwt_svid(svid: impl Into<Material>) -> Self {
+        Self(Method::JwtSvid(svid.into()))
+    }
+
     /// Is the client's certificate the proof?
     pub(super) fn is_mutual_tls(&self) -> bool {
-        false
+        matches!(self.0, Method::MutualTls)
     }
 
     /// Adds the proof to a request to the server.
@@ -91,6 +114,13 @@ impl ClientAuthentication {
                 form.push(("client_assertion_type", JWT_BEARER.into()));
                 form.push(("client_assertion", assertion(key, client, server, now)?.into()));
             }
+            // RFC 8705 section 2: `client_id` in any case.
+            Method::MutualTls => form.push(("client_id", client.as_str().to_owned().into())),
+            Method::JwtSvid(svid) => {
+                form.push(("client_id", client.as_str().to_owned().into()));
+                form.push(("client_assertion_type", JWT_SPIFFE.into()));
+                form.push(("client_assertion", read(svid).await?.into()));
+            }
         }
         Ok(())
     }
@@ -100,7 +130,7 @@ impl ClientAuthentication {
 pub(super) type Form<'a> = Vec<(&'static str, Cow<'a, str>)>;
 
 /// A secret: text, without the line break that ends a file.
-async fn read(secret: &Material) -> Result<String, Failure> {
+pub(super) async fn read(secret: &Material) -> Result<String, Failure> {
     let secret = secret.read_async().await.map_err(Failure::ours)?;
     let secret = std::str::from_utf8(&secret).map_err(Failure::ours)?;
     let secret = secret.trim_end_matches(['\r', '\n']);

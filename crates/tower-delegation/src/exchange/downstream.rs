@@ -1,18 +1,22 @@
 //! [`Downstream`]: a service that this one calls for others, and the most it may be asked for.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use url::Url;
 
-use super::server::{AuthorizationServer, Server};
+use super::{
+    dpop::DpopKey,
+    server::AuthorizationServer,
+    terms::{ActorMode, Terms},
+};
 use crate::{
-    clock::Timestamp,
+    clock::{Clock, Timestamp},
     error::{ConfigError, Mistakes},
     http_client::{HttpClient, configured_url},
     issuer::TrustedIssuer,
     names::{Audience, ClientId, IssuerUrl, SubjectId},
     requirement::Requirement,
-    scope::{Scope, ScopeSet},
+    scope::Scope,
     web_url::check_protected,
 };
 
@@ -30,23 +34,6 @@ const MAX_MARGIN: Duration = Duration::from_secs(300);
 
 /// How many tokens are kept where nothing else is set.
 const DEFAULT_MAX_ENTRIES: u64 = 10_000;
-
-/// What the token of a downstream must say of this service, which acts there for the caller
-/// (RFC 8693 section 4.1).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum ActorMode {
-    /// The current actor is this service, and beneath it is the chain of the caller's token,
-    /// unchanged.
-    #[default]
-    Required,
-    /// The token may name no actor at all. One that it names is judged as if it were required.
-    /// What it says is recorded.
-    RecordedOnly,
-    /// The issuer cannot say it (Entra's on-behalf-of): a token with an actor is refused, and
-    /// the client that it names must be this service.
-    None,
-}
 
 /// A service that this one calls on behalf of its callers: where it is, who may cause a call,
 /// and the most that may ever be asked for.
@@ -95,6 +82,8 @@ pub struct Downstream {
     issuer_caps_life: bool,
     margin: Duration,
     max_entries: u64,
+    is_dpop_bound: bool,
+    is_certificate_bound: bool,
 }
 
 /// Whether tokens of the downstream are read.
@@ -132,6 +121,8 @@ impl Downstream {
             issuer_caps_life: false,
             margin: DEFAULT_MARGIN,
             max_entries: DEFAULT_MAX_ENTRIES,
+            is_dpop_bound: false,
+            is_certificate_bound: false,
         }
     }
 
@@ -282,6 +273,23 @@ impl Downstream {
         self
     }
 
+    /// Has tokens bound to a key of this exchange (RFC 9449): the key is made when the exchange
+    /// is set up and never leaves, and each request to the server and to the downstream carries a
+    /// proof by it. A token that is not bound to it is refused.
+    pub fn dpop_bound(mut self) -> Self {
+        self.is_dpop_bound = true;
+        self
+    }
+
+    /// Has tokens bound to the certificate that the server's HTTP client
+    /// [presents](HttpClient::client_certificate) (RFC 8705 section 3): one that is bound to no
+    /// certificate, or to another one, is refused. The client that calls the downstream has to
+    /// present the same certificate.
+    pub fn certificate_bound(mut self) -> Self {
+        self.is_certificate_bound = true;
+        self
+    }
+
     /// Checks everything; fetches nothing.
     ///
     /// # Errors
@@ -289,6 +297,7 @@ impl Downstream {
     pub(super) fn build(
         self,
         of_layer: Option<&HttpClient>,
+        clock: &Arc<dyn Clock>,
     ) -> Result<(Terms, Option<TrustedIssuer>), ConfigError> {
         let mut mistakes = Mistakes::default();
         self.check_scopes(&mut mistakes);
@@ -305,7 +314,9 @@ impl Downstream {
             Some((self.server.issuer.clone(), client.as_str().into()))
         });
         let incomplete = self.wrong("it is not complete");
-        let server = self.server.build(&mut mistakes, &self.name, of_layer);
+        let server = self.server.build(&mut mistakes, &self.name, of_layer, self.is_certificate_bound);
+        let dpop = self.is_dpop_bound.then(|| DpopKey::generate(Arc::clone(clock)));
+        let dpop = dpop.and_then(|key| mistakes.take(key)).map(Arc::new);
         mistakes.into_result()?;
         let (Some(url), Some(requirement), Some(acts_as), Some(server), Some(reads)) =
             (url, self.requirement, acts_as, server, reads)
@@ -336,6 +347,8 @@ impl Downstream {
             issuer_caps_life: self.issuer_caps_life,
             margin: self.margin,
             max_entries: self.max_entries,
+            dpop,
+            is_certificate_bound: self.is_certificate_bound,
         };
         Ok((terms, reads))
     }
@@ -412,68 +425,5 @@ impl Downstream {
                 Err(self.wrong("say once whether its tokens are read: `.reads(terms)` or `.opaque(\"why\")`"))
             }
         }
-    }
-}
-
-/// A downstream whose configuration has been checked.
-#[derive(Debug)]
-pub(super) struct Terms {
-    pub(super) name: Arc<str>,
-    pub(super) url: Url,
-    pub(super) origin: url::Origin,
-    pub(super) resource: String,
-    pub(super) asks_by_audience: bool,
-    /// What `aud` must be.
-    pub(super) target: Audience,
-    pub(super) server: Server,
-    pub(super) requirement: Requirement,
-    /// The most that may ever be asked for.
-    scopes: BTreeSet<String>,
-    grants: Vec<(String, Vec<String>)>,
-    exceptions: Vec<(Vec<String>, String, Timestamp)>,
-    pub(super) provider_scope: Option<String>,
-    pub(super) acts_as: (IssuerUrl, SubjectId),
-    pub(super) actor_mode: ActorMode,
-    pub(super) chain_gain: Vec<ClientId>,
-    pub(super) subject_remapped: bool,
-    pub(super) detail_types: Vec<Box<str>>,
-    pub(super) max_lifetime: Duration,
-    pub(super) issuer_caps_life: bool,
-    pub(super) margin: Duration,
-    pub(super) max_entries: u64,
-}
-
-/// The scopes to ask for, sorted, and why some of them are more than the caller's are worth.
-pub(super) struct Asked {
-    pub(super) scopes: ScopeSet,
-    pub(super) exception: Option<String>,
-}
-
-impl Terms {
-    /// What may be asked for a caller with these scopes: all that they are worth, or `wanted`
-    /// where it is no more than that. `None` where there is nothing to ask for, or `wanted` is
-    /// more.
-    pub(super) fn ask(&self, held: &ScopeSet, wanted: &[&str], now: Timestamp) -> Option<Asked> {
-        let mut worth: BTreeSet<&str> = BTreeSet::new();
-        for scope in held.iter() {
-            let mut said = self.grants.iter().filter(|(of, _)| of == scope).peekable();
-            if said.peek().is_none() {
-                worth.insert(scope);
-            }
-            worth.extend(said.flat_map(|(_, worth)| worth).map(String::as_str));
-        }
-        worth.retain(|scope| self.scopes.contains(*scope));
-        let mut exception = None;
-        for scope in wanted.iter().filter(|scope| !worth.contains(*scope)) {
-            let (_, reason, _) = self
-                .exceptions
-                .iter()
-                .find(|(scopes, _, until)| now < *until && scopes.iter().any(|excepted| excepted == scope))?;
-            exception = Some(reason.clone());
-        }
-        let asked = if wanted.is_empty() { worth } else { wanted.iter().copied().collect() };
-        let joined = asked.into_iter().collect::<Vec<_>>().join(" ");
-        let scopes = ScopeSet::parse(&joined).filter(|scopes| !scopes.is_empty())?;
-        Some(Asked { scopes, exception })
     }
 }

@@ -159,6 +159,11 @@ impl Failure {
         }
     }
 
+    /// Does the server demand its nonce in the proof (RFC 9449 section 8)?
+    pub(super) fn demands_nonce(&self) -> bool {
+        matches!(&self.kind, FailureKind::Refused { error } if **error == *"use_dpop_nonce")
+    }
+
     /// Does it count as an outage of the server?
     pub(super) fn is_outage(&self) -> bool {
         self.reason() == DenialReason::ExchangeUnavailable

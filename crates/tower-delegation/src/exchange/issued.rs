@@ -2,9 +2,13 @@
 
 use std::{fmt, sync::Arc};
 
-use http::{HeaderValue, Request, header::AUTHORIZATION};
+use http::{HeaderMap, HeaderValue, Request, header::AUTHORIZATION};
 use url::{Origin, Url};
 
+use super::{
+    dpop::{DPOP, DpopKey},
+    error::Failure,
+};
 use crate::{clock::Timestamp, scope::ScopeSet, token::VerifiedToken};
 
 /// What was brought back from an exchange, and checked.
@@ -19,6 +23,16 @@ pub(super) struct Issued {
     pub(super) caller: VerifiedToken,
     /// The token itself, where it is read.
     pub(super) token: Option<VerifiedToken>,
+    /// What it is bound to.
+    pub(super) key: Option<BoundKey>,
+    pub(super) certificate: Option<[u8; 32]>,
+}
+
+/// The key that a token is bound to.
+pub(super) struct BoundKey {
+    pub(super) key: Arc<DpopKey>,
+    /// The hash of the token (RFC 9449 section 4.2).
+    pub(super) token_hash: Box<str>,
 }
 
 /// A token for one downstream, good now. It is never handed out: it is put on requests to the
@@ -30,18 +44,34 @@ pub(super) struct Issued {
 pub struct DownstreamToken(pub(super) Arc<Issued>);
 
 impl DownstreamToken {
-    /// Puts the token on a request, in place of whatever its `Authorization` holds.
+    /// Puts the token on a request, in place of whatever its `Authorization` holds: by scheme
+    /// `DPoP` where it is [bound to a key](super::Downstream::dpop_bound), with a new proof for the
+    /// method and the URI that the request has now, so do this last, and for each request anew.
     ///
     /// # Errors
-    /// [`WrongOrigin`] unless the request goes to the scheme, host and port of the downstream.
+    /// [`AuthorizeError`] unless the request goes to the scheme, host and port of the downstream.
     /// The request is left as it is.
-    pub fn authorize<B>(&self, request: &mut Request<B>) -> Result<(), WrongOrigin> {
-        let target = Url::parse(&request.uri().to_string()).map_err(|_| WrongOrigin(()))?;
+    pub fn authorize<B>(&self, request: &mut Request<B>) -> Result<(), AuthorizeError> {
+        let target = Url::parse(&request.uri().to_string()).map_err(|_| AuthorizeError::WRONG_ORIGIN)?;
         if target.origin() != self.0.origin {
-            return Err(WrongOrigin(()));
+            return Err(AuthorizeError::WRONG_ORIGIN);
+        }
+        if let Some(BoundKey { key, token_hash }) = &self.0.key {
+            let proof = key.proof(request.method(), &target, key.nonce(), Some(token_hash));
+            let proof = proof.map_err(|failure| AuthorizeError(Problem::Proof(failure)))?;
+            request.headers_mut().insert(DPOP, proof);
         }
         request.headers_mut().insert(AUTHORIZATION, self.0.authorization.clone());
         Ok(())
+    }
+
+    /// Keeps the nonce that an answer of the downstream gives for the next proofs (`DPoP-Nonce`,
+    /// RFC 9449 section 8.2). Returns whether there is one: a 401 that demands a nonce
+    /// (`use_dpop_nonce`) can then be answered by one more request, authorized anew. Does nothing
+    /// for a token that is not bound to a key.
+    #[must_use = "a request that was refused for the lack of a nonce can be sent again"]
+    pub fn learn_nonce(&self, answer: &HeaderMap) -> bool {
+        self.0.key.as_ref().is_some_and(|bound| bound.key.nonce().learn(answer))
     }
 
     /// The scopes that it has, as far as is known: those of the token where it is
@@ -68,7 +98,25 @@ impl fmt::Debug for DownstreamToken {
     }
 }
 
-/// A token would have left for another origin than its downstream's.
+/// A token was not put on a request.
 #[derive(Debug, thiserror::Error)]
-#[error("the request does not go to the origin of the downstream that the token is for")]
-pub struct WrongOrigin(());
+#[error(transparent)]
+pub struct AuthorizeError(Problem);
+
+#[derive(Debug, thiserror::Error)]
+enum Problem {
+    #[error("the request does not go to the origin of the downstream that the token is for")]
+    WrongOrigin,
+    #[error("there is no proof for the request")]
+    Proof(#[source] Failure),
+}
+
+impl AuthorizeError {
+    const WRONG_ORIGIN: Self = Self(Problem::WrongOrigin);
+
+    /// Whether the token would have left for another origin than its downstream's.
+    #[must_use]
+    pub fn is_wrong_origin(&self) -> bool {
+        matches!(self.0, Problem::WrongOrigin)
+    }
+}

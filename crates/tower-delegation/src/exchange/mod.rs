@@ -34,19 +34,22 @@ mod answer;
 mod authentication;
 mod circuit;
 mod downstream;
+mod dpop;
 mod error;
 mod issued;
 mod request;
 mod server;
 mod signing;
+mod terms;
 mod verify;
 
 pub use self::{
     authentication::ClientAuthentication,
-    downstream::{ActorMode, Downstream},
+    downstream::Downstream,
     error::ExchangeError,
-    issued::{DownstreamToken, WrongOrigin},
+    issued::{AuthorizeError, DownstreamToken},
     request::{Exchange, ExchangeRequest},
     server::AuthorizationServer,
     signing::SigningKey,
+    terms::ActorMode,
 };

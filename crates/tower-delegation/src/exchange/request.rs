@@ -7,16 +7,18 @@ use std::{
 };
 
 use backon::{ExponentialBuilder, Retryable as _};
-use http::{HeaderMap, HeaderValue};
+use http::HeaderValue;
 use moka::{future::Cache, policy::EvictionPolicy};
 
 use super::{
     answer::Answer,
     authentication::Form,
     circuit::Circuit,
-    downstream::{Asked, Downstream, Terms},
+    downstream::Downstream,
+    dpop::token_hash,
     error::{ExchangeError, Failure},
-    issued::{DownstreamToken, Issued},
+    issued::{BoundKey, DownstreamToken, Issued},
+    terms::{Asked, Terms},
     verify::{ACCESS_TOKEN, Checked},
 };
 use crate::{
@@ -86,7 +88,7 @@ impl Exchange {
         authenticator: Authenticator,
         trail: Trail,
     ) -> Result<Self, ConfigError> {
-        let (terms, reads) = downstream.build(authenticator.http_client())?;
+        let (terms, reads) = downstream.build(authenticator.http_client(), authenticator.clock())?;
         authenticator.check_rule(&format!("downstream {}", terms.name), &terms.requirement)?;
         let reader = reads.map(|terms| authenticator.reader(terms)).transpose()?;
         authenticator.keep_credentials();
@@ -221,6 +223,7 @@ impl Inner {
     /// still in force.
     fn is_good(&self, issued: &Issued, now: Moment) -> bool {
         now.wall.saturating_add(self.terms.margin) < issued.until
+            && self.terms.bound_certificate().is_ok_and(|current| current == issued.certificate)
             && match (&self.reader, &issued.token) {
                 (Some(reader), Some(token)) => reader.recheck(token, now).is_ok(),
                 _ => true,
@@ -304,23 +307,14 @@ impl Inner {
 
     /// One request to the server.
     async fn send(&self, caller: &DelegationContext, asked: &Asked) -> Result<Answer, Arc<Failure>> {
-        let server = &self.terms.server;
-        let endpoints = server.endpoints().await?;
-        let (form, headers) = self.form(caller, asked).await.map_err(Arc::new)?;
-        let form: Vec<(&str, &str)> = form.iter().map(|(name, value)| (*name, &**value)).collect();
-        let url = endpoints.token(server.authentication.is_mutual_tls());
-        let answer = server.fetcher.post_form(url, &form, headers).await;
-        let answer = answer.map_err(|error| Arc::new(Failure::from(error)))?;
-        Answer::read(&answer, self.authenticator.clock().now()).map_err(Arc::new)
+        let form = self.form(caller, asked).map_err(Arc::new)?;
+        let clock = &**self.authenticator.clock();
+        self.terms.server.request(&form, self.terms.dpop.as_deref(), clock).await
     }
 
     /// RFC 8693 section 2.1.
-    async fn form<'c>(
-        &'c self,
-        caller: &'c DelegationContext,
-        asked: &'c Asked,
-    ) -> Result<(Form<'c>, HeaderMap), Failure> {
-        let (terms, server) = (&self.terms, &self.terms.server);
+    fn form<'c>(&'c self, caller: &'c DelegationContext, asked: &'c Asked) -> Result<Form<'c>, Failure> {
+        let terms = &self.terms;
         let subject = caller.credential().ok_or_else(|| Failure::ours("the caller's token is not kept"))?;
         let target = match terms.asks_by_audience {
             true => ("audience", terms.target.as_str()),
@@ -335,12 +329,7 @@ impl Inner {
             target,
             ("scope", scope),
         ];
-        let mut form: Form<'c> = pairs.into_iter().map(|(name, value)| (name, value.into())).collect();
-        let mut headers = HeaderMap::new();
-        let now = self.authenticator.clock().now();
-        let parties = (&server.client_id, &server.issuer);
-        server.authentication.prove(&mut form, &mut headers, parties, now).await?;
-        Ok((form, headers))
+        Ok(pairs.into_iter().map(|(name, value)| (name, value.into())).collect())
     }
 
     /// Checks an answer, and the token in it.
@@ -362,9 +351,11 @@ impl Inner {
             None => self.terms.check_opaque(&answer, &asked.scopes, caller, now),
             Some(token) => self.terms.check_token(token, &answer, &asked.scopes, caller, now),
         }?;
-        let mut authorization = HeaderValue::try_from(format!("Bearer {}", answer.token))
-            .map_err(|_invalid| DenialReason::ExchangeUnavailable)?;
+        let mut authorization =
+            HeaderValue::try_from(format!("{} {}", self.terms.scheme().as_str(), answer.token))
+                .map_err(|_invalid| DenialReason::ExchangeUnavailable)?;
         authorization.set_sensitive(true);
+        let bound_to = |key| BoundKey { key: Arc::clone(key), token_hash: token_hash(&answer.token) };
         let issued = Issued {
             authorization,
             origin: self.terms.origin.clone(),
@@ -372,6 +363,8 @@ impl Inner {
             until: checked.until,
             caller: caller.token().clone(),
             token,
+            key: self.terms.dpop.as_ref().map(bound_to),
+            certificate: self.terms.bound_certificate()?,
         };
         Ok((issued, checked))
     }

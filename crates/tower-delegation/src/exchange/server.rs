@@ -2,14 +2,21 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use http::{HeaderMap, Method};
 use moka::future::Cache;
 use serde_json::value::RawValue;
 use url::Url;
 
-use super::{authentication::ClientAuthentication, error::Failure};
+use super::{
+    answer::Answer,
+    authentication::{ClientAuthentication, Form},
+    dpop::{DPOP, DpopKey, Nonce},
+    error::Failure,
+};
 use crate::{
+    clock::Clock,
     error::{ConfigError, Mistakes},
-    http_client::{DocumentKind, Fetched, Fetcher, HttpClient, configured_url},
+    http_client::{Answer as HttpAnswer, DocumentKind, Fetched, Fetcher, HttpClient, configured_url},
     issuer::metadata_urls,
     json::{Nested, read_object, string},
     names::{ClientId, IssuerUrl},
@@ -102,25 +109,41 @@ impl AuthorizationServer {
         mistakes: &mut Mistakes,
         downstream: &str,
         of_layer: Option<&HttpClient>,
+        is_certificate_bound: bool,
     ) -> Option<Server> {
-        let fetcher = mistakes
-            .take(self.http_client.or_else(|| of_layer.cloned()).unwrap_or_else(HttpClient::new).fetcher());
+        let mut wrong = |problem: &str| {
+            let (downstream, problem) = (downstream.to_owned(), problem.to_owned());
+            mistakes.add(ConfigError::InvalidDownstream { downstream, problem });
+        };
         let client = self.client.filter(|(id, _)| !id.as_str().is_empty());
         if client.is_none() {
-            mistakes.add(ConfigError::InvalidDownstream {
-                downstream: downstream.to_owned(),
-                problem: "its authorization server does not know who asks: name this service with \
-                          `.client(id, authentication)`"
-                    .to_owned(),
-            });
+            wrong(
+                "its authorization server does not know who asks: name this service with \
+                 `.client(id, authentication)`",
+            );
         }
-        let (client_id, authentication) = client?;
+        let is_mutual_tls = client.as_ref().is_some_and(|(_, authentication)| authentication.is_mutual_tls());
+        let presents_certificate = is_mutual_tls || is_certificate_bound;
+        let fetcher =
+            self.http_client.or_else(|| of_layer.cloned()).unwrap_or_else(HttpClient::new).fetcher();
+        if let Ok(fetcher) = &fetcher
+            && presents_certificate
+            && fetcher.certificate_thumbprint().is_none()
+        {
+            wrong(
+                "its authorization server must see a certificate of this service, and none is known: give one to \
+                 the server's HTTP client with `HttpClient::client_certificate(..)`",
+            );
+        }
+        let (fetcher, (client_id, authentication)) = (mistakes.take(fetcher), client?);
         Some(Server {
             issuer: self.issuer,
             place: self.place,
             client_id,
             authentication,
+            presents_certificate,
             fetcher: fetcher?,
+            nonce: Nonce::default(),
             endpoints: Cache::builder().max_capacity(1).time_to_live(METADATA_LIFETIME).build(),
         })
     }
@@ -131,28 +154,75 @@ pub(super) struct Server {
     pub(super) issuer: IssuerUrl,
     place: Place,
     pub(super) client_id: ClientId,
-    pub(super) authentication: ClientAuthentication,
-    pub(super) fetcher: Fetcher,
+    authentication: ClientAuthentication,
+    presents_certificate: bool,
+    fetcher: Fetcher,
+    /// What it demands in proofs.
+    nonce: Nonce,
     endpoints: Cache<(), Arc<Endpoints>>,
 }
 
 /// What the metadata names.
-pub(super) struct Endpoints {
+struct Endpoints {
     token: Url,
-    /// For clients that authenticate by a certificate (RFC 8705 section 5).
+    /// For clients that present a certificate (RFC 8705 section 5).
     mutual_tls: Option<Url>,
 }
 
 impl Endpoints {
-    /// Where to send a request whose client authenticates by a certificate, or not.
-    pub(super) fn token(&self, is_mutual_tls: bool) -> &Url {
-        self.mutual_tls.as_ref().filter(|_| is_mutual_tls).unwrap_or(&self.token)
+    /// Where to send a request whose client presents a certificate, or not.
+    fn token(&self, presents_certificate: bool) -> &Url {
+        self.mutual_tls.as_ref().filter(|_| presents_certificate).unwrap_or(&self.token)
     }
 }
 
 impl Server {
+    /// Asks for a token: with a proof of who this service is, and one by `key` where the token
+    /// is to be bound to it. Where the server demands a nonce, it is asked once more.
+    pub(super) async fn request(
+        &self,
+        form: &Form<'_>,
+        key: Option<&DpopKey>,
+        clock: &dyn Clock,
+    ) -> Result<Answer, Arc<Failure>> {
+        let endpoints = self.endpoints().await?;
+        let url = endpoints.token(self.presents_certificate);
+        let mut may_repeat = key.is_some();
+        loop {
+            let answer = self.send(url, form.clone(), key, clock).await.map_err(Arc::new)?;
+            let has_nonce = self.nonce.learn(&answer.headers);
+            match Answer::read(&answer, clock.now()) {
+                Err(failure) if failure.demands_nonce() && has_nonce && may_repeat => may_repeat = false,
+                outcome => return outcome.map_err(Arc::new),
+            }
+        }
+    }
+
+    /// Sends one request. Each has assertions and proofs of its own: they are good once.
+    async fn send(
+        &self,
+        url: &Url,
+        mut form: Form<'_>,
+        key: Option<&DpopKey>,
+        clock: &dyn Clock,
+    ) -> Result<HttpAnswer, Failure> {
+        let mut headers = HeaderMap::new();
+        let parties = (&self.client_id, &self.issuer);
+        self.authentication.prove(&mut form, &mut headers, parties, clock.now()).await?;
+        if let Some(key) = key {
+            headers.insert(DPOP, key.proof(&Method::POST, url, &self.nonce, None)?);
+        }
+        let form: Vec<(&str, &str)> = form.iter().map(|(name, value)| (*name, &**value)).collect();
+        Ok(self.fetcher.post_form(url, &form, headers).await?)
+    }
+
+    /// The thumbprint of the certificate that the server sees, where it sees one.
+    pub(super) fn certificate_thumbprint(&self) -> Option<[u8; 32]> {
+        self.fetcher.certificate_thumbprint().filter(|_| self.presents_certificate)
+    }
+
     /// Where the token endpoint is. Fetched once at a time, and not while it is current.
-    pub(super) async fn endpoints(&self) -> Result<Arc<Endpoints>, Arc<Failure>> {
+    async fn endpoints(&self) -> Result<Arc<Endpoints>, Arc<Failure>> {
         self.endpoints.try_get_with((), self.find_endpoints()).await.map_err(|failure| Arc::clone(&failure))
     }
 

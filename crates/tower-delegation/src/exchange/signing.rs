@@ -1,9 +1,20 @@
 //! [`SigningKey`]: a private key of this service.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt::{self, Display},
+    sync::Arc,
+};
 
+use aws_lc_rs::{
+    rand::SystemRandom,
+    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair},
+};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use jsonwebtoken::{Algorithm, EncodingKey, Header, crypto::aws_lc::DEFAULT_PROVIDER};
+use jsonwebtoken::{
+    Algorithm, EncodingKey, Header,
+    crypto::aws_lc::DEFAULT_PROVIDER,
+    jwk::{AlgorithmParameters, CommonParameters, EllipticCurveKeyParameters, EllipticCurveKeyType, Jwk},
+};
 use serde::Serialize;
 
 use super::error::Failure;
@@ -42,6 +53,31 @@ impl SigningKey {
         Ok(key)
     }
 
+    /// A new key for ES256, and its public half.
+    pub(super) fn generate() -> Result<(Self, Jwk), ConfigError> {
+        let algorithm = Algorithm::ES256;
+        let failed = |problem: &dyn Display| ConfigError::InvalidSigningKey {
+            problem: format!("a new key cannot be made: {problem}"),
+        };
+        let key = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new())
+            .map_err(|error| failed(&error))?;
+        let (curve, x, y) =
+            (DEFAULT_PROVIDER.key_utils.ec_pub_components_from_private_key)(key.as_ref(), algorithm)
+                .map_err(|error| failed(&error))?;
+        let [x, y] = [x, y].map(|coordinate| URL_SAFE_NO_PAD.encode(coordinate));
+        let jwk = Jwk {
+            common: CommonParameters::default(),
+            algorithm: AlgorithmParameters::EllipticCurve(EllipticCurveKeyParameters {
+                key_type: EllipticCurveKeyType::EC,
+                curve,
+                x,
+                y,
+            }),
+        };
+        let key = Arc::new(EncodingKey::from_ec_der(key.as_ref()));
+        Ok((Self { key, algorithm, key_id: None }, jwk))
+    }
+
     /// The `kid` by which the server knows the key.
     #[must_use]
     pub fn key_id(mut self, key_id: impl Into<String>) -> Self {
@@ -59,7 +95,7 @@ impl SigningKey {
 
     /// A compact JWS with this header. Not by the provider that the process has installed,
     /// which may be missing or another.
-    fn sign_with(&self, header: &Header, claims: &impl Serialize) -> Result<String, Failure> {
+    pub(super) fn sign_with(&self, header: &Header, claims: &impl Serialize) -> Result<String, Failure> {
         let encode = |json: Vec<u8>| URL_SAFE_NO_PAD.encode(json);
         let header = encode(serde_json::to_vec(header).map_err(Failure::ours)?);
         let claims = encode(serde_json::to_vec(claims).map_err(Failure::ours)?);

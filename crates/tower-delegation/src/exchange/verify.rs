@@ -6,11 +6,13 @@ use serde_json::{Value, value::RawValue};
 
 use super::{
     answer::Answer,
-    downstream::{ActorMode, Terms},
+    terms::{ActorMode, Terms},
 };
 use crate::{
     clock::Timestamp,
+    confirmation::Confirmation,
     context::DelegationContext,
+    credential::Scheme,
     json::{each_entry, find, string},
     reason::DenialReason,
     scope::ScopeSet,
@@ -44,9 +46,14 @@ impl Terms {
         if answer.issued_token_type.as_deref() != Some(ACCESS_TOKEN) {
             return Err(DenialReason::ExchangeTypeMismatch);
         }
-        // `N_A` is no access token (RFC 8693 section 2.2.1).
-        if !answer.token_type.eq_ignore_ascii_case("Bearer") {
-            return Err(DenialReason::ExchangeTypeMismatch);
+        let (scheme, is_bearer) = (self.scheme(), answer.token_type.eq_ignore_ascii_case("Bearer"));
+        if !answer.token_type.eq_ignore_ascii_case(scheme.as_str()) {
+            // A server that does not know DPoP ignores the proof, and binds nothing (RFC 9449
+            // section 5). `N_A` is no access token (RFC 8693 section 2.2.1).
+            return Err(match is_bearer {
+                true => DenialReason::ExchangeBindingMismatch,
+                false => DenialReason::ExchangeTypeMismatch,
+            });
         }
         match &answer.scopes {
             Some(scopes) if !is_within(scopes, asked) => Err(DenialReason::ExchangeScopeWider),
@@ -83,9 +90,7 @@ impl Terms {
         if !matches!(&*facts.audience, [only] if *only == self.target) {
             return Err(DenialReason::ExchangeAudienceMismatch);
         }
-        if facts.confirmation.is_some() {
-            return Err(DenialReason::ExchangeBindingMismatch);
-        }
+        self.check_binding(facts.confirmation.as_ref())?;
         if !is_within(&facts.scopes, asked) {
             return Err(DenialReason::ExchangeScopeWider);
         }
@@ -96,6 +101,32 @@ impl Terms {
         let end = answered.map_or(facts.expires_at, |answered| answered.min(facts.expires_at));
         self.checked(Some(facts.scopes.clone()), asked, facts.expires_at, caller, now, is_remapped)
             .map(|checked| Checked { until: checked.until.min(end), ..checked })
+    }
+
+    /// The scheme by which the downstream's tokens are presented.
+    pub(super) fn scheme(&self) -> Scheme {
+        if self.dpop.is_some() { Scheme::Dpop } else { Scheme::Bearer }
+    }
+
+    /// Is the token bound to what it was to be bound to, and to nothing else?
+    fn check_binding(&self, confirmation: Option<&Confirmation>) -> Result<(), DenialReason> {
+        let key = self.dpop.as_ref().map(|key| key.thumbprint());
+        let is_ours = confirmation.and_then(Confirmation::key) == key.as_ref();
+        let certificate = self.bound_certificate()?;
+        if is_ours && confirmation.and_then(Confirmation::certificate) == certificate.as_ref() {
+            Ok(())
+        } else {
+            Err(DenialReason::ExchangeBindingMismatch)
+        }
+    }
+
+    /// The thumbprint of the certificate that tokens are to be bound to.
+    pub(super) fn bound_certificate(&self) -> Result<Option<[u8; 32]>, DenialReason> {
+        match (self.is_certificate_bound, self.server.certificate_thumbprint()) {
+            (false, _) => Ok(None),
+            (true, Some(thumbprint)) => Ok(Some(thumbprint)),
+            (true, None) => Err(DenialReason::ExchangeBindingMismatch),
+        }
     }
 
     /// The earliest of the three ends; refused where the token lives for too long.

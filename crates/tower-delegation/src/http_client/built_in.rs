@@ -10,6 +10,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use aws_lc_rs::digest::{SHA256, digest};
 use bytes::Bytes;
 use http::{HeaderValue, Request};
 use reqwest::{Certificate, Client, ClientBuilder, Identity, Proxy, redirect};
@@ -133,6 +134,27 @@ fn problem(error: impl Error) -> ConfigError {
 struct Loaded {
     contents: Contents,
     client: Client,
+    /// The SHA-256 hash of the certificate's DER.
+    certificate_thumbprint: Option<[u8; 32]>,
+}
+
+impl Loaded {
+    fn new(connections: &Connections, contents: Contents) -> Result<Self, ConfigError> {
+        let client = connections.client(&contents)?;
+        let certificate_thumbprint =
+            contents.certificate.as_ref().map(|(chain, _)| thumbprint(chain)).transpose()?;
+        Ok(Self { contents, client, certificate_thumbprint })
+    }
+}
+
+/// Of the first certificate of a chain in PEM, or of the one in DER.
+fn thumbprint(chain: &Bytes) -> Result<[u8; 32], ConfigError> {
+    let blocks = pem::parse_many(pem_of(chain, "CERTIFICATE")).map_err(problem)?;
+    let leaf = blocks.iter().find(|block| block.tag() == "CERTIFICATE");
+    let leaf = leaf.ok_or_else(|| said("the client certificate is not there"))?;
+    let mut thumbprint = [0; 32];
+    thumbprint.copy_from_slice(digest(&SHA256, leaf.contents()).as_ref());
+    Ok(thumbprint)
 }
 
 /// A client of reqwest, and what it was made of.
@@ -150,9 +172,8 @@ impl BuiltIn {
     /// Reads the files, and sets up the client.
     pub(super) fn new(connections: Connections) -> Result<Self, ConfigError> {
         let contents = connections.read()?;
-        let client = connections.client(&contents)?;
+        let loaded = ArcSwap::from_pointee(Loaded::new(&connections, contents)?);
         let has_files = connections.has_files();
-        let loaded = ArcSwap::from_pointee(Loaded { contents, client });
         Ok(Self {
             connections,
             loaded,
@@ -160,6 +181,11 @@ impl BuiltIn {
             reader: Arc::new(Semaphore::new(1)),
             is_stale: AtomicBool::new(false),
         })
+    }
+
+    /// What identifies the certificate that is presented now.
+    pub(super) fn certificate_thumbprint(&self) -> Option<[u8; 32]> {
+        self.loaded.load().certificate_thumbprint
     }
 
     /// The client that the files call for; the one from before where they cannot be
@@ -170,8 +196,7 @@ impl BuiltIn {
             if contents == loaded.contents {
                 return Ok(None);
             }
-            let client = self.connections.client(&contents)?;
-            Ok(Some(Loaded { contents, client }))
+            Ok(Some(Loaded::new(&self.connections, contents)?))
         });
         match renewed {
             Ok(renewed) => {

@@ -9,6 +9,7 @@ use url::{Url, form_urlencoded};
 use super::{
     HttpTransport, TransportBody,
     answer::{Answer, is_encoded, is_json, media_type, read_body},
+    built_in::BuiltIn,
     error::{FetchError, FetchErrorKind},
     field::CheckedField,
     freshness::Freshness,
@@ -27,8 +28,15 @@ pub(crate) struct Fetcher(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    transport: Arc<dyn HttpTransport>,
+    sender: Sender,
     rules: Rules,
+}
+
+/// What sends the requests.
+#[derive(Clone, Debug)]
+pub(super) enum Sender {
+    BuiltIn(Arc<BuiltIn>),
+    Given(Arc<dyn HttpTransport>),
 }
 
 /// What holds for every transport.
@@ -79,8 +87,17 @@ pub(crate) enum Fetched {
 }
 
 impl Fetcher {
-    pub(super) fn new(transport: Arc<dyn HttpTransport>, rules: Rules) -> Self {
-        Self(Arc::new(Inner { transport, rules }))
+    pub(super) fn new(sender: Sender, rules: Rules) -> Self {
+        Self(Arc::new(Inner { sender, rules }))
+    }
+
+    /// The SHA-256 hash of the certificate that servers see who ask for one (RFC 8705 section
+    /// 3.1), as of the last request. What a transport of one's own presents is not known.
+    pub(crate) fn certificate_thumbprint(&self) -> Option<[u8; 32]> {
+        match &self.0.sender {
+            Sender::BuiltIn(client) => client.certificate_thumbprint(),
+            Sender::Given(_) => None,
+        }
     }
 
     /// Whether a request may be sent to `url`: by `https`, by plain `http` on this very
@@ -214,6 +231,9 @@ impl Fetcher {
         *request.method_mut() = method;
         *request.uri_mut() = uri;
         *request.headers_mut() = headers;
-        Ok(self.0.transport.send(request).await?)
+        Ok(match &self.0.sender {
+            Sender::BuiltIn(client) => client.send(request).await?,
+            Sender::Given(transport) => transport.send(request).await?,
+        })
     }
 }

@@ -49,7 +49,7 @@ pub(crate) use self::{
 };
 use self::{
     built_in::{BuiltIn, Connections},
-    fetcher::Rules,
+    fetcher::{Rules, Sender},
     origin::{Given, Origin, has_credentials, shown},
 };
 pub use self::{
@@ -221,14 +221,14 @@ impl HttpClient {
                  `.only_added_root_certificates()`",
             ));
         }
-        let transport = mistakes.take(self.checked_transport(proxy.clone()));
+        let sender = mistakes.take(self.sender(proxy.clone()));
         mistakes.into_result()?;
         // The mistakes would have ended it.
-        let Some(transport) = transport else { return Err(mistake("there is no transport")) };
-        Ok(Fetcher::new(transport, Rules { timeout: self.timeout, fields, plain_http, proxy }))
+        let Some(sender) = sender else { return Err(mistake("there is no transport")) };
+        Ok(Fetcher::new(sender, Rules { timeout: self.timeout, fields, plain_http, proxy }))
     }
 
-    fn checked_transport(&self, proxy: Option<proxy::Route>) -> Result<Arc<dyn HttpTransport>, ConfigError> {
+    fn sender(&self, proxy: Option<proxy::Route>) -> Result<Sender, ConfigError> {
         let Some(transport) = &self.transport else {
             let connections = Connections {
                 roots: self.roots.clone(),
@@ -236,7 +236,7 @@ impl HttpClient {
                 certificate: self.certificate.clone(),
                 proxy,
             };
-            return Ok(Arc::new(Arc::new(BuiltIn::new(connections)?)));
+            return Ok(Sender::BuiltIn(Arc::new(BuiltIn::new(connections)?)));
         };
         let mut mistakes = Mistakes::default();
         for (is_given, setting) in [
@@ -253,7 +253,7 @@ impl HttpClient {
             }
         }
         mistakes.into_result()?;
-        Ok(Arc::clone(transport))
+        Ok(Sender::Given(Arc::clone(transport)))
     }
 }
 
