@@ -27,7 +27,7 @@
 //! | 9068-3-1 | the optional scope prefix rule is for a later version |
 //! | 9396-*, 9470-* | the binary `authorization` |
 //! | 9728-*, MCP-* | the binary `metadata` |
-//! | 8693-2.* | token exchange is for a client |
+//! | 8693-2.*, 8693-c* | the binary `token_exchange`; published cases are in `vectors` |
 //! | 8414-tmpl-1 | a template is no issuer identifier; `TenantIssuers` is in the binary `providers` |
 //! | JWKS-* | the binary `jwks` |
 

@@ -6,6 +6,7 @@
 
 mod claims;
 mod delegation;
+mod exchange;
 mod jose;
 mod oauth;
 
@@ -41,6 +42,8 @@ enum Policy {
     ProfileAlways,
     /// A time beyond the year 9999 is a mistake (milliseconds, for one), not a late date.
     BeyondYear9999,
+    /// An exchange trades a caller's access token for one access token for one target.
+    OneAccessToken,
     /// A key set may hold entries that are no keys beside keys: they are skipped.
     OddEntriesSkipped,
 }
@@ -56,6 +59,7 @@ impl Policy {
             Self::Sha256Only => "thumbprints are SHA-256",
             Self::ProfileAlways => "RFC 9068 claims are always required",
             Self::BeyondYear9999 => "times beyond the year 9999",
+            Self::OneAccessToken => "exchanges bring one access token for one target",
             Self::OddEntriesSkipped => "odd entries are skipped",
         }
     }
