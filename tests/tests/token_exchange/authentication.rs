@@ -91,7 +91,7 @@ async fn an_assertion_is_signed_for_the_server_and_good_once() {
         ["grant_type", "subject_token", "subject_token_type", "client_assertion_type", "client_assertion"];
     let sent = &requests[0];
     let form: Vec<_> = parameters.iter().map(|name| (*name, sent.parameter(name).unwrap())).collect();
-    let http = reqwest::Client::new();
+    let http = reqwest::Client::default();
     let again = http.post(shop.world.idp.token_endpoint()).form(&form).send().await.unwrap();
     assert_eq!(again.status(), 401, "7523-2.2-1: a jti that was used");
     assert_eq!(shop.world.idp.last_token_request().unwrap().error(), Some("invalid_client"));

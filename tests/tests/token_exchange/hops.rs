@@ -171,13 +171,13 @@ async fn a_provider_that_hands_out_too_much_at_any_hop_stops_the_chain_there() {
         (F::RefreshTokenAdded, "exchange_refresh_token"),
     ];
     let chain = Chain::new().await;
-    for at in 0..3 {
+    for (at, place) in PLACES.iter().enumerate().take(3) {
         for (fault, reason) in rows {
             if at == 0 && fault == F::ChainCut {
                 // No one acted earlier: there is nothing to cut.
                 continue;
             }
-            let name = format!("{fault:?} at {}", PLACES[at].name);
+            let name = format!("{fault:?} at {}", place.name);
             let token = chain.token().sign();
             // The exchanges of the hops before are kept: the next one is that of this hop.
             chain.tokens(&token, at + 1).await;

@@ -1,5 +1,6 @@
 //! The caller's token is traded for a narrower one, and what comes back is verified before
 //! it is used (RFC 8693).
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 mod answers;
 mod asking;

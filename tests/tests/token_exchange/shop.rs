@@ -190,7 +190,7 @@ fn orders(exchange: Exchange) -> Router {
         let send = async || {
             let mut request = Request::get(&url).body(reqwest::Body::default()).unwrap();
             token.authorize(&mut request).unwrap();
-            reqwest::Client::new().execute(request.try_into().unwrap()).await.unwrap()
+            reqwest::Client::default().execute(request.try_into().unwrap()).await.unwrap()
         };
         let mut response = send().await;
         if token.learn_nonce(response.headers()) && response.status() == 401 {

@@ -17,7 +17,7 @@ pub struct ClientIdentity(pub(super) Vec<Identity>);
 pub(super) enum Identity {
     Tls,
     Source(Arc<dyn WorkloadIdentitySource>),
-    Proxy(ForwardedIdentity),
+    Proxy(Box<ForwardedIdentity>),
 }
 
 impl ClientIdentity {
@@ -43,7 +43,7 @@ impl ClientIdentity {
     /// [What is refused and which configurations work](crate::credential#the-certificate-of-a-proxys-client).
     #[must_use]
     pub fn from_proxy(header: ClientCertHeader, hop: TrustedHop) -> Self {
-        Self(vec![Identity::Proxy(ForwardedIdentity::new(header, hop))])
+        Self(vec![Identity::Proxy(Box::new(ForwardedIdentity::new(header, hop)))])
     }
 
     /// From a source of your own.
@@ -102,7 +102,7 @@ impl ClientIdentity {
 
     pub(super) fn proxies(&self) -> impl Iterator<Item = &ForwardedIdentity> {
         self.0.iter().filter_map(|identity| match identity {
-            Identity::Proxy(proxy) => Some(proxy),
+            Identity::Proxy(proxy) => Some(&**proxy),
             Identity::Tls | Identity::Source(_) => None,
         })
     }

@@ -86,15 +86,8 @@ impl Configuration {
             proxy.vouch(&mut identity_headers);
         }
         let dpop = self.dpop.map(|dpop| dpop.build(&self.clock)).transpose()?;
-        let algorithms = dpop.as_ref().map(DpopVerifier::algorithm_names);
-        let metadata_url = self.protected_resource.as_ref().map(ProtectedResource::metadata_url);
-        let scopes = self.protected_resource.clone().map(|resource| {
-            let scopes = ResourceScopes::new(resource, self.applications.clone());
-            move || scopes.scope()
-        });
-        let space = ProtectionSpace::new(&settings.realm, algorithms)
-            .with_resource_metadata(metadata_url)
-            .with_scopes(scopes);
+        let (resource, applications) = (self.protected_resource.as_ref(), self.applications.as_ref());
+        let space = protection_space(&settings.realm, dpop.as_ref(), resource, applications);
         let resolves_issuers = !self.resolvers.is_empty();
         let policies = policies.into_iter().map(|policy| (policy.issuer().clone(), Arc::new(policy)));
         let issuers = Arc::new(Issuers::new(policies.collect(), self.resolvers, context));
@@ -184,6 +177,22 @@ impl Configuration {
         }
         mistakes.into_result()
     }
+}
+
+/// What challenges say of the service.
+fn protection_space(
+    realm: &str,
+    dpop: Option<&DpopVerifier>,
+    resource: Option<&ProtectedResource>,
+    applications: Option<&Applications>,
+) -> ProtectionSpace {
+    let scopes = resource.map(|resource| {
+        let scopes = ResourceScopes::new(resource.clone(), applications.cloned());
+        move || scopes.scope()
+    });
+    ProtectionSpace::new(realm, dpop.map(DpopVerifier::algorithm_names))
+        .with_resource_metadata(resource.map(ProtectedResource::metadata_url))
+        .with_scopes(scopes)
 }
 
 /// A number that no other authenticator of the process has.

@@ -385,16 +385,19 @@ impl Inner {
     fn log(&self, reason: DenialReason, failure: Option<&Failure>) {
         let problem = failure.map(ToString::to_string).unwrap_or_default();
         let cause = failure.map(|failure| causes(failure)).unwrap_or_default();
-        let (downstream, problem, cause) =
-            (Text::new(&self.terms.name), Text::account(&problem), Text::account(&cause));
         match reason.kind() {
-            RejectionKind::Misconfigured => {
-                tracing::error!(%downstream, %reason, %problem, %cause, "a token cannot be exchanged");
-            }
-            _ if reason == DenialReason::ExchangeUnreadable => {
-                tracing::error!(%downstream, %reason, "a token came back from an exchange and cannot be read");
-            }
-            _ => tracing::warn!(%downstream, %reason, %problem, %cause, "there is no token for a downstream"),
+            RejectionKind::Misconfigured => tracing::error!(
+                downstream = %Text::new(&self.terms.name), %reason, problem = %Text::account(&problem),
+                cause = %Text::account(&cause), "a token cannot be exchanged"
+            ),
+            _ if reason == DenialReason::ExchangeUnreadable => tracing::error!(
+                downstream = %Text::new(&self.terms.name), %reason,
+                "a token came back from an exchange and cannot be read"
+            ),
+            _ => tracing::warn!(
+                downstream = %Text::new(&self.terms.name), %reason, problem = %Text::account(&problem),
+                cause = %Text::account(&cause), "there is no token for a downstream"
+            ),
         }
     }
 

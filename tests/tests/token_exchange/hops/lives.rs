@@ -35,14 +35,14 @@ async fn where_the_issuer_caps_the_first_tokens_end_stops_every_hop() {
 
 #[tokio::test]
 async fn an_issuer_that_renews_life_is_found_out_at_the_hop_where_it_does() {
-    for at in 0..3 {
+    for (at, place) in PLACES.iter().enumerate().take(3) {
         let chain = Chain::new().await;
         let token = chain.token().expires_in(USERS).sign();
         // It has capped so far.
         chain.tokens(&token, at + 1).await;
         chain.world.idp.set_exchange_life(ExchangeLife::Renewed);
         let heard = AuditLog::listen();
-        assert_eq!(chain.call(&token).await.status, 503, "{}", PLACES[at].name);
+        assert_eq!(chain.call(&token).await.status, 503, "{}", place.name);
         let events = heard.take();
         assert_eq!(Chain::passed(&events), stopped(at, "allow"), "nothing is called beyond");
         assert!(events.iter().any(|event| event.field("reason") == "exchange_life_too_long"));

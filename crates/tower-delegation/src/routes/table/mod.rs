@@ -25,6 +25,8 @@ pub(crate) use self::{
 };
 use super::{RouteInventory, RuledRoute};
 use crate::error::ConfigError;
+#[cfg(feature = "reload")]
+use crate::text::Text;
 
 /// The rules of a service as a table of routes that is reviewed and replaced apart from
 /// the routes: in code by [`builder`](Self::builder), or as a file (feature `toml`).
@@ -136,7 +138,7 @@ impl RouteTable {
             };
             if let Err(error) = outcome {
                 tracing::error!(
-                    error = %crate::text::Text::account(&error.to_string()),
+                    error = %Text::account(&error.to_string()),
                     "the file of the route table is not usable"
                 );
             }
