@@ -44,6 +44,7 @@ pub mod step;
 mod text;
 mod text_hash;
 pub mod token;
+mod trace;
 #[cfg(feature = "reload")]
 pub mod watch;
 mod web_url;

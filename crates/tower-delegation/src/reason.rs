@@ -470,6 +470,15 @@ reasons! {
     /// The token that came back has ended.
     ExchangeExpired = "exchange_expired" => Unavailable,
 
+    /// The caller's own token is to be passed on, and is bound to a key or certificate of the
+    /// caller's: it is of no use to another party.
+    PassThroughBound = "pass_through_bound" => Misconfigured,
+    /// A call to a downstream does not say on behalf of whom it is, goes to another origin, or is
+    /// malformed.
+    DownstreamRequestInvalid = "downstream_request_invalid" => Misconfigured,
+    /// A downstream cannot be reached, or does not answer in time.
+    DownstreamUnavailable = "downstream_unavailable" => Unavailable,
+
     /// No audit sink took the request's event in time, and what cannot be
     /// recorded is not served.
     AuditUnavailable = "audit_unavailable" => Unavailable,
@@ -490,7 +499,8 @@ reasons! {
     /// The route table has no row for the request.
     RouteUnlisted = "route_unlisted" => Forbidden,
     /// The path can be read in two ways (encoded slashes, dot segments, double
-    /// slashes), so no row of a route table is looked up for it.
+    /// slashes), so no row of a route table is looked up for it, and it is not called at a
+    /// downstream.
     PathAmbiguous = "path_ambiguous" => Forbidden,
     /// The service answered, and nothing had decided whether it may.
     Undecided = "undecided" => Misconfigured,

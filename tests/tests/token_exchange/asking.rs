@@ -142,6 +142,7 @@ async fn a_token_leaves_for_its_own_origin_only() {
             own.replace("http://", "http://stock@").replace("127.0.0.1", "evil.example.com"),
             false,
         ),
+        ("its own origin with a user", own.replace("http://", "http://alice@"), false),
         ("no origin", "/items".to_owned(), false),
     ] {
         let mut request = http::Request::get(&url).body(()).unwrap();

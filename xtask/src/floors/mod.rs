@@ -49,6 +49,7 @@ const FLOORS: &[&[&str]] = &[
         "text_hash",
         "credential",
         "arrival",
+        "trace",
         "web_url",
         "material",
         "http_client",

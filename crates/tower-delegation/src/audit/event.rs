@@ -10,7 +10,6 @@ use super::{
     requirement::AuditedRequirement,
     revocation::AuditedRevocation,
     token_hash::{PresentedToken, TokenHash},
-    trace_context::TraceContext,
 };
 use crate::{
     arrival::Route,
@@ -23,6 +22,7 @@ use crate::{
     reason::DenialReason,
     text::Text,
     token::{Facts, VerifiedToken},
+    trace::TraceContext,
 };
 
 /// What one request leaves on record: who asked, through which application,

@@ -40,6 +40,8 @@ pub(crate) struct ExchangeRecord {
     pub(crate) verified: Verified,
     pub(crate) outlives_caller: bool,
     pub(crate) subject_remapped: bool,
+    /// Why the caller's own token goes on in place of another.
+    pub(crate) passed_on: Option<Box<str>>,
 }
 
 /// An exchange of the caller's token for one for a downstream, or the attempt.
@@ -99,11 +101,18 @@ impl<'a> AuditedExchange<'a> {
     pub fn is_subject_remapped(self) -> bool {
         self.0.subject_remapped
     }
+
+    /// Why the caller's own token was passed on, and nothing exchanged
+    /// (`Exchange::dangerous_callers_token`). `None` for an exchange.
+    #[must_use]
+    pub fn passed_on(self) -> Option<Text<'a>> {
+        self.0.passed_on.as_deref().map(Text::new)
+    }
 }
 
 impl Serialize for AuditedExchange<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut exchange = serializer.serialize_struct("exchange", 8)?;
+        let mut exchange = serializer.serialize_struct("exchange", 9)?;
         exchange.serialize_field("downstream", &self.downstream())?;
         exchange.serialize_field("audience", &self.audience())?;
         exchange.serialize_field("asked_scopes", &self.asked_scopes())?;
@@ -112,6 +121,7 @@ impl Serialize for AuditedExchange<'_> {
         exchange.serialize_field("verified", self.verified().as_str())?;
         exchange.serialize_field("outlives_caller", &self.outlives_caller())?;
         exchange.serialize_field("subject_remapped", &self.is_subject_remapped())?;
+        exchange.serialize_field("passed_on", &self.passed_on())?;
         exchange.end()
     }
 }

@@ -62,7 +62,6 @@ mod revocation;
 mod sink;
 mod status;
 mod token_hash;
-mod trace_context;
 mod tracing_sink;
 mod trail;
 
@@ -88,7 +87,6 @@ pub use self::{
     sink::{AuditSink, SinkError},
     status::AuditStatus,
     token_hash::{TokenHash, TokenHashKey},
-    trace_context::{SpanId, TraceContext, TraceId},
     tracing_sink::{TARGET, TracingSink},
     trail::{AuditGuard, FlushError},
 };
@@ -98,7 +96,10 @@ pub(crate) use self::{
     token_hash::PresentedToken,
     trail::{NoPlace, PendingPlaces, Places, Trail},
 };
-pub use crate::text::{MAX_TEXT_LEN, Text};
+pub use crate::{
+    text::{MAX_TEXT_LEN, Text},
+    trace::{SpanId, TraceContext, TraceId},
+};
 
 #[doc = include_str!("../../../../docs/audit.md")]
 pub mod guide {}

@@ -74,6 +74,7 @@ fn emit(event: &AuditEvent) {
                 asked_scopes = event.exchange().and_then(|exchange| exchange.asked_scopes()).map(shown),
                 issued_scopes = event.exchange().and_then(|exchange| exchange.issued_scopes()).map(shown),
                 exception = event.exchange().and_then(|exchange| exchange.exception()).map(shown),
+                passed_on = event.exchange().and_then(|exchange| exchange.passed_on()).map(shown),
                 verified = event.exchange().map(|exchange| exchange.verified().as_str()),
                 token_id = event.token_id().map(shown),
                 trace_id = event.trace().map(|trace| shown(trace.trace_id())),

@@ -163,7 +163,7 @@ impl Trail {
             omitted: 0,
             refusal,
             client_address: None,
-            trace: None,
+            trace: caller.record().trace().map(|trace| trace.context),
             token: None,
             exchange: Some(Box::new(exchange)),
         };

@@ -124,8 +124,8 @@ impl Authenticator {
         let transport = delegation.transport().clone().at(now.wall);
         let scheme = delegation.record().scheme();
         match self.0.judge.judge_again(token, &transport, constraint, now) {
-            Ok(judgement) => Ok(self.admit(
-                Admission {
+            Ok(judgement) => {
+                let admission = Admission {
                     token: token.clone(),
                     scheme: scheme.unwrap_or(Scheme::Bearer),
                     passage: delegation.record().passage().cloned(),
@@ -134,9 +134,13 @@ impl Authenticator {
                     transport,
                     judgement,
                     dpop_nonce: delegation.dpop_nonce().cloned(),
-                },
-                now.wall,
-            )),
+                };
+                let renewed = self.admit(admission, now.wall);
+                if let Some(trace) = delegation.record().trace() {
+                    renewed.record().set_trace(Arc::clone(trace));
+                }
+                Ok(renewed)
+            }
             Err(reason) => {
                 let refused = Refused { token: token.clone(), workload: transport.workload() };
                 Err(self.rejection(reason, scheme).of(refused))

@@ -1,8 +1,6 @@
 //! What an authenticator does for those who call other services on behalf of its callers.
 
-#[cfg(feature = "http-client")]
-use std::sync::Arc;
-use std::sync::{Weak, atomic::Ordering};
+use std::sync::{Arc, Weak, atomic::Ordering};
 
 use super::Authenticator;
 #[cfg(feature = "http-client")]
@@ -13,7 +11,12 @@ use crate::{
     revocation::{RevocationTarget, Standing, TargetMismatch},
     token::{TokenCache, VerifiedToken, Verifier},
 };
-use crate::{context::HeldToken, credential::Credential, error::ConfigError, revocation::RevocationListener};
+use http::HeaderMap;
+
+use crate::{
+    context::HeldToken, credential::Credential, error::ConfigError, revocation::RevocationListener,
+    trace::CarriedTrace,
+};
 
 impl Authenticator {
     /// Has a listener called whenever something is revoked.
@@ -30,6 +33,16 @@ impl Authenticator {
             return None;
         }
         credential.token().ok().map(HeldToken::new)
+    }
+}
+
+impl Authenticator {
+    /// The trace that goes on with calls to downstreams, where such calls may be made.
+    pub(super) fn carried_trace(&self, headers: &HeaderMap) -> Option<Arc<CarriedTrace>> {
+        if !self.0.keeps_credentials.load(Ordering::Relaxed) {
+            return None;
+        }
+        CarriedTrace::of(headers)
     }
 }
 

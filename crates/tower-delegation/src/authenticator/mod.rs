@@ -379,7 +379,15 @@ impl Authenticator {
     pub(crate) fn authenticate_arrival(&self, arrival: Arrival<'_>, transport: Transport) -> Step<Outcome> {
         match self.presented(arrival) {
             Ok(Some(presented)) => {
-                self.judge(presented, transport, arrival.now).map(|judged| judged.map(Some))
+                let trace = self.carried_trace(arrival.headers);
+                self.judge(presented, transport, arrival.now).map(|judged| {
+                    judged.map(|delegation| {
+                        if let Some(trace) = trace {
+                            delegation.record().set_trace(trace);
+                        }
+                        Some(delegation)
+                    })
+                })
             }
             Ok(None) => Step::Ready(Ok(None)),
             Err(rejection) => Step::Ready(Err(rejection)),

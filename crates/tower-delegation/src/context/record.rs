@@ -14,6 +14,7 @@ use crate::{
     credential::{ProtectionSpace, Scheme},
     reason::DenialReason,
     revocation::RevocationChange,
+    trace::CarriedTrace,
 };
 
 /// The most evaluations that are kept of one request. What is decided counts all
@@ -51,6 +52,8 @@ pub(crate) struct RequestRecord {
     passage: Option<Passage>,
     /// What the request asks a sink of revocations for.
     change: OnceLock<Box<RevocationChange>>,
+    /// The trace that goes on with calls, where calls may be made.
+    trace: OnceLock<Arc<CarriedTrace>>,
     /// The record that a layer reads, where that was made before it was known who asks.
     former: OnceLock<Anonymous>,
 }
@@ -167,6 +170,7 @@ impl RequestRecord {
             evaluations: Mutex::default(),
             passage,
             change: OnceLock::new(),
+            trace: OnceLock::new(),
             former: OnceLock::new(),
         }
     }
@@ -221,6 +225,16 @@ impl RequestRecord {
 
     pub(crate) fn change(&self) -> Option<&RevocationChange> {
         self.change.get().map(|change| &**change)
+    }
+
+    /// Keeps the trace that goes on with calls; the first counts.
+    pub(crate) fn set_trace(&self, trace: Arc<CarriedTrace>) {
+        // Each context is made with one, once.
+        let _ = self.trace.set(trace);
+    }
+
+    pub(crate) fn trace(&self) -> Option<&Arc<CarriedTrace>> {
+        self.trace.get()
     }
 
     /// Records that the request went to a public route, for this reason.

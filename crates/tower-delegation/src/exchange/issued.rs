@@ -2,7 +2,10 @@
 
 use std::{fmt, sync::Arc};
 
-use http::{HeaderMap, HeaderValue, Request, header::AUTHORIZATION};
+use http::{
+    HeaderMap, HeaderValue, Method, Request,
+    header::{AUTHORIZATION, HOST, PROXY_AUTHORIZATION},
+};
 use url::{Origin, Url};
 
 use super::{
@@ -47,22 +50,48 @@ impl DownstreamToken {
     /// Puts the token on a request, in place of whatever its `Authorization` holds: by scheme
     /// `DPoP` where it is [bound to a key](super::Downstream::dpop_bound), with a new proof for the
     /// method and the URI that the request has now, so do this last, and for each request anew.
+    /// Any other `DPoP` and `Proxy-Authorization` are removed, and so is a `Host` that is not the
+    /// downstream's.
     ///
     /// # Errors
-    /// [`AuthorizeError`] unless the request goes to the scheme, host and port of the downstream.
-    /// The request is left as it is.
+    /// [`AuthorizeError`] unless the request goes to the scheme, host and port of the downstream,
+    /// without user information. The request is left as it is.
     pub fn authorize<B>(&self, request: &mut Request<B>) -> Result<(), AuthorizeError> {
         let target = Url::parse(&request.uri().to_string()).map_err(|_| AuthorizeError::WRONG_ORIGIN)?;
-        if target.origin() != self.0.origin {
+        let method = request.method().clone();
+        self.put_on(&method, &target, request.headers_mut())
+    }
+
+    /// The same for a request to `url` by `method`, with these header fields.
+    pub(super) fn put_on(
+        &self,
+        method: &Method,
+        url: &Url,
+        headers: &mut HeaderMap,
+    ) -> Result<(), AuthorizeError> {
+        if url.origin() != self.0.origin || !url.username().is_empty() || url.password().is_some() {
             return Err(AuthorizeError::WRONG_ORIGIN);
         }
-        if let Some(BoundKey { key, token_hash }) = &self.0.key {
-            let proof = key.proof(request.method(), &target, key.nonce(), Some(token_hash));
-            let proof = proof.map_err(|failure| AuthorizeError(Problem::Proof(failure)))?;
-            request.headers_mut().insert(DPOP, proof);
+        let proof = self.0.key.as_ref().map(|BoundKey { key, token_hash }| {
+            let proof = key.proof(method, url, key.nonce(), Some(token_hash));
+            proof.map_err(|failure| AuthorizeError(Problem::Proof(failure)))
+        });
+        match proof.transpose()? {
+            Some(proof) => drop(headers.insert(DPOP, proof)),
+            None => drop(headers.remove(DPOP)),
         }
-        request.headers_mut().insert(AUTHORIZATION, self.0.authorization.clone());
+        // Behind one address there may be several hosts, and the token is for one of them.
+        if !headers.get_all(HOST).iter().all(|host| is_host_of(host, url)) {
+            headers.remove(HOST);
+        }
+        headers.remove(PROXY_AUTHORIZATION);
+        headers.insert(AUTHORIZATION, self.0.authorization.clone());
         Ok(())
+    }
+
+    /// Whether each request has a proof of its own.
+    pub(super) fn is_bound_to_key(&self) -> bool {
+        self.0.key.is_some()
     }
 
     /// Keeps the nonce that an answer of the downstream gives for the next proofs (`DPoP-Nonce`,
@@ -86,6 +115,15 @@ impl DownstreamToken {
     #[must_use]
     pub fn used_until(&self) -> Timestamp {
         self.0.until
+    }
+}
+
+/// Whether a `Host` names the authority of the URL.
+fn is_host_of(field: &HeaderValue, url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    match url.port() {
+        None => field.as_bytes().eq_ignore_ascii_case(host.as_bytes()),
+        Some(port) => field.as_bytes().eq_ignore_ascii_case(format!("{host}:{port}").as_bytes()),
     }
 }
 

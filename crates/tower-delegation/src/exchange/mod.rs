@@ -22,6 +22,8 @@
 //! 5. An outage of the authorization server is 503 with `Retry-After`, never a 401; kept tokens
 //!    are used up to their margin. After five outages in a row nothing is sent for five seconds.
 //!
+//! Calls to the downstream are made by [`outgoing`]: through reqwest, or any tower service.
+//!
 //! # Deployment caveat
 //!
 //! An authorization server decides what a token says. What cannot be read is trusted as far as
@@ -37,6 +39,8 @@ mod downstream;
 mod dpop;
 mod error;
 mod issued;
+pub mod outgoing;
+mod pass_through;
 mod request;
 mod server;
 mod signing;

@@ -9,6 +9,7 @@ use std::{
 use backon::{ExponentialBuilder, Retryable as _};
 use http::HeaderValue;
 use moka::{future::Cache, policy::EvictionPolicy};
+use url::Url;
 
 use super::{
     answer::Answer,
@@ -109,6 +110,40 @@ impl Exchange {
         ExchangeRequest { exchange: self, delegation, wanted: Vec::new() }
     }
 
+    /// Is this caller, as of now, one who may cause an exchange?
+    pub(super) fn judge(
+        &self,
+        delegation: &DelegationContext,
+        round: Round,
+    ) -> Result<DelegationContext, ExchangeError> {
+        self.0.judge(delegation, round).map_err(|rejection| ExchangeError::new(rejection, None))
+    }
+
+    pub(super) fn terms(&self) -> &Terms {
+        &self.0.terms
+    }
+
+    /// Where the downstream is.
+    pub(super) fn base(&self) -> &Url {
+        &self.0.terms.url
+    }
+
+    pub(super) fn trail(&self) -> &Trail {
+        &self.0.trail
+    }
+
+    pub(super) fn now(&self) -> Moment {
+        self.0.authenticator.now()
+    }
+
+    /// A refusal of what `caller` has caused, where it is known who that is.
+    pub(super) fn rejection(&self, caller: Option<&DelegationContext>, reason: DenialReason) -> Rejection {
+        match caller {
+            Some(caller) => self.0.rejection(caller, reason),
+            None => self.0.authenticator.rejection(reason, None),
+        }
+    }
+
     /// The name of the downstream.
     #[must_use]
     pub fn downstream(&self) -> &str {
@@ -197,16 +232,7 @@ impl Inner {
     ) -> Result<(DelegationContext, Asked), ExchangeError> {
         let now = self.authenticator.clock().now();
         let judged = || {
-            let current =
-                delegation.current().map_err(|reason| self.rejection(delegation, reason))?.into_owned();
-            current.decide(&self.terms.requirement, &RequestFacts::none(), Basis::Question, round)?;
-            if current.credential().is_none() {
-                tracing::error!(
-                    downstream = %Text::new(&self.terms.name),
-                    "an exchange is asked for a context that another layer made, or before the exchange was set up"
-                );
-                return Err(self.rejection(delegation, DenialReason::ExchangeMisconfigured));
-            }
+            let current = self.judge(delegation, round)?;
             let asked = self.terms.ask(current.scopes(), wanted, now);
             let asked =
                 asked.ok_or_else(|| self.rejection(delegation, DenialReason::ExchangeScopeNotGranted))?;
@@ -217,6 +243,20 @@ impl Inner {
             self.record(delegation, None, Err(rejection.reason()), now, Places::default());
             ExchangeError::new(rejection, None)
         })
+    }
+
+    /// The caller as of now, where they may cause an exchange.
+    fn judge(&self, delegation: &DelegationContext, round: Round) -> Result<DelegationContext, Rejection> {
+        let current = delegation.current().map_err(|reason| self.rejection(delegation, reason))?.into_owned();
+        current.decide(&self.terms.requirement, &RequestFacts::none(), Basis::Question, round)?;
+        if current.credential().is_none() {
+            tracing::error!(
+                downstream = %Text::new(&self.terms.name),
+                "an exchange is asked for a context that another layer made, or before the exchange was set up"
+            );
+            return Err(self.rejection(delegation, DenialReason::ExchangeMisconfigured));
+        }
+        Ok(current)
     }
 
     /// Whether a kept token may be used: it is not near its end, and what vouches for it is
@@ -423,6 +463,7 @@ impl Inner {
             verified: if self.reader.is_some() { Verified::Token } else { Verified::Response },
             outlives_caller: checked.is_some_and(|checked| checked.outlives_caller),
             subject_remapped: checked.is_some_and(|checked| checked.is_remapped),
+            passed_on: None,
         };
         let now = Moment::of(&**self.authenticator.clock());
         let when = (now.wall, began.elapsed(now));

@@ -13,6 +13,8 @@ mod table;
 pub(crate) use self::scopes::RouteScopes;
 #[cfg(feature = "axum")]
 pub(crate) use self::table::ChosenRoute;
+#[cfg(feature = "http-client")]
+pub(crate) use self::table::is_unambiguous;
 pub(crate) use self::table::{Access, Found, Parameters, Rows, RowsCheck};
 pub use self::{
     inventory::{RouteInventory, RouteRule, RuledRoute},

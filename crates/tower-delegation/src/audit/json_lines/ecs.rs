@@ -10,10 +10,7 @@ use serde::{Serialize, Serializer};
 
 use super::{format::Format, native::Details, time::Time};
 use crate::{
-    audit::{
-        AuditDecision, AuditEvent, AuditedActor,
-        trace_context::{SpanId, TraceId},
-    },
+    audit::{AuditDecision, AuditEvent, AuditedActor, SpanId, TraceId},
     context::WorkloadIdentity,
     reason::DenialReason,
     text::Text,

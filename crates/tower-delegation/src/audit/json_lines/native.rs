@@ -5,10 +5,8 @@ use serde::{Serialize, Serializer};
 use super::{format::Format, time::Time};
 use crate::{
     audit::{
-        AuditEvent, AuditedActor, AuditedExchange, AuditedRequirement, AuditedRevocation,
-        party::workload_name,
-        token_hash::TokenHash,
-        trace_context::{SpanId, TraceId},
+        AuditEvent, AuditedActor, AuditedExchange, AuditedRequirement, AuditedRevocation, SpanId, TraceId,
+        party::workload_name, token_hash::TokenHash,
     },
     context::{ApplicationKind, SenderConstraint, SubjectKind, WorkloadIdentity},
     issuer::GrantKind,

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{ecs::Operation, format::Format, native::Details};
 use crate::{
-    audit::{AuditDecision, AuditEvent, AuditedRequirement, trace_context::TraceId},
+    audit::{AuditDecision, AuditEvent, AuditedRequirement, TraceId},
     context::SubjectKind,
     reason::DenialReason,
     text::Text,

@@ -17,6 +17,8 @@ use std::{
 use arc_swap::{ArcSwap, Guard};
 
 pub use self::builder::RouteTableBuilder;
+#[cfg(feature = "http-client")]
+pub(crate) use self::path::is_unambiguous;
 #[cfg(feature = "axum")]
 pub(crate) use self::rows::ChosenRoute;
 pub(crate) use self::{

@@ -5,13 +5,14 @@ use std::str::Bytes;
 use http::uri::PathAndQuery;
 
 /// A path that every reader takes for the same: what a table's row is looked up for
-/// outside of axum, where no router has said which route the request went to.
+/// outside of axum, where no router has said which route the request went to, and what may
+/// be called at a downstream.
 ///
 /// Refused, because the service behind may decode or tidy up before it routes
 /// (RFC 3986 section 6.2.2): dot segments, empty segments, backslashes, encoded
 /// slashes and backslashes, encoded characters that need no encoding, an
 /// encoding of an encoding, control characters, anything beyond ASCII.
-pub(super) fn is_unambiguous(path: &str) -> bool {
+pub(crate) fn is_unambiguous(path: &str) -> bool {
     if !path.starts_with('/') {
         return false;
     }
