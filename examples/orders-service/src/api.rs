@@ -39,7 +39,8 @@ async fn list_orders(State(orders): State<Orders>, delegation: DelegationContext
     Json(orders.of(&customer(&delegation)))
 }
 
-#[requires(scope = "orders:write", on_behalf_of_user, not_delegated)]
+/// A user, by the shop or through the gateway in front of it: never through an agent, here or there.
+#[requires(scope = "orders:write", on_behalf_of_user, max_actors = 1)]
 async fn place_order(
     State(orders): State<Orders>,
     delegation: DelegationContext,

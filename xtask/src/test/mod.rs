@@ -44,6 +44,7 @@ const SUITES: &[Suite] = &[
             "differential",
             "end_to_end",
             "fetching",
+            "gateway",
             "jwks",
             "metadata",
             "providers",

@@ -164,7 +164,7 @@ async fn nobody_does_anything_else() {
             place("a lamp"),
             alice("orders:write").client("newsletter").sign(),
             403,
-            "application_not_allowed",
+            "presenter_not_allowed",
         ),
         row("no route", SHOP, get("/nowhere"), alice("orders:read").sign(), 403, "route_unlisted"),
         row(

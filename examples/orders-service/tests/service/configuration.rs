@@ -42,7 +42,7 @@ async fn mistakes_are_named() {
             "issuer in clear text",
             "issuer = \"http://127.0.0.1",
             "issuer = \"http://idp.example.com",
-            ["issuer", "https"],
+            ["idp.example.com", "https"],
         ),
         row("leeway", "clock_leeway_seconds = 30", "clock_leeway_seconds = 3000", ["leeway", "3000"]),
         row("no certificate", "tls/chain.pem", "tls/nowhere.pem", ["`tls`", "nowhere.pem"]),
