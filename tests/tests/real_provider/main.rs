@@ -12,6 +12,7 @@
 )]
 
 mod apache;
+mod authgent;
 mod glewlwyd;
 mod oidc_provider;
 mod process;

@@ -63,7 +63,10 @@ const SUITES: &[Suite] = &[
     Suite { name: "doctests", part: Part::Documentation, needs: &[] },
     Suite {
         name: "real-provider",
-        part: Part::Rest { binary: "real_provider", without: &["apache", "glewlwyd", "oidc_provider"] },
+        part: Part::Rest {
+            binary: "real_provider",
+            without: &["apache", "authgent", "glewlwyd", "oidc_provider"],
+        },
         needs: &[],
     },
     Suite {
@@ -77,6 +80,15 @@ const SUITES: &[Suite] = &[
         needs: &[
             Need::Apt { package: "glewlwyd", program: "glewlwyd" },
             Need::Apt { package: "sqlite3", program: "sqlite3" },
+        ],
+    },
+    Suite {
+        name: "authgent",
+        part: Part::Module { binary: "real_provider", module: "authgent" },
+        needs: &[
+            Need::Apt { package: "python3", program: "python3" },
+            Need::Apt { package: "python3-pip", program: "pip3" },
+            Need::Pip { package: "authgent-server==0.3.4", file: "authgent_server-0.3.4.dist-info/METADATA" },
         ],
     },
     Suite {
