@@ -8,8 +8,10 @@ use tower_delegation::{
     audit::{Audit, JsonLines},
     context::{RiskRequest, RiskSignal},
     credential::{ClientCertHeader, TrustedHop},
+    exchange::{AuthorizationServer, ClientAuthentication, Downstream, SigningKey},
     http_client::HttpClient,
     issuer::{ClaimMapping, Grants, TenantIssuers},
+    jwks::SignatureAlgorithm,
     jwt_svid::{JwtBundles, JwtSvidSource},
     layer::{DelegationLayerBuilder, RequireLayer},
     protected_resource::ProtectedResource,
@@ -93,6 +95,16 @@ fn unmatched_revocation() -> ConfigError {
     of(layer().revocations(store))
 }
 
+fn unread_downstream() -> ConfigError {
+    let client = ClientAuthentication::secret_basic("secret");
+    let server = AuthorizationServer::discover(ISSUER).unwrap().client("orders", client);
+    let downstream = Downstream::new("stock", "https://stock.example.com", server)
+        .require(Requirement::named("calls stock").scope("orders:read"))
+        .add_scopes(["stock:read"])
+        .opaque("");
+    layer().build().unwrap().exchange(downstream).map(drop).unwrap_err()
+}
+
 #[expect(clippy::too_many_lines, reason = "a table: one row for each kind of mistake")]
 fn reached() -> Vec<ConfigError> {
     vec![
@@ -126,6 +138,8 @@ fn reached() -> Vec<ConfigError> {
             TrustedHop::loopback(),
         ))),
         of(layer().http_client(HttpClient::new().add_root_certificates("no certificate"))),
+        unread_downstream(),
+        SigningKey::from_pem("", SignatureAlgorithm::Es256).map(drop).unwrap_err(),
         of(layer().add_audit(Audit::new(JsonLines::to(Vec::new())).max_entries(0))),
         of(layer().protected_resource(resource().add_scope("a b"))),
         rule(Requirement::named("r").delegated().not_delegated()),
