@@ -92,6 +92,7 @@ async fn what_nothing_supplies_does_not_build() {
             with(|| ClaimMapping::cognito(["shop"])),
             with(|| ClaimMapping::cognito(["web"])),
         ),
+        ("deny_client", new().deny_client("web"), workloads(), bare()),
         ("actor", new().actor("bot"), workloads(), bare()),
         ("delegated", new().delegated(), workloads(), bare()),
         (
@@ -153,6 +154,24 @@ async fn what_nothing_supplies_does_not_build() {
         );
         assert_eq!(unmet(guarded("/a", requirement).behind(enough.build().unwrap())), None, "{name}");
     }
+}
+
+/// Every demand that cannot be met is reported; of a choice, one alternative.
+#[tokio::test]
+async fn all_that_is_missing_is_reported_at_once() {
+    let world = World::new().await;
+    let issuer = TrustedIssuer::discover(world.idp.issuer()).unwrap().add_audience(AUDIENCE);
+    let layer = tower_delegation::DelegationLayer::builder().add_issuer(issuer).build().unwrap();
+    let new = || Requirement::named("rule");
+    let either = [new().mutual_tls().risk_below("calm", 50), new().presenter("web")];
+    let rule = new().tenant("acme").application("web").all_of([new().dpop()]).any_of(either);
+    let error = guarded("/a", rule.scope("a")).behind(layer).map(drop).unwrap_err();
+    let demand = |mistake: &ConfigError| match mistake {
+        ConfigError::UnsatisfiableRule { demand, .. } => *demand,
+        other => panic!("{other}"),
+    };
+    let demands: Vec<_> = error.mistakes().map(demand).collect();
+    assert_eq!(demands, ["tenant", "application", "dpop", "mutual_tls", "risk_below"]);
 }
 
 #[tokio::test]

@@ -94,42 +94,44 @@ impl Supply<'_> {
     ///
     /// # Errors
     /// A [`ConfigError::UnqualifiedRule`] for each name that could be that of two
-    /// parties, and a [`ConfigError::UnsatisfiableRule`] for the first demand that
-    /// nothing can meet.
+    /// parties, and a [`ConfigError::UnsatisfiableRule`] for each demand that nothing
+    /// can meet.
     fn check(&self, place: &Place<'_>, requirement: &Requirement) -> Result<(), ConfigError> {
         let mut mistakes = Mistakes::default();
         for demand in requirement.unqualified(self.issuers) {
             let demand = demand.key().name();
             mistakes.add(ConfigError::UnqualifiedRule { route: place.name(), demand });
         }
-        if let Some(Lack { demand, missing }) = self.lack(place, requirement, &IssuerScope::Any) {
+        for Lack { demand, missing } in self.lacks(place, requirement, &IssuerScope::Any) {
             mistakes.add(ConfigError::UnsatisfiableRule { route: place.name(), demand, missing });
         }
         mistakes.into_result()
     }
 
-    /// The first demand that cannot be met, and what is missing.
-    fn lack(&self, place: &Place<'_>, requirement: &Requirement, outer: &IssuerScope<'_>) -> Option<Lack> {
+    /// Each demand that cannot be met, and what is missing.
+    fn lacks(&self, place: &Place<'_>, requirement: &Requirement, outer: &IssuerScope<'_>) -> Vec<Lack> {
         let scope = requirement.issuer_scope().within(outer);
         if scope.issuers().is_some_and(<[_]>::is_empty) {
             let missing = "an issuer that all its demands on one allow: name the same one".to_owned();
-            return Some(Lack { demand: "issuer", missing });
+            return vec![Lack { demand: "issuer", missing }];
         }
         // What a resolver of unknown terms supplies is not known: it may be enough.
         let terms = self.issuers.terms(scope.issuers());
-        requirement.demands().iter().find_map(|demand| match demand {
-            Demand::AllOf(parts) => parts.iter().find_map(|part| self.lack(place, part, &scope)),
+        let lacks_of = |demand: &Demand| match demand {
+            Demand::AllOf(parts) => parts.iter().flat_map(|part| self.lacks(place, part, &scope)).collect(),
             Demand::AnyOf(parts) => {
-                let lacks: Option<Vec<Lack>> =
-                    parts.iter().map(|part| self.lack(place, part, &scope)).collect();
-                lacks?.into_iter().next()
+                let lacks: Vec<_> = parts.iter().map(|part| self.lacks(place, part, &scope)).collect();
+                let can_be_met = lacks.iter().any(Vec::is_empty);
+                // Where no alternative can be met, to mend the first is enough.
+                lacks.into_iter().next().filter(|_| !can_be_met).unwrap_or_default()
             }
-            Demand::Not(part) => self.lack_of_exclusion(place, part, &scope),
+            Demand::Not(part) => self.lack_of_exclusion(place, part, &scope).into_iter().collect(),
             _ => {
-                let missing = self.missing(place, demand, Terms(terms.as_deref()))?;
-                Some(Lack { demand: demand.key().name(), missing })
+                let missing = self.missing(place, demand, Terms(terms.as_deref()));
+                missing.map(|missing| Lack { demand: demand.key().name(), missing }).into_iter().collect()
             }
-        })
+        };
+        requirement.demands().iter().flat_map(lacks_of).collect()
     }
 
     /// What is excluded is admitted only where it is certain not to be the case: that is
