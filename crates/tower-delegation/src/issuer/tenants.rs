@@ -16,7 +16,6 @@ const PLACEHOLDER: &str = "{tenant}";
 ///    keys, that the template is given are those of every tenant.
 /// 3. With a mapping such as [`ClaimMapping::entra_v2`](super::ClaimMapping::entra_v2),
 ///    the claim that names the tenant must agree with the issuer.
-///
 /// 4. All of them are in one namespace: a role, a group or a user of one tenant is that of
 ///    every other. Where the tenants are customers who have nothing to do with each other,
 ///    and can choose such names, give the template

@@ -26,8 +26,8 @@ use crate::{
 /// compile, and every route is in the [inventory](Self::inventory).
 ///
 /// The rule is read from the handler's **first** argument. What further
-/// arguments demand is enforced and recorded like anything else, but does not
-/// stand in the inventory: write [`Both`](super::Both), or several attributes.
+/// arguments demand is enforced and recorded like anything else, but is
+/// not in the inventory: write [`Both`](super::Both), or several attributes.
 ///
 /// Paths, nesting, merging and panics on overlapping routes are axum's.
 ///
@@ -91,6 +91,7 @@ impl<S: Clone + Send + Sync + 'static> GuardedRouter<S> {
     ///
     /// # Panics
     /// As [`Router::route`]: on a path that does not parse or overlaps another.
+    #[track_caller]
     pub fn route(mut self, path: &str, methods: impl RuledMethods<S>) -> Self {
         let GuardedMethods { ruled, public, rules } = methods.into_guarded();
         let has_public = rules.iter().any(|(_, rule)| rule.is_public());
@@ -125,6 +126,7 @@ impl<S: Clone + Send + Sync + 'static> GuardedRouter<S> {
     ///     "*  /orders.v1.Orders/{*call}  orders: scope \"orders:read\"\n"
     /// );
     /// ```
+    #[track_caller]
     pub fn service<T>(self, path: &str, requirement: Requirement, service: T) -> Self
     where
         T: Service<Request, Error = Infallible> + Clone + Send + Sync + 'static,
@@ -144,6 +146,7 @@ impl<S: Clone + Send + Sync + 'static> GuardedRouter<S> {
     ///
     /// # Panics
     /// As [`Router::nest_service`].
+    #[track_caller]
     pub fn nest_service<T>(mut self, prefix: &str, requirement: Requirement, service: T) -> Self
     where
         T: Service<Request, Error = Infallible> + Clone + Send + Sync + 'static,
@@ -190,6 +193,7 @@ impl<S: Clone + Send + Sync + 'static> GuardedRouter<S> {
     ///
     /// # Panics
     /// As [`Router::nest`].
+    #[track_caller]
     pub fn nest(mut self, prefix: &str, other: Self) -> Self {
         let routes = other.inventory.into_routes(|path| nested(prefix, path));
         self.inventory.extend(routes.map(|route| route.below(&other.prefixes)));
@@ -202,6 +206,7 @@ impl<S: Clone + Send + Sync + 'static> GuardedRouter<S> {
     ///
     /// # Panics
     /// As [`Router::merge`].
+    #[track_caller]
     pub fn merge(mut self, other: Self) -> Self {
         let routes = other.inventory.into_routes(str::to_owned);
         self.inventory.extend(routes.map(|route| route.below(&other.prefixes)));

@@ -27,7 +27,7 @@ use crate::{
 ///
 /// ```
 /// use axum::extract::FromRequestParts;
-/// use http::{header::WWW_AUTHENTICATE, request::Parts};
+/// use http::request::Parts;
 /// use tower_delegation::{Authorized, Permit, Rejection, Requirement, Requires, routing::Rule};
 ///
 /// struct Refund;
@@ -59,7 +59,7 @@ use crate::{
     message = "the handler of this route has no rule: its first argument `{Self}` demands nothing of the request",
     label = "nothing says who may call this handler",
     note = "write `#[requires_scope(\"..\")]` or `#[requires(..)]` above the handler, or take `Authorized<R>` as its first argument",
-    note = "a route for everybody says why: `get(public(\"reason\", handler))`"
+    note = "a public route says why: `get(public(\"reason\", handler))`"
 )]
 pub trait Rule {
     /// What it demands: each must allow, in this order.
@@ -140,7 +140,7 @@ impl Requires for AnyCaller {
     message = "the handler of this route has no rule: it demands nothing of the request",
     label = "nothing says who may call this handler",
     note = "write `#[requires_scope(\"..\")]` or `#[requires(..)]` above the handler, or take `Authorized<R>` as its first argument",
-    note = "a route for everybody says why: `get(public(\"reason\", handler))`"
+    note = "a public route says why: `get(public(\"reason\", handler))`"
 )]
 pub trait Ruled<H> {
     /// The rule, for the inventory.
@@ -229,11 +229,12 @@ impl<H: Handler<T, S>, T, S> Handler<OfPublic<T>, S> for Public<H> {
     }
 }
 
-/// A handler whose rule is a row of a [route table](crate::requirement).
+/// A handler whose rule is a row of a [route table](crate::RouteTable), which a
+/// [`RouteTableLayer`](crate::RouteTableLayer) around the route looks up.
 ///
 /// It is served only if a row has allowed the request, or is public. Whatever else
 /// was evaluated counts for nothing here, and so does a row in shadow mode or under
-/// an exception: then it answers 500.
+/// an exception: then it answers 500, and so it does without the layer.
 #[must_use]
 pub fn by_table<H>(handler: H) -> ByTable<H> {
     ByTable { handler }
