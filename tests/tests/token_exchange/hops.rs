@@ -8,10 +8,10 @@ use integration_tests::AuditLog;
 use serde_json::{Value, json};
 use tower_delegation_testing::ExchangeFault;
 
-use self::chain::{Chain, PLACES};
+use self::chain::{Chain, PLACES, TRACE};
 
 #[tokio::test]
-async fn the_user_and_all_who_act_for_them_arrive_at_every_hop() {
+async fn the_user_all_who_act_for_them_and_the_trace_arrive_at_every_hop() {
     let chain = Chain::new().await;
     let heard = AuditLog::listen();
     let seen = chain.seen(&chain.token().sign()).await;
@@ -35,6 +35,7 @@ async fn the_user_and_all_who_act_for_them_arrive_at_every_hop() {
         assert_eq!(event.field("subject"), "alice", "{event:?}");
         assert_eq!(event.field("subject_kind"), "user", "{event:?}");
         assert_eq!(event.field("decision"), "allow", "{event:?}");
+        assert_eq!(event.field("trace_id"), TRACE, "{event:?}");
     }
     for (route, client, current, earlier) in [
         ("/web", "shop-web", "", ""),

@@ -15,16 +15,19 @@ use axum::{
     routing::get,
 };
 use integration_tests::{Answer, AuditEvent, Served, World};
-use reqwest::Client;
+use reqwest::Method;
 use serde_json::{Value, json};
 use tower_delegation::{
     Applications, DelegationContext, DelegationLayer, Rejection, RequireLayer, Requirement, TrustedIssuer,
     application::{Application, ApplicationKind, ApplicationsBuilder},
-    exchange::{AuthorizationServer, ClientAuthentication, Downstream, Exchange},
+    exchange::{AuthorizationServer, ClientAuthentication, Downstream, Exchange, outgoing::DownstreamClient},
     names::IssuerUrl,
     revocation::{InMemoryRevocations, Revocation},
 };
 use tower_delegation_testing::{MockClient, TokenBuilder, USER_CLAIM};
+
+/// The trace that calls of the whole chain belong to.
+pub(crate) const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
 const SECRET: &str = "s3cret";
 
@@ -110,9 +113,10 @@ impl Chain {
         self.world.token().audience(PLACES[0].audience).scopes(["shop:account", "shop:buy"])
     }
 
-    /// Calls the web app, which calls all others.
+    /// Calls the web app, which calls all others, as a part of [`TRACE`].
     pub(crate) async fn call(&self, token: &str) -> Answer {
-        self.hops[0].call(token).await
+        let request = self.hops[0].served.request(Method::GET, "/web").bearer_auth(token);
+        Answer::of(request.header("traceparent", format!("00-{TRACE}-00f067aa0ba902b7-01"))).await
     }
 
     /// What each service saw of a call that all of them served.
@@ -171,10 +175,14 @@ impl Hop {
             .build()
             .unwrap();
         let exchange = downstream.map(|downstream| layer.exchange(downstream).unwrap());
+        let next = exchange.clone().map(|exchange| {
+            let path = format!("/{}", exchange.downstream());
+            Next { client: DownstreamClient::new(exchange).unwrap(), path }
+        });
         let rule = Requirement::named(place.name).scope(place.scope).on_behalf_of_user();
         let app = Router::new()
             .route(&format!("/{}", place.name), get(serve).layer(RequireLayer::new(rule).unwrap()))
-            .with_state(exchange.clone().map(|exchange| Next { exchange, http: Client::default() }))
+            .with_state(next)
             .layer(layer.clone());
         Self { place, served: Served::start(app).await, layer, exchange, revocations, applications }
     }
@@ -201,7 +209,7 @@ fn next_of(world: &World, place: &Place, next: &Hop) -> Downstream {
     let server = server.client(place.name, ClientAuthentication::secret_basic(SECRET));
     let Place { name, audience, most, worth, .. } = next.place;
     let terms = TrustedIssuer::discover(world.idp.issuer()).unwrap().add_user_claim(USER_CLAIM);
-    let downstream = Downstream::new(name, &format!("{}/{name}", next.served.base), server)
+    let downstream = Downstream::new(name, &next.served.base, server)
         .resource(audience)
         .require(Requirement::named(format!("calls {name}")).on_behalf_of_user())
         .add_scopes(most.iter().copied())
@@ -232,12 +240,15 @@ fn registry(world: &World, suspended: Option<&str>) -> ApplicationsBuilder {
 /// How a service calls the next one.
 #[derive(Clone)]
 struct Next {
-    exchange: Exchange,
-    http: Client,
+    client: DownstreamClient,
+    path: String,
 }
 
 /// Answers what the service sees of its caller, and what comes of calling the next one.
-async fn serve(State(next): State<Option<Next>>, delegation: DelegationContext) -> Response {
+async fn serve(
+    State(next): State<Option<Next>>,
+    delegation: DelegationContext,
+) -> Result<Response, Rejection> {
     let actors: Vec<_> = delegation.actors().iter().map(|actor| actor.id().to_string()).collect();
     let mut seen = json!({
         "sub": delegation.subject().id().as_str(),
@@ -246,20 +257,14 @@ async fn serve(State(next): State<Option<Next>>, delegation: DelegationContext) 
         "scope": delegation.scopes().as_str(),
         "exp": delegation.expires_at().unix_seconds(),
     });
-    let Some(Next { exchange, http }) = next else { return Json(seen).into_response() };
-    let token = match exchange.on_behalf_of(&delegation).token().await {
-        Ok(token) => token,
-        Err(error) => return Rejection::from(error).into_response(),
-    };
-    let mut request = Request::get(exchange.url()).body(reqwest::Body::default()).unwrap();
-    token.authorize(&mut request).unwrap();
-    let answer = http.execute(request.try_into().unwrap()).await.unwrap();
+    let Some(Next { client, path }) = next else { return Ok(Json(seen).into_response()) };
+    let answer = client.get(&path).on_behalf_of(&delegation).send().await?;
     let (status, body) = (answer.status(), answer.text().await.unwrap());
     if !status.is_success() {
-        return (status, [(CONTENT_TYPE, "application/problem+json")], body).into_response();
+        return Ok((status, [(CONTENT_TYPE, "application/problem+json")], body).into_response());
     }
     seen["next"] = serde_json::from_str(&body).unwrap();
-    Json(seen).into_response()
+    Ok(Json(seen).into_response())
 }
 
 fn bearer(headers: &HeaderMap) -> &str {
