@@ -21,7 +21,7 @@ pub(crate) const AUDIENCE: &str = "https://orders.example.com";
 
 /// What only the tokens of users have at this issuer. Without it, no one is
 /// taken for a user, and rules about users are not met.
-const USER_CLAIM: &str = "user_id";
+pub(crate) const USER_CLAIM: &str = "user_id";
 
 /// The registry. A service would name its file: `Applications::from_toml_file`.
 pub(crate) fn applications(issuer: &str) -> Result<Applications, ConfigError> {

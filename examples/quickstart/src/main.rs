@@ -1,6 +1,7 @@
 //! A tour of tower-delegation over real mutual TLS: a mock identity provider,
 //! an orders API with a registry of applications, and calls of services that
-//! are known by their SPIFFE IDs.
+//! are known by their SPIFFE IDs; at the end one call through four services, each with a
+//! token of its own.
 //!
 //! `cargo run -p quickstart` plays the tour and exits 0 only if every outcome
 //! is the expected one; `cargo run -p quickstart -- --serve` keeps both servers
@@ -9,6 +10,7 @@
 
 mod api;
 mod audit;
+mod chain;
 mod idp_client;
 mod tour;
 mod workloads;
@@ -67,6 +69,10 @@ async fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
     }
     println!("\nAll {} calls ended as expected. Each token was for {AUDIENCE},", calls.len());
     println!("but for the one that says otherwise. `-- --serve` lets you try them with curl.");
+    if !chain::play(&idp, &workloads).await? {
+        println!("\nThe chain of services is not as expected.");
+        return Ok(ExitCode::FAILURE);
+    }
     Ok(ExitCode::SUCCESS)
 }
 

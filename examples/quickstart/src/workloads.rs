@@ -7,11 +7,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use reqwest::{Certificate, ClientBuilder, Identity};
 use tower_delegation_rustls::{Pem, TlsConfig, TlsConfigError};
 use tower_delegation_testing::{MtlsClient, TestIdentity, TestPki};
 
 /// Everybody who calls the orders API, by the path of the SPIFFE ID.
-const PATHS: [&str; 8] = [
+const PATHS: [&str; 11] = [
     "/shop/web",
     "/marketing/newsletter",
     "/partners/crm",
@@ -20,6 +21,9 @@ const PATHS: [&str; 8] = [
     "/agents/helper-bot",
     "/warehouse/sync",
     "/batch/nightly",
+    "/shop/app",
+    "/edge/gateway",
+    "/orders/api",
 ];
 
 /// A certificate authority, what it issued, and clients.
@@ -56,6 +60,19 @@ impl Workloads {
             Some(identity) => client.identity(identity).build(),
             None => client.build(),
         }
+    }
+
+    /// The same as a client to be set up further, with this workload's certificate.
+    pub(crate) fn client_builder(&self, path: &str) -> Result<ClientBuilder, reqwest::Error> {
+        let authorities = Certificate::from_pem_bundle(self.pki.bundle_pem().as_bytes())?;
+        let builder = ClientBuilder::new().tls_certs_only(authorities).no_proxy();
+        Ok(match self.issued.get(path) {
+            Some(identity) => {
+                let pem = identity.chain_pem() + &identity.key_pem();
+                builder.identity(Identity::from_pem(pem.as_bytes())?)
+            }
+            None => builder,
+        })
     }
 
     /// Writes the authority's certificates, and each workload's certificate with its key, for `curl`.
