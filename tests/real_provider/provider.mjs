@@ -2,17 +2,21 @@
 // one settings line in, one line with its issuer out, then one answer for each command.
 // It stops when its standard input ends, so it never outlives the test that started it.
 import * as https from 'node:https';
-import { randomUUID } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import * as readline from 'node:readline';
 import * as jose from 'jose';
 import Provider, { errors } from 'oidc-provider';
+import { handler as clientCredentials } from 'oidc-provider/lib/actions/grants/client_credentials.js';
+import * as grantHelpers from 'oidc-provider/lib/helpers/grants.js';
 
 const ALGORITHMS = ['RS256', 'PS256', 'ES256', 'ES512', 'EdDSA'];
 const SCOPES = 'orders:read orders:write';
 const REDIRECT_URI = 'https://web.example.com/callback';
 const LIFETIME = 3600;
+const EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange';
+const ACCESS_TOKEN = 'urn:ietf:params:oauth:token-type:access_token';
 
-const clients = [
+const clients = ({ clientKeys }) => [
   {
     client_id: 'worker',
     client_secret: 'worker-secret',
@@ -38,6 +42,26 @@ const clients = [
     tls_client_auth_san_uri: 'spiffe://example.org/shop/worker',
     tls_client_certificate_bound_access_tokens: true,
   },
+  // These exchange tokens, each with a proof of its own of who it is.
+  ...[
+    {
+      client_id: 'orders-jwt',
+      token_endpoint_auth_method: 'private_key_jwt',
+      jwks: clientKeys,
+    },
+    {
+      client_id: 'orders-dpop',
+      token_endpoint_auth_method: 'private_key_jwt',
+      jwks: clientKeys,
+      dpop_bound_access_tokens: true,
+    },
+    {
+      client_id: 'orders-mtls',
+      token_endpoint_auth_method: 'tls_client_auth',
+      tls_client_auth_san_uri: 'spiffe://example.org/shop/worker',
+      tls_client_certificate_bound_access_tokens: true,
+    },
+  ].map((client) => ({ ...client, grant_types: [EXCHANGE], redirect_uris: [], response_types: [] })),
   {
     client_id: 'web',
     client_secret: 'web-secret',
@@ -64,17 +88,29 @@ function resourceServer(resource) {
 }
 
 function provider(issuer, keys) {
-  return new Provider(issuer, {
+  const made = new Provider(issuer, {
     jwks: { keys },
-    clients,
+    clients: clients(settings),
     scopes: ['openid', ...SCOPES.split(' ')],
     enabledJWA: { idTokenSigningAlgValues: ALGORITHMS },
-    clientAuthMethods: ['client_secret_basic', 'tls_client_auth'],
+    clientAuthMethods: ['client_secret_basic', 'private_key_jwt', 'tls_client_auth'],
+    extraTokenClaims: (ctx) => ctx.exchanged && { act: ctx.exchanged.act },
+    formats: {
+      customizers: {
+        jwt(ctx, _, { payload }) {
+          if (ctx?.exchanged) payload.sub = ctx.exchanged.sub;
+        },
+      },
+    },
     findAccount: (_, id) => ({ accountId: id, claims: () => ({ sub: id }) }),
     features: {
       devInteractions: { enabled: false },
       clientCredentials: { enabled: true },
-      dPoP: { enabled: true },
+      dPoP: {
+        enabled: true,
+        nonceSecret: randomBytes(32),
+        requireNonce: ({ oidc }) => oidc.client?.clientId === 'orders-dpop',
+      },
       mTLS: {
         enabled: true,
         certificateBoundAccessTokens: true,
@@ -99,6 +135,33 @@ function provider(issuer, keys) {
       IdToken: LIFETIME,
     },
   });
+  allowExchange(made, issuer, keys);
+  return made;
+}
+
+// The provider has no grant for RFC 8693, so the meaning of this one is ours. Who the client is, what
+// the token is bound to, what it is for and how it is signed: all that is the provider's own.
+function allowExchange(made, issuer, keys) {
+  const bound = ([name, helper]) => [name, helper.bind(undefined, made)];
+  const helpers = Object.fromEntries(Object.entries(grantHelpers).map(bound));
+  const publicKeys = keys.map(({ kty, crv, x, y, n, e, kid, alg }) => ({ kty, crv, x, y, n, e, kid, alg }));
+  const local = jose.createLocalJWKSet({ keys: publicKeys });
+  const exchange = async (ctx) => {
+    const { subject_token: token, subject_token_type: type } = ctx.oidc.params;
+    if (!token || type !== ACCESS_TOKEN) throw new errors.InvalidRequest('no access token to exchange');
+    let subject;
+    try {
+      subject = (await jose.jwtVerify(token, local, { issuer, typ: 'at+jwt' })).payload;
+    } catch {
+      throw new errors.InvalidRequest('not a token of this provider');
+    }
+    const act = { sub: ctx.oidc.client.clientId, ...(subject.act && { act: subject.act }) };
+    ctx.exchanged = { sub: subject.sub, act };
+    await clientCredentials(made, helpers, ctx);
+    ctx.body.issued_token_type = ACCESS_TOKEN;
+  };
+  const parameters = ['subject_token', 'subject_token_type', 'requested_token_type', 'resource', 'scope'];
+  made.registerGrantType(EXCHANGE, exchange, parameters);
 }
 
 async function generation(number) {
@@ -113,9 +176,9 @@ async function generation(number) {
 const input = readline.createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 const say = (message) => process.stdout.write(`${JSON.stringify(message)}\n`);
 
-const tls = JSON.parse((await input.next()).value);
+const settings = JSON.parse((await input.next()).value);
 let current;
-const asked = { ...tls, requestCert: true, rejectUnauthorized: false };
+const asked = { ...settings.tls, requestCert: true, rejectUnauthorized: false };
 const server = https.createServer(asked, (request, response) => current.callback()(request, response));
 await new Promise((listening) => server.listen(0, '127.0.0.1', listening));
 const issuer = `https://localhost:${server.address().port}`;

@@ -2,6 +2,7 @@
 //! authority: discovery, keys of five algorithms, rotation, outage.
 
 mod bound;
+mod exchanges;
 pub(crate) mod judge;
 mod outage;
 mod rotation;
@@ -16,7 +17,7 @@ use serde_json::{Map, Value, json};
 use tower_delegation::{
     DelegationLayer, TrustedIssuer, http_client::HttpClient, layer::DelegationLayerBuilder,
 };
-use tower_delegation_testing::{DpopKey, MtlsClient, TestIdentity, TestPki};
+use tower_delegation_testing::{ClientKey, DpopKey, MtlsClient, TestIdentity, TestPki};
 
 use crate::process::Process;
 
@@ -35,6 +36,8 @@ pub(crate) struct Provider {
     pub(crate) pki: TestPki,
     pub(crate) issuer: String,
     client: Client,
+    /// Of its clients that authenticate by `private_key_jwt`.
+    client_key: ClientKey,
 }
 
 impl Provider {
@@ -45,9 +48,10 @@ impl Provider {
         let pki = TestPki::new();
         let identity = pki.server().issue();
         let tls = json!({ "key": identity.key_pem(), "cert": identity.chain_pem(), "ca": pki.bundle_pem() });
-        let started = process.ask(&tls);
+        let client_key = ClientKey::generate();
+        let started = process.ask(&json!({ "tls": tls, "clientKeys": client_key.jwks() }));
         let client = MtlsClient::new(&pki).build();
-        Some(Self { process, pki, issuer: text(&started["issuer"]), client })
+        Some(Self { process, pki, issuer: text(&started["issuer"]), client, client_key })
     }
 
     /// The usual layer: discovery, the private authority, this service's audience.
