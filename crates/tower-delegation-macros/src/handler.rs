@@ -19,7 +19,7 @@ const ON_A_METHOD: &str =
 /// Axum implements `Handler` for functions of up to this many arguments.
 const ARGUMENTS: usize = 16;
 
-/// A function whose body nobody looks into: it may be unfinished, as in an editor.
+/// A function whose body is not parsed: it may be unfinished, as in an editor.
 pub(crate) struct Handler {
     pub(crate) attributes: Vec<syn::Attribute>,
     visibility: Visibility,

@@ -383,7 +383,7 @@ impl TlsConfigBuilder {
         server.max_early_data_size = 0;
         // RFC 7627: without it, a resumed TLS 1.2 session can be another peer's.
         server.require_ems = true;
-        // In this process's memory, and new with each reload: nobody resumes a
+        // In this process's memory, and new with each reload: no one resumes a
         // session that was begun under other trust anchors.
         server.session_storage = ServerSessionMemoryCache::new(SESSIONS);
         Ok(Arc::new(server))

@@ -58,7 +58,7 @@
 //!
 //! # Deployment caveat
 //!
-//! The peer is whoever ended the TLS connection. Behind a proxy that ends it,
+//! The peer is the party that ended the TLS connection. Behind a proxy that ends it,
 //! that is the proxy: this listener then says nothing about the caller. A bundle
 //! of several trust domains lets each of their authorities name workloads of the
 //! others, unless it is given domain by domain to

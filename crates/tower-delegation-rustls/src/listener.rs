@@ -20,7 +20,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// Accepts TLS connections, for [`serve`](crate::serve) or `axum::serve`.
 ///
 /// Handshakes go on side by side: a client that opens a connection and stays
-/// silent holds up nobody but itself. Where a cap is reached, further
+/// silent holds up no one but itself. Where a cap is reached, further
 /// connections wait in the operating system's queue.
 #[derive(Debug)]
 pub struct TlsListener {

@@ -19,7 +19,7 @@ use serde_json::value::RawValue;
 
 use crate::reason::DenialReason;
 
-/// How a token is tied to whoever presents it.
+/// How a token is tied to the party that presents it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SenderConstraint {

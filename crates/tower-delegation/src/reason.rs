@@ -96,7 +96,7 @@ reasons! {
     CredentialsMultiple = "credentials_multiple" => InvalidRequest,
     /// What follows the scheme is not one `b64token` (RFC 6750 section 2.1).
     CredentialsMalformed = "credentials_malformed" => InvalidRequest,
-    /// The token stands in the query of the URI, where logs and caches see it.
+    /// The token is in the query of the URI, where logs and caches see it.
     TokenInQuery = "token_in_query" => InvalidRequest,
     /// The scheme of the credentials is `DPoP`, which this service is not configured for.
     SchemeUnsupported = "scheme_unsupported" => MissingCredentials,

@@ -10,7 +10,7 @@
 //!
 //! # Deployment caveat
 //!
-//! An identifier proves nothing by itself: whoever makes a certificate can write
+//! An identifier proves nothing by itself: anyone who makes a certificate can write
 //! any into it. What counts is that the certificate chains to the trust bundle
 //! of the identifier's own trust domain (X509-SVID section 5).
 //!

@@ -150,7 +150,7 @@ impl ApplicationBuilder {
         self
     }
 
-    /// Until when somebody should look at the entry again. Reported, not enforced.
+    /// Until when someone should look at the entry again. Reported, not enforced.
     pub fn review_by(mut self, deadline: &str) -> Self {
         self.review_by = Some(deadline.to_owned());
         self

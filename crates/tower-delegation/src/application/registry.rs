@@ -92,7 +92,7 @@ impl Registry {
         self.applications.push(application.clone());
     }
 
-    /// Tells the log what somebody should look at.
+    /// Logs what someone should look at.
     pub(super) fn report(&self, now: Timestamp) {
         for application in &self.applications {
             let name = application.name();

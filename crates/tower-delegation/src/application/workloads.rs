@@ -14,7 +14,7 @@ pub(super) struct Workloads {
     pub(super) spiffe: Vec<SpiffePattern>,
     pub(super) dns_names: Vec<Box<str>>,
     pub(super) thumbprints: Vec<[u8; 32]>,
-    /// Anybody, also one who proves nothing.
+    /// Anyone, also one who proves nothing.
     pub(super) any: bool,
 }
 

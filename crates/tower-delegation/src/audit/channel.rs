@@ -29,17 +29,17 @@ use crate::text::{Text, causes};
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// How long the thread of a sink dozes when its queue is empty. Nobody has to
-/// wake it then: that would cost a request several times what its event does.
-const DOZE: Duration = Duration::from_millis(1);
+/// The pause of a sink's thread between two looks at an empty queue. No request has to
+/// notify it then: that would cost several times what the event does.
+const POLL_PAUSE: Duration = Duration::from_millis(1);
 
-/// How often it dozes before it sleeps until somebody wakes it.
-const MAX_DOZES: u32 = 100;
+/// How often it polls before it parks until notified.
+const MAX_POLLS: u32 = 100;
 
-/// The least places of a queue that can fill up while its thread dozes.
-const MIN_CAPACITY_TO_DOZE: usize = 1024;
+/// The least places of a queue that can fill up during such a pause.
+const MIN_CAPACITY_TO_POLL: usize = 1024;
 
-/// How long a failing sink is given for what is left, once nobody can send any more.
+/// How long a failing sink is given for what is left, once no one can send any more.
 const LAST_CHANCE: Duration = Duration::from_secs(5);
 
 /// How many events that are written wait to be freed by the threads that made
@@ -227,20 +227,20 @@ impl Writer {
                     // Where too many wait already, it is freed here.
                     drop(self.spend.try_send(event));
                 }
-                // Whoever asked may have given up.
+                // The caller may have given up.
                 Message::Flush(answer) => drop(answer.send(guarded(|| self.sink.flush()))),
             }
         }
         self.account.note(&self.name, guarded(|| self.sink.flush()));
     }
 
-    /// The next message; `None` when nobody can send any more.
+    /// The next message; `None` when no one can send any more.
     fn next(&mut self) -> Option<Message> {
-        let dozes = if self.receiver.max_capacity() < MIN_CAPACITY_TO_DOZE { 0 } else { MAX_DOZES };
-        for _ in 0..dozes {
+        let polls = if self.receiver.max_capacity() < MIN_CAPACITY_TO_POLL { 0 } else { MAX_POLLS };
+        for _ in 0..polls {
             match self.receiver.try_recv() {
                 Ok(message) => return Some(message),
-                Err(TryRecvError::Empty) => thread::sleep(DOZE),
+                Err(TryRecvError::Empty) => thread::sleep(POLL_PAUSE),
                 Err(TryRecvError::Disconnected) => return None,
             }
         }

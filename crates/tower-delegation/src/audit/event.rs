@@ -165,7 +165,7 @@ impl AuditEvent {
         self.facts().map(|facts| Text::new(facts.subject.issuer().as_str()))
     }
 
-    /// The party that the request was made for: the original user, whoever acts.
+    /// The party that the request was made for: the original user, also where another party acts.
     #[must_use]
     pub fn subject(&self) -> Option<Text<'_>> {
         self.facts().map(|facts| Text::new(facts.subject.id().as_str()))

@@ -46,7 +46,7 @@ pub(super) fn describe() {
     }
 }
 
-#[cfg_attr(not(feature = "metrics"), expect(unused_variables, reason = "nobody counts"))]
+#[cfg_attr(not(feature = "metrics"), expect(unused_variables, reason = "nothing is counted"))]
 pub(super) fn request(decision: AuditDecision, reason: Option<DenialReason>, decided_in: Option<Duration>) {
     #[cfg(feature = "metrics")]
     {
@@ -58,7 +58,7 @@ pub(super) fn request(decision: AuditDecision, reason: Option<DenialReason>, dec
     }
 }
 
-#[cfg_attr(not(feature = "metrics"), expect(unused_variables, reason = "nobody counts"))]
+#[cfg_attr(not(feature = "metrics"), expect(unused_variables, reason = "nothing is counted"))]
 pub(super) fn event(outcome: EventFate) {
     #[cfg(feature = "metrics")]
     {

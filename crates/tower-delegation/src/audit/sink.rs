@@ -12,7 +12,7 @@ use super::AuditEvent;
 /// sink alone, with one event after the other, in the order in which the
 /// requests ended. It may block there; a runtime is not at hand.
 ///
-/// Behind [`Audit::inline`](super::Audit::inline): whoever serves the request,
+/// Behind [`Audit::inline`](super::Audit::inline): the thread that serves the request,
 /// for several requests at once, also while a panic unwinds. It must not block.
 ///
 /// Either way once for each request, and again with the same event after an
@@ -61,7 +61,7 @@ pub trait AuditSink: fmt::Debug + Send + Sync + 'static {
         Ok(())
     }
 
-    /// Does anybody want events right now? Asked at the start of each request:
+    /// Returns whether the sink currently wants events. Asked at the start of each request:
     /// where every sink says no, nothing is observed and nothing is paid.
     fn is_enabled(&self) -> bool {
         true

@@ -24,8 +24,8 @@ const MAX_COPY_LEN: usize = 4096;
 
 /// The secret under which audit events name tokens. Cheap to clone.
 ///
-/// A hash without a key could be searched for by whoever holds a guess; this
-/// one only by who holds the key. Give one to find the same token in the
+/// A hash without a key could be searched for by anyone who holds a guess; this
+/// one only by those who hold the key. Give one to find the same token in the
 /// records of several processes, or to look for a token that has leaked:
 ///
 /// ```sh
@@ -56,7 +56,7 @@ impl TokenHashKey {
         Ok(Self::of(key))
     }
 
-    /// A key that nobody knows, and that is gone with the process. `None` if
+    /// A key that no one knows, and that is gone with the process. `None` if
     /// the machine has no randomness: then tokens have no hash.
     pub(crate) fn random() -> Option<Self> {
         let mut key = [0; MIN_KEY_LEN];

@@ -21,7 +21,7 @@ pub const TARGET: &str = "tower_delegation::audit";
 /// Level `INFO`; `ERROR` where the service is wired wrongly, `WARN` where
 /// something of ours could not be reached. No subscriber asks for the target:
 /// no event is made, nothing is paid. Belongs behind
-/// [`Audit::inline`](super::Audit::inline), so that events stand in the
+/// [`Audit::inline`](super::Audit::inline), so that events are in the
 /// request's own span.
 #[derive(Clone, Copy, Debug, Default)]
 #[expect(clippy::exhaustive_structs, reason = "a name to be written down")]

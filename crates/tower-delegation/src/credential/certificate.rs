@@ -63,7 +63,7 @@ impl PeerCertificate {
                 _ => {}
             }
         }
-        // Anybody can write any identifier into a certificate of their own making.
+        // Anyone can write any identifier into a certificate of their own making.
         let spiffe_id = match trust {
             CertificateTrust::ChainedToTrustAnchor => x509_svid_id(chain).ok(),
             CertificateTrust::PresentedOnly => None,

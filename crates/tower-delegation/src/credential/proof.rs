@@ -21,7 +21,7 @@ pub(crate) fn dpop_proof(headers: &HeaderMap) -> Result<&str, DenialReason> {
     if field.len() > MAX_PROOF_LEN {
         return Err(DenialReason::DpopProofTooLarge);
     }
-    // Somebody on the way may have joined two lines into one (RFC 9110 section 5.3).
+    // A proxy on the way may have joined two lines into one (RFC 9110 section 5.3).
     if field.as_bytes().contains(&b',') {
         return Err(DenialReason::DpopProofMultiple);
     }

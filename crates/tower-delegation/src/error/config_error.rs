@@ -148,9 +148,9 @@ pub enum ConfigError {
         /// The range that is accepted.
         expected: &'static str,
     },
-    /// The realm cannot stand in a challenge (RFC 9110 section 11.5).
+    /// The realm cannot be part of a challenge (RFC 9110 section 11.5).
     #[error(
-        "realm {realm:?} cannot stand in a challenge: use printable ASCII without quotes and backslashes"
+        "realm {realm:?} cannot be part of a challenge: use printable ASCII without quotes and backslashes"
     )]
     InvalidRealm {
         /// The realm as given.

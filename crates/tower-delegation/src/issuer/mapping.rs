@@ -193,7 +193,7 @@ impl ClaimMapping {
     }
 
     /// The claim that identifies the subject: a string that the issuer never
-    /// gives to anybody else.
+    /// gives to anyone else.
     pub fn subject(mut self, path: impl Into<ClaimPath>) -> Self {
         self.subject = vec![path.into()];
         self
@@ -276,7 +276,7 @@ impl ClaimMapping {
     }
 
     /// Accepts tokens that name no client. A requirement that demands one, or
-    /// that somebody acts for a user, is then not met.
+    /// that someone acts for a user, is then not met.
     pub fn allow_absent_client(mut self) -> Self {
         self.client_presence = Presence::Optional;
         self

@@ -17,7 +17,7 @@
 //! 8. An issuer speaks for its own actors, and for those of others only where
 //!    [the configuration says so](TrustedIssuer::may_speak_for).
 //!
-//! *Deployment caveat*: whoever controls the key set can mint any token of that
+//! *Deployment caveat*: anyone who controls the key set can mint any token of that
 //! issuer. Give `https` URLs, and only of hosts that the issuer runs.
 //!
 //! # Example

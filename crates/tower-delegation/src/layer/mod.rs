@@ -33,7 +33,7 @@
 //! # Deployment caveat
 //!
 //! TLS must end in front of this layer or in this process: a bearer token in
-//! clear text belongs to whoever reads it (RFC 6750 section 5.2). CORS
+//! clear text belongs to anyone who reads it (RFC 6750 section 5.2). CORS
 //! preflights carry no token: put the CORS layer outside of this one.
 //!
 //! # Example

@@ -4,7 +4,7 @@ use http::HeaderValue;
 
 /// A challenge: a scheme and its parameters, each value a quoted string.
 ///
-/// A value that cannot stand in a challenge without escapes (a quote, a
+/// A value that cannot be part of a challenge without escapes (a quote, a
 /// backslash, a control character, anything beyond ASCII) is left out together
 /// with its name: values from outside are dropped, never escaped into a header
 /// (RFC 6750 section 3).

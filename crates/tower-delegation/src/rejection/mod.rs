@@ -22,7 +22,7 @@
 //!
 //! One challenge, in a field line of its own, for each scheme that the service
 //! takes tokens by: `Bearer`, and `DPoP` with its `algs` where it is configured.
-//! The error stands in the challenge of the scheme that the request used, or in
+//! The error is in the challenge of the scheme that the request used, or in
 //! all of them where it used no single one (RFC 9449 section 7.2).
 //!
 //! Bodies are `application/problem+json` (RFC 9457). Which check a token failed

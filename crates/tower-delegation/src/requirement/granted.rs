@@ -74,7 +74,7 @@ impl AuthorizationDetail {
     }
 }
 
-/// One object of the claim, as it stands there.
+/// One object of the claim, as it is there.
 #[derive(Default)]
 struct Object<'a> {
     kind: Option<&'a RawValue>,

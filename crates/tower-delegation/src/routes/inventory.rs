@@ -33,7 +33,7 @@ const OPENAPI_METHODS: [Method; 8] = [
 pub enum RouteRule {
     /// Each of these must allow, in this order.
     Requirements(Vec<Requirement>),
-    /// Anybody may, with or without a token, for this reason.
+    /// Anyone may, with or without a token, for this reason.
     Public(Cow<'static, str>),
     /// The route's row in a route table decides, and nothing else.
     Table,
@@ -123,7 +123,7 @@ impl RouteInventory {
         &self.routes
     }
 
-    /// The routes that anybody may use.
+    /// The routes that anyone may use.
     pub fn public(&self) -> impl Iterator<Item = &RuledRoute> {
         self.routes.iter().filter(|route| route.rule.is_public())
     }

@@ -18,7 +18,7 @@ pub const MAX_HEADER_LEN: usize = 4 * 1024;
 /// The longest signature: RSA with 8192 bits.
 const MAX_SIGNATURE_LEN: usize = 1024;
 
-/// A compact JWS whose signature nobody has checked (RFC 7515 section 7.1).
+/// A compact JWS whose signature is not checked (RFC 7515 section 7.1).
 ///
 /// Reading one decides, in this order: size, number of parts, the header's
 /// canonical base64url and JSON, `crit`, `b64`, `cty`, and that `alg` names an

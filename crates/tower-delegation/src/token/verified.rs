@@ -119,7 +119,7 @@ impl Facts {
         }
     }
 
-    /// The authorization details (RFC 9396) as they stand in the payload.
+    /// The authorization details (RFC 9396) as they are in the payload.
     fn authorization_details(&self) -> Option<&RawValue> {
         find(&self.payload, AUTHORIZATION_DETAILS)
     }

@@ -68,7 +68,7 @@ impl AuditFileBuilder {
     }
 
     /// Keeps this many files that were put aside and **deletes older ones**.
-    /// By default all are kept: with a bound, whoever can send enough requests
+    /// By default all are kept: with a bound, a client that can send enough requests
     /// can push their own traces out.
     pub fn max_files(mut self, max_files: u64) -> Self {
         self.max_files = Some(max_files);

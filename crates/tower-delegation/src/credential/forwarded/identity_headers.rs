@@ -49,7 +49,7 @@ pub(crate) enum Vouched {
 }
 
 impl IdentityHeaders {
-    /// The fields that are known to everybody, and more of the configuration.
+    /// The fields that are known to everyone, and more of the configuration.
     ///
     /// # Errors
     /// Each of those that cannot be one.
@@ -90,7 +90,7 @@ impl IdentityHeaders {
     /// vouches for and that are to be kept. Called once for each request.
     ///
     /// # Errors
-    /// Somebody who is not trusted wrote one, and such requests are refused.
+    /// Someone who is not trusted wrote one, and such requests are refused.
     pub(crate) fn sweep(&self, headers: &mut HeaderMap, vouched: Vouched) -> Result<(), DenialReason> {
         // One pass over the names, without hashing and without allocation: this is
         // on the path of every request, about 40 ns of it where there are ten names.

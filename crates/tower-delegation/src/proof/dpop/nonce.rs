@@ -18,7 +18,7 @@ const DEFAULT_ROTATION: Duration = Duration::from_secs(120);
 /// The shortest key, in bytes: as long as what it protects (RFC 2104 section 3).
 const MIN_KEY_LEN: usize = 32;
 
-/// Keeps a nonce of ours from being anything else that somebody signs with the same key.
+/// Keeps a nonce of ours from being anything else that someone signs with the same key.
 const CONTEXT: &[u8] = b"tower-delegation DPoP nonce of a resource server";
 
 const PERIOD_LEN: usize = 8;

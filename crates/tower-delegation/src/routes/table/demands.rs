@@ -96,7 +96,7 @@ fn together(mistake: &ConfigError, whole: &Value<'_>, entries: &[Entry<'_, '_>])
 
 /// A key of a form whose keys are listed here, and that is not among them.
 fn unlisted<T, V>(at: &Spanned<V>) -> Read<T> {
-    wrong(at, "it cannot stand in a table")
+    wrong(at, "it cannot be written in a table")
 }
 
 fn demand(is: Requirement, key: Key, value: &Value<'_>) -> Read<Requirement> {
