@@ -28,6 +28,9 @@ pub enum RejectionKind {
     /// The token is good, and the user's authentication is too weak or too old
     /// for the route: 401 that names what is needed (RFC 9470 section 3).
     InsufficientUserAuthentication,
+    /// The token is good, and the authorization server of a downstream demands a new proof of
+    /// the user: 401 that hands on its claims request.
+    InsufficientClaims,
     /// The token is good, and a broader scope would open the route: 403 that
     /// names the scopes needed.
     InsufficientScope,
@@ -429,6 +432,9 @@ reasons! {
     /// The authorization server does not take the caller's token in exchange
     /// (`invalid_grant`, RFC 7523 section 3.1).
     ExchangeSubjectRefused = "exchange_subject_refused" => InvalidToken,
+    /// The authorization server demands a new proof of the user before it goes on
+    /// (`interaction_required`), and says by which claims.
+    ExchangeInteractionRequired = "exchange_interaction_required" => InsufficientClaims,
     /// The authorization server refuses the exchange, and it is not known whose fault that is
     /// (`invalid_request`, RFC 8693 section 2.2.2).
     ExchangeRefused = "exchange_refused" => Unavailable,

@@ -2,13 +2,16 @@
 //! it is used (RFC 8693).
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
+mod actor_token;
 mod answers;
 mod asking;
 mod authentication;
 mod binding;
+mod chaining;
 mod faults;
 mod hops;
 mod keeping;
+mod on_behalf_of;
 mod outages;
 mod outgoing;
 mod passing_on;

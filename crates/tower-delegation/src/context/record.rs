@@ -110,6 +110,8 @@ pub(crate) struct Needs {
     /// Space-delimited, in order of preference (RFC 9470 section 3).
     pub(crate) acr_values: String,
     pub(crate) max_age: Option<Duration>,
+    /// A claims request, in base64, as Entra takes it.
+    pub(crate) claims: String,
 }
 
 impl Needs {

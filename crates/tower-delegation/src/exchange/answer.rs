@@ -19,6 +19,9 @@ use crate::{
 /// The longest pause that a server can ask for.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
 
+/// The longest text of claims that is handed on.
+const MAX_CLAIMS_LEN: usize = 2048;
+
 /// A successful answer (RFC 6749 section 5.1, RFC 8693 section 2.2.1).
 pub(super) struct Answer {
     pub(super) token: Box<str>,
@@ -102,6 +105,7 @@ struct Members<'a> {
     scope: Option<&'a RawValue>,
     expires_in: Option<&'a RawValue>,
     error: Option<Cow<'a, str>>,
+    claims: Option<Cow<'a, str>>,
     has_refresh_token: bool,
     has_details: bool,
 }
@@ -119,6 +123,7 @@ impl<'a> Members<'a> {
                 "scope" => self.scope = value,
                 "expires_in" => self.expires_in = value,
                 "error" => self.error = value.and_then(string),
+                "claims" => self.claims = value.and_then(string),
                 AUTHORIZATION_DETAILS => {
                     let is_empty = |details: &RawValue| {
                         let mut entries = 0;
@@ -157,7 +162,14 @@ fn refusal(body: &[u8]) -> Failure {
         code.len() <= 64 && code.bytes().all(|byte| matches!(byte, 0x20..=0x21 | 0x23..=0x5B | 0x5D..=0x7E))
     };
     match members.error.as_deref() {
-        Some(code) if !code.is_empty() && is_code(code) => Failure::refused(code),
+        Some(code) if !code.is_empty() && is_code(code) => {
+            let is_object = |claims: &&str| {
+                claims.len() <= MAX_CLAIMS_LEN
+                    && read_object(claims, DenialReason::ExchangeUnavailable, |_, _| Ok(Nested::Checked))
+                        .is_ok()
+            };
+            Failure::refused(code, members.claims.as_deref().filter(is_object))
+        }
         Some(_) | None => Failure::garbled("the server refused, and names no error"),
     }
 }

@@ -5,7 +5,9 @@ use std::{sync::Arc, time::Duration};
 use url::Url;
 
 use super::{
+    actor_token::ActorToken,
     dpop::DpopKey,
+    flow::Flow,
     server::AuthorizationServer,
     terms::{ActorMode, Terms},
 };
@@ -84,6 +86,8 @@ pub struct Downstream {
     max_entries: u64,
     is_dpop_bound: bool,
     is_certificate_bound: bool,
+    flow: Flow,
+    actor_token: Option<ActorToken>,
 }
 
 /// Whether tokens of the downstream are read.
@@ -123,6 +127,8 @@ impl Downstream {
             max_entries: DEFAULT_MAX_ENTRIES,
             is_dpop_bound: false,
             is_certificate_bound: false,
+            flow: Flow::token_exchange(),
+            actor_token: None,
         }
     }
 
@@ -273,6 +279,19 @@ impl Downstream {
         self
     }
 
+    /// By which grants tokens are got. Default [`Flow::token_exchange`].
+    pub fn flow(mut self, flow: Flow) -> Self {
+        self.flow = flow;
+        self
+    }
+
+    /// Sends a token of this service in each exchange, as the proof of the party that acts.
+    /// Default: none, and the server takes the client that asks.
+    pub fn actor_token(mut self, token: ActorToken) -> Self {
+        self.actor_token = Some(token);
+        self
+    }
+
     /// Has tokens bound to a key of this exchange (RFC 9449): the key is made when the exchange
     /// is set up and never leaves, and each request to the server and to the downstream carries a
     /// proof by it. A token that is not bound to it is refused.
@@ -309,17 +328,19 @@ impl Downstream {
             mistakes.add(self.wrong(problem));
         }
         let reads = mistakes.take(self.agreed());
+        self.check_flow(&mut mistakes);
         let acts_as = self.acts_as.clone().or_else(|| {
-            let client = self.server.client_id()?;
-            Some((self.server.issuer.clone(), client.as_str().into()))
+            let server = self.flow.first().unwrap_or(&self.server);
+            Some((server.issuer.clone(), server.client_id()?.as_str().into()))
         });
         let incomplete = self.wrong("it is not complete");
+        let steps = self.flow.build(&mut mistakes, &self.name, of_layer, self.server.client_id());
         let server = self.server.build(&mut mistakes, &self.name, of_layer, self.is_certificate_bound);
         let dpop = self.is_dpop_bound.then(|| DpopKey::generate(Arc::clone(clock)));
         let dpop = dpop.and_then(|key| mistakes.take(key)).map(Arc::new);
         mistakes.into_result()?;
-        let (Some(url), Some(requirement), Some(acts_as), Some(server), Some(reads)) =
-            (url, self.requirement, acts_as, server, reads)
+        let (Some(url), Some(requirement), Some(acts_as), Some(server), Some(steps), Some(reads)) =
+            (url, self.requirement, acts_as, server, steps, reads)
         else {
             return Err(incomplete);
         };
@@ -333,6 +354,8 @@ impl Downstream {
             asks_by_audience: self.asks_by_audience,
             target,
             server,
+            steps,
+            actor: self.actor_token.map(|token| token.build(self.margin)),
             requirement,
             scopes: self.scopes.into_iter().collect(),
             grants: self.grants,
@@ -387,6 +410,33 @@ impl Downstream {
         }
         if self.exceptions.iter().any(|(_, reason, _)| reason.trim().is_empty()) {
             mistakes.add(self.wrong("an exception needs a reason"));
+        }
+    }
+
+    fn check_flow(&self, mistakes: &mut Mistakes) {
+        let (is_entra, mode) = (self.flow.is_entra(), self.actor_mode);
+        if is_entra && mode == ActorMode::Required {
+            let problem = "Entra names no actor: say `.actor_mode(ActorMode::None)`";
+            mistakes.add(self.wrong(problem));
+        }
+        if is_entra && self.asks_by_audience {
+            let problem = "Entra is asked by scope: leave out `.ask_by_audience()`";
+            mistakes.add(self.wrong(problem));
+        }
+        if self.flow.has_useless_uris() {
+            mistakes.add(self.wrong("`.application_uri(..)` is for `Flow::entra_on_behalf_of()` alone"));
+        }
+        if self.actor_token.is_some() && (is_entra || mode == ActorMode::None) {
+            let problem = "its tokens name no actor: leave out `.actor_token(..)`";
+            mistakes.add(self.wrong(problem));
+        }
+        if self.actor_token.as_ref().is_some_and(|token| !token.is_complete()) {
+            mistakes.add(self.wrong("its actor token has no type (RFC 8693 section 3)"));
+        }
+        if self.flow.first().is_some_and(|first| first.issuer == self.server.issuer) {
+            let problem = "the grant would be for the server that issues it: name two servers, or use \
+                           `Flow::token_exchange()`";
+            mistakes.add(self.wrong(problem));
         }
     }
 

@@ -2,6 +2,8 @@
 
 use std::{error::Error, fmt, sync::Arc, time::Duration};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+
 use crate::{
     http_client::{FetchError, FetchErrorKind},
     reason::{DenialReason, RejectionKind},
@@ -50,8 +52,11 @@ impl ExchangeError {
     #[must_use]
     pub fn oauth_error(&self) -> Option<&str> {
         match &self.failure.as_ref()?.kind {
-            FailureKind::Refused { error } => Some(error),
-            FailureKind::Unavailable { .. } | FailureKind::Garbled | FailureKind::Ours => None,
+            FailureKind::Refused { error, .. } => Some(error),
+            FailureKind::Unavailable { .. }
+            | FailureKind::Garbled
+            | FailureKind::Violation(_)
+            | FailureKind::Ours => None,
         }
     }
 
@@ -93,6 +98,18 @@ pub(super) struct Failure {
     pub(super) kind: FailureKind,
     problem: &'static str,
     source: Option<Box<dyn Error + Send + Sync>>,
+    party: Party,
+}
+
+/// Whose token or grant it is that a server may refuse (`invalid_grant`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Party {
+    /// The caller's.
+    Caller,
+    /// This service's own.
+    Service,
+    /// It cannot be told.
+    Unknown,
 }
 
 #[derive(Debug)]
@@ -108,33 +125,48 @@ pub(super) enum FailureKind {
     Refused {
         /// `error`, as it was sent: printable ASCII.
         error: Box<str>,
+        /// What the user has to prove anew, as JSON.
+        claims: Option<Box<str>>,
     },
     /// The server answered with something that no standard knows.
     Garbled,
+    /// A step before the last has handed out something else than was asked for.
+    Violation(DenialReason),
     /// Something here does not work.
     Ours,
 }
 
 impl Failure {
     pub(super) fn unavailable(retry_after: Option<Duration>, problem: &'static str) -> Self {
-        Self { kind: FailureKind::Unavailable { retry_after, may_retry: true }, problem, source: None }
+        Self::new(FailureKind::Unavailable { retry_after, may_retry: true }, problem, None)
     }
 
-    pub(super) fn refused(error: &str) -> Self {
-        Self {
-            kind: FailureKind::Refused { error: error.into() },
-            problem: "the server refused",
-            source: None,
-        }
+    pub(super) fn refused(error: &str, claims: Option<&str>) -> Self {
+        let claims = claims.map(Box::from);
+        Self::new(FailureKind::Refused { error: error.into(), claims }, "the server refused", None)
+    }
+
+    pub(super) fn violation(reason: DenialReason) -> Self {
+        let problem = "the server handed out something else than was asked for";
+        Self::new(FailureKind::Violation(reason), problem, None)
     }
 
     pub(super) fn garbled(problem: &'static str) -> Self {
-        Self { kind: FailureKind::Garbled, problem, source: None }
+        Self::new(FailureKind::Garbled, problem, None)
     }
 
     pub(super) fn ours(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         let problem = "the request to the server cannot be made";
-        Self { kind: FailureKind::Ours, problem, source: Some(source.into()) }
+        Self::new(FailureKind::Ours, problem, Some(source.into()))
+    }
+
+    fn new(kind: FailureKind, problem: &'static str, source: Option<Box<dyn Error + Send + Sync>>) -> Self {
+        Self { kind, problem, source, party: Party::Caller }
+    }
+
+    /// The same of another party's token.
+    pub(super) fn of(self, party: Party) -> Self {
+        Self { party, ..self }
     }
 
     /// The reason for which there is no token.
@@ -142,26 +174,59 @@ impl Failure {
         match &self.kind {
             FailureKind::Unavailable { .. } | FailureKind::Garbled => DenialReason::ExchangeUnavailable,
             FailureKind::Ours => DenialReason::ExchangeMisconfigured,
-            FailureKind::Refused { error } => match &**error {
-                // The server does not take the caller's token (RFC 7523 section 3.1).
-                "invalid_grant" => DenialReason::ExchangeSubjectRefused,
+            FailureKind::Violation(reason) => *reason,
+            FailureKind::Refused { error, claims } => self.reason_of(error, claims.is_some()),
+        }
+    }
+
+    fn reason_of(&self, error: &str, has_claims: bool) -> DenialReason {
+        match (error, self.party) {
+            // The server does not take the caller's token (RFC 7523 section 3.1).
+            ("invalid_grant", Party::Caller) => DenialReason::ExchangeSubjectRefused,
+            ("interaction_required", Party::Caller) if has_claims => {
+                DenialReason::ExchangeInteractionRequired
+            }
+            ("interaction_required", Party::Caller) => DenialReason::ExchangeSubjectRefused,
+            (
                 "invalid_client"
                 | "unauthorized_client"
                 | "unsupported_grant_type"
                 | "invalid_target"
                 | "invalid_scope"
-                | "invalid_authorization_details" => DenialReason::ExchangeMisconfigured,
-                "temporarily_unavailable" | "server_error" | "slow_down" => DenialReason::ExchangeUnavailable,
-                // `invalid_request` too: by RFC 8693 section 2.2.2 it is said of the caller's token
-                // and of ours alike, so it must not be the caller's fault.
-                _ => DenialReason::ExchangeRefused,
-            },
+                | "invalid_authorization_details",
+                _,
+            ) => DenialReason::ExchangeMisconfigured,
+            ("temporarily_unavailable" | "server_error" | "slow_down", _) => {
+                DenialReason::ExchangeUnavailable
+            }
+            (_, Party::Service) => DenialReason::ExchangeMisconfigured,
+            // `invalid_request` too: by RFC 8693 section 2.2.2 it is said of the caller's token
+            // and of ours alike, so it must not be the caller's fault.
+            (_, Party::Caller | Party::Unknown) => DenialReason::ExchangeRefused,
         }
+    }
+
+    /// What the caller's user has to prove anew, where that would help: JSON in base64, as it
+    /// stands in a challenge.
+    pub(super) fn claims(&self) -> Option<String> {
+        match &self.kind {
+            FailureKind::Refused { claims: Some(claims), .. }
+                if self.reason() == DenialReason::ExchangeInteractionRequired =>
+            {
+                Some(STANDARD.encode(&**claims))
+            }
+            _ => None,
+        }
+    }
+
+    /// Has the server answered with an error code?
+    pub(super) fn is_refusal(&self) -> bool {
+        matches!(self.kind, FailureKind::Refused { .. })
     }
 
     /// Does the server demand its nonce in the proof (RFC 9449 section 8)?
     pub(super) fn demands_nonce(&self) -> bool {
-        matches!(&self.kind, FailureKind::Refused { error } if **error == *"use_dpop_nonce")
+        matches!(&self.kind, FailureKind::Refused { error, .. } if **error == *"use_dpop_nonce")
     }
 
     /// Does it count as an outage of the server?
@@ -177,7 +242,10 @@ impl Failure {
     pub(super) fn retry_after(&self) -> Option<Duration> {
         match self.kind {
             FailureKind::Unavailable { retry_after, .. } => retry_after,
-            FailureKind::Refused { .. } | FailureKind::Garbled | FailureKind::Ours => None,
+            FailureKind::Refused { .. }
+            | FailureKind::Garbled
+            | FailureKind::Violation(_)
+            | FailureKind::Ours => None,
         }
     }
 }
@@ -186,17 +254,18 @@ impl From<FetchError> for Failure {
     fn from(error: FetchError) -> Self {
         let may_retry = error.kind() == FetchErrorKind::Unreachable;
         let kind = FailureKind::Unavailable { retry_after: None, may_retry };
-        Self { kind, problem: "the server cannot be asked", source: Some(error.into()) }
+        Self::new(kind, "the server cannot be asked", Some(error.into()))
     }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kind {
-            FailureKind::Refused { error } => write!(f, "the server refused: {error}"),
-            FailureKind::Unavailable { .. } | FailureKind::Garbled | FailureKind::Ours => {
-                f.write_str(self.problem)
-            }
+            FailureKind::Refused { error, .. } => write!(f, "the server refused: {error}"),
+            FailureKind::Unavailable { .. }
+            | FailureKind::Garbled
+            | FailureKind::Violation(_)
+            | FailureKind::Ours => f.write_str(self.problem),
         }
     }
 }

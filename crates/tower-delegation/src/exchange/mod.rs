@@ -32,25 +32,31 @@
 #[doc = include_str!("../../../../docs/exchange.md")]
 pub mod guide {}
 
+mod actor_token;
 mod answer;
 mod authentication;
 mod circuit;
 mod downstream;
 mod dpop;
 mod error;
+mod flow;
 mod issued;
 pub mod outgoing;
 mod pass_through;
 mod request;
 mod server;
 mod signing;
+mod steps;
 mod terms;
 mod verify;
+mod wire;
 
 pub use self::{
+    actor_token::ActorToken,
     authentication::ClientAuthentication,
     downstream::Downstream,
     error::ExchangeError,
+    flow::Flow,
     issued::{AuthorizeError, DownstreamToken},
     request::{Exchange, ExchangeRequest},
     server::AuthorizationServer,

@@ -13,21 +13,20 @@ use url::Url;
 
 use super::{
     answer::Answer,
-    authentication::Form,
     circuit::Circuit,
     downstream::Downstream,
     dpop::token_hash,
     error::{ExchangeError, Failure},
     issued::{BoundKey, DownstreamToken, Issued},
     terms::{Asked, Terms},
-    verify::{ACCESS_TOKEN, Checked},
+    verify::Checked,
 };
 use crate::{
     audit::{ExchangeRecord, Places, Trail, Verified},
     authenticator::Authenticator,
     authorization::Round,
     clock::Moment,
-    context::{Basis, DelegationContext, RequestFacts},
+    context::{Basis, DelegationContext, Needs, RequestFacts},
     credential::Credential,
     error::ConfigError,
     reason::{DenialReason, RejectionKind},
@@ -37,8 +36,6 @@ use crate::{
     text_hash::TextHash,
     token::{VerifiedToken, Verifier},
 };
-
-const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 
 /// For how long a failure answers for the next request for the same token.
 const FAILURE_LIFETIME: Duration = Duration::from_secs(1);
@@ -233,6 +230,8 @@ impl Inner {
         let now = self.authenticator.clock().now();
         let judged = || {
             let current = self.judge(delegation, round)?;
+            let is_fit = self.terms.steps.check_caller(&current);
+            is_fit.map_err(|reason| self.rejection(delegation, reason))?;
             let asked = self.terms.ask(current.scopes(), wanted, now);
             let asked =
                 asked.ok_or_else(|| self.rejection(delegation, DenialReason::ExchangeScopeNotGranted))?;
@@ -345,31 +344,11 @@ impl Inner {
         self.accept(caller, asked, answer).await.map_err(|reason| (reason, None))
     }
 
-    /// One request to the server.
+    /// Once through the flow.
     async fn send(&self, caller: &DelegationContext, asked: &Asked) -> Result<Answer, Arc<Failure>> {
-        let form = self.form(caller, asked).map_err(Arc::new)?;
+        let subject = caller.credential().ok_or_else(|| Failure::ours("the caller's token is not kept"));
         let clock = &**self.authenticator.clock();
-        self.terms.server.request(&form, self.terms.dpop.as_deref(), clock).await
-    }
-
-    /// RFC 8693 section 2.1.
-    fn form<'c>(&'c self, caller: &'c DelegationContext, asked: &'c Asked) -> Result<Form<'c>, Failure> {
-        let terms = &self.terms;
-        let subject = caller.credential().ok_or_else(|| Failure::ours("the caller's token is not kept"))?;
-        let target = match terms.asks_by_audience {
-            true => ("audience", terms.target.as_str()),
-            false => ("resource", &*terms.resource),
-        };
-        let scope = terms.provider_scope.as_deref().unwrap_or(asked.scopes.as_str());
-        let pairs = [
-            ("grant_type", TOKEN_EXCHANGE),
-            ("subject_token", subject),
-            ("subject_token_type", ACCESS_TOKEN),
-            ("requested_token_type", ACCESS_TOKEN),
-            target,
-            ("scope", scope),
-        ];
-        Ok(pairs.into_iter().map(|(name, value)| (name, value.into())).collect())
+        self.terms.request_token(subject.map_err(Arc::new)?, asked, clock).await
     }
 
     /// Checks an answer, and the token in it.
@@ -419,7 +398,9 @@ impl Inner {
         reason: DenialReason,
         failure: Option<Arc<Failure>>,
     ) -> ExchangeError {
-        ExchangeError::new(self.rejection(delegation, reason), failure)
+        let claims = failure.as_ref().and_then(|failure| failure.claims());
+        let needs = claims.map(|claims| Box::new(Needs { claims, ..Needs::default() }));
+        ExchangeError::new(self.rejection(delegation, reason).with_needs(needs), failure)
     }
 
     fn log(&self, reason: DenialReason, failure: Option<&Failure>) {

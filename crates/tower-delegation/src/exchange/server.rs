@@ -11,7 +11,7 @@ use super::{
     answer::Answer,
     authentication::{ClientAuthentication, Form},
     dpop::{DPOP, DpopKey, Nonce},
-    error::Failure,
+    error::{Failure, Party},
 };
 use crate::{
     clock::Clock,
@@ -162,6 +162,14 @@ pub(super) struct Server {
     endpoints: Cache<(), Arc<Endpoints>>,
 }
 
+/// What a request is made with.
+#[derive(Clone, Copy)]
+pub(super) struct Means<'a> {
+    /// What the token is to be bound to.
+    pub(super) key: Option<&'a DpopKey>,
+    pub(super) clock: &'a dyn Clock,
+}
+
 /// What the metadata names.
 struct Endpoints {
     token: Url,
@@ -177,39 +185,34 @@ impl Endpoints {
 }
 
 impl Server {
-    /// Asks for a token: with a proof of who this service is, and one by `key` where the token
-    /// is to be bound to it. Where the server demands a nonce, it is asked once more.
+    /// Asks for a token: with a proof of who this service is, and one by the key where the token
+    /// is to be bound to it. Where the server demands a nonce, it is asked once more. `party`
+    /// is whose fault it is where the server refuses the grant.
     pub(super) async fn request(
         &self,
         form: &Form<'_>,
-        key: Option<&DpopKey>,
-        clock: &dyn Clock,
+        means: Means<'_>,
+        party: Party,
     ) -> Result<Answer, Arc<Failure>> {
         let endpoints = self.endpoints().await?;
         let url = endpoints.token(self.presents_certificate);
-        let mut may_repeat = key.is_some();
+        let mut may_repeat = means.key.is_some();
         loop {
-            let answer = self.send(url, form.clone(), key, clock).await.map_err(Arc::new)?;
+            let answer = self.send(url, form.clone(), means).await.map_err(Arc::new)?;
             let has_nonce = self.nonce.learn(&answer.headers);
-            match Answer::read(&answer, clock.now()) {
+            match Answer::read(&answer, means.clock.now()) {
                 Err(failure) if failure.demands_nonce() && has_nonce && may_repeat => may_repeat = false,
-                outcome => return outcome.map_err(Arc::new),
+                outcome => return outcome.map_err(|failure| Arc::new(failure.of(party))),
             }
         }
     }
 
     /// Sends one request. Each has assertions and proofs of its own: they are good once.
-    async fn send(
-        &self,
-        url: &Url,
-        mut form: Form<'_>,
-        key: Option<&DpopKey>,
-        clock: &dyn Clock,
-    ) -> Result<HttpAnswer, Failure> {
+    async fn send(&self, url: &Url, mut form: Form<'_>, means: Means<'_>) -> Result<HttpAnswer, Failure> {
         let mut headers = HeaderMap::new();
         let parties = (&self.client_id, &self.issuer);
-        self.authentication.prove(&mut form, &mut headers, parties, clock.now()).await?;
-        if let Some(key) = key {
+        self.authentication.prove(&mut form, &mut headers, parties, means.clock.now()).await?;
+        if let Some(key) = means.key {
             headers.insert(DPOP, key.proof(&Method::POST, url, &self.nonce, None)?);
         }
         let form: Vec<(&str, &str)> = form.iter().map(|(name, value)| (*name, &**value)).collect();

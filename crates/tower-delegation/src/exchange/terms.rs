@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use url::Url;
 
-use super::{dpop::DpopKey, server::Server};
+use super::{actor_token::ActorTokens, dpop::DpopKey, flow::Steps, server::Server};
 use crate::{
     clock::Timestamp,
     names::{Audience, ClientId, IssuerUrl, SubjectId},
@@ -40,6 +40,8 @@ pub(super) struct Terms {
     /// What `aud` must be.
     pub(super) target: Audience,
     pub(super) server: Server,
+    pub(super) steps: Steps,
+    pub(super) actor: Option<ActorTokens>,
     pub(super) requirement: Requirement,
     /// The most that may ever be asked for.
     pub(super) scopes: BTreeSet<String>,

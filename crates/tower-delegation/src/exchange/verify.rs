@@ -6,7 +6,9 @@ use serde_json::{Value, value::RawValue};
 
 use super::{
     answer::Answer,
+    flow::Steps,
     terms::{ActorMode, Terms},
+    wire::ACCESS_TOKEN,
 };
 use crate::{
     clock::Timestamp,
@@ -18,9 +20,6 @@ use crate::{
     scope::ScopeSet,
     token::{AUTHORIZATION_DETAILS, Actor, VerifiedToken},
 };
-
-/// RFC 8693 section 3.
-pub(super) const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 
 /// How long a token is used whose life nobody tells.
 const UNTOLD_LIFETIME: Duration = Duration::from_secs(60);
@@ -43,8 +42,11 @@ impl Terms {
         if answer.has_refresh_token {
             return Err(DenialReason::ExchangeRefreshToken);
         }
-        if answer.issued_token_type.as_deref() != Some(ACCESS_TOKEN) {
-            return Err(DenialReason::ExchangeTypeMismatch);
+        match (&self.steps, answer.issued_token_type.as_deref()) {
+            (_, Some(ACCESS_TOKEN)) => {}
+            // Answers of RFC 6749 do not say it.
+            (Steps::EntraOnBehalfOf(_) | Steps::Chained(..), None) => {}
+            (_, None | Some(_)) => return Err(DenialReason::ExchangeTypeMismatch),
         }
         let (scheme, is_bearer) = (self.scheme(), answer.token_type.eq_ignore_ascii_case("Bearer"));
         if !answer.token_type.eq_ignore_ascii_case(scheme.as_str()) {

@@ -131,7 +131,8 @@ fn grpc_status(kind: RejectionKind) -> (&'static str, &'static str) {
         | RejectionKind::InvalidToken
         | RejectionKind::InvalidDpopProof
         | RejectionKind::UseDpopNonce
-        | RejectionKind::InsufficientUserAuthentication => ("16", "the request must be authenticated"),
+        | RejectionKind::InsufficientUserAuthentication
+        | RejectionKind::InsufficientClaims => ("16", "the request must be authenticated"),
         RejectionKind::InsufficientScope
         | RejectionKind::Forbidden
         | RejectionKind::CertificateRefused

@@ -10,6 +10,7 @@
 //! | invalid DPoP proof | 401 | `invalid_dpop_proof` | `invalid_dpop_proof` |
 //! | use DPoP nonce | 401 + `DPoP-Nonce` | `use_dpop_nonce` | `use_dpop_nonce` |
 //! | insufficient user authentication | 401 | `insufficient_user_authentication`, with `acr_values` and `max_age` (RFC 9470 section 3) | `insufficient_user_authentication` |
+//! | insufficient claims | 401 | `insufficient_claims`, with `claims`: the claims request of a downstream's authorization server, JSON in base64 | `insufficient_claims` |
 //! | insufficient scope | 403 | `insufficient_scope`, with the scopes needed | `insufficient_scope` |
 //! | forbidden | 403 | none: more scope would not help | `forbidden` |
 //! | too many requests | 429 + `Retry-After` | no challenge | `too_many_requests` |
@@ -300,6 +301,7 @@ fn with_needs(challenge: Challenge, needs: &Needs) -> Challenge {
     challenge
         .maybe_parameter("acr_values", Some(needs.acr_values.as_str()).filter(|acr| given(acr)))
         .maybe_parameter("max_age", max_age.as_deref())
+        .maybe_parameter("claims", Some(needs.claims.as_str()).filter(|claims| given(claims)))
         .maybe_parameter("scope", Some(needs.scope.as_str()).filter(|scope| given(scope)))
 }
 
@@ -340,6 +342,14 @@ mod tests {
                     r#"Bearer realm="api", error="insufficient_user_authentication", error_description="The request needs a stronger or a more recent authentication of the user""#,
                 ),
                 "insufficient_user_authentication",
+            ),
+            (
+                R::ExchangeInteractionRequired,
+                401,
+                Some(
+                    r#"Bearer realm="api", error="insufficient_claims", error_description="A service behind this one needs a token that was issued for the given claims request""#,
+                ),
+                "insufficient_claims",
             ),
             (R::ClientNotAllowed, 403, Some(r#"Bearer realm="api""#), "forbidden"),
             (R::IdentityHeaderMalformed, 400, None, "invalid_identity_header"),

@@ -31,6 +31,7 @@ impl RejectionKind {
             Self::InvalidDpopProof => INVALID_DPOP_PROOF,
             Self::UseDpopNonce => USE_DPOP_NONCE,
             Self::InsufficientUserAuthentication => INSUFFICIENT_USER_AUTHENTICATION,
+            Self::InsufficientClaims => INSUFFICIENT_CLAIMS,
             Self::InsufficientScope => INSUFFICIENT_SCOPE,
             Self::Forbidden => FORBIDDEN,
             Self::TooManyRequests => TOO_MANY_REQUESTS,
@@ -90,6 +91,14 @@ const INSUFFICIENT_USER_AUTHENTICATION: Appearance = Appearance {
     title: "The user must authenticate again",
     description: "The request needs a stronger or a more recent authentication of the user",
     challenge: Error("insufficient_user_authentication"),
+};
+
+const INSUFFICIENT_CLAIMS: Appearance = Appearance {
+    status: StatusCode::UNAUTHORIZED,
+    code: "insufficient_claims",
+    title: "The user must prove more",
+    description: "A service behind this one needs a token that was issued for the given claims request",
+    challenge: Error("insufficient_claims"),
 };
 
 const INSUFFICIENT_SCOPE: Appearance = Appearance {
