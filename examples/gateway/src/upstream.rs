@@ -183,16 +183,18 @@ fn contents(settings: &Orders) -> anyhow::Result<[Vec<u8>; 3]> {
 fn client(settings: &Orders) -> anyhow::Result<Client> {
     let [authorities, certificate, key] = contents(settings)?;
     let identity = [certificate, b"\n".to_vec(), key].concat();
-    Client::builder()
-        .tls_certs_only(Certificate::from_pem_bundle(&authorities)?)
-        .identity(Identity::from_pem(&identity)?)
-        .https_only(true)
-        .redirect(Policy::none())
-        .no_proxy()
-        .referer(false)
-        .connect_timeout(CONNECT)
-        .build()
-        .context("`orders` of the configuration cannot be used")
+    let build = || {
+        Client::builder()
+            .tls_certs_only(Certificate::from_pem_bundle(&authorities)?)
+            .identity(Identity::from_pem(&identity)?)
+            .https_only(true)
+            .redirect(Policy::none())
+            .no_proxy()
+            .referer(false)
+            .connect_timeout(CONNECT)
+            .build()
+    };
+    build().context("the certificates of `orders` in the configuration cannot be used")
 }
 
 impl IntoResponse for Failure {

@@ -2,6 +2,7 @@
 #![cfg(unix)]
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a harness for tests")]
 
+mod gateway;
 mod orders;
 #[path = "../../../examples/orders-service/tests/site/mod.rs"]
 mod site;

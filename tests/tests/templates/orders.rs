@@ -11,7 +11,7 @@ use crate::{
     site::{NEWSLETTER, SHOP, Site},
 };
 
-async fn wait_until_ready(operations: &str) {
+pub(crate) async fn wait_until_ready(operations: &str) {
     let http = Client::default();
     while http.get(format!("{operations}/ready")).send().await.unwrap().status() != 200 {
         tokio::task::yield_now().await;

@@ -18,7 +18,10 @@ pub(crate) const REPORTS: &str = "/partners/reports";
 pub(crate) const COPILOT: &str = "/agents/copilot";
 pub(crate) const WAREHOUSE: &str = "/warehouse/sync";
 pub(crate) const SECURITY_DESK: &str = "/security/desk";
-pub(crate) const WORKLOADS: [&str; 6] = [SHOP, NEWSLETTER, REPORTS, COPILOT, WAREHOUSE, SECURITY_DESK];
+/// In front of the service, where there is a gateway.
+pub(crate) const GATEWAY: &str = "/edge/gateway";
+pub(crate) const WORKLOADS: [&str; 7] =
+    [SHOP, NEWSLETTER, REPORTS, COPILOT, WAREHOUSE, SECURITY_DESK, GATEWAY];
 
 /// The surroundings of one service.
 pub(crate) struct Site {
