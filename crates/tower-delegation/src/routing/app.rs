@@ -96,12 +96,12 @@ pub struct GuardedApp {
     /// As it is served.
     router: Router,
     /// Shared, because servers clone the whole for each request.
-    origin: Arc<Origin>,
+    assembly: Arc<Assembly>,
 }
 
 /// What the whole is made of.
 #[derive(Clone)]
-struct Origin {
+struct Assembly {
     delegation: DelegationLayer,
     inventory: RouteInventory,
     routes: Router,
@@ -112,15 +112,15 @@ struct Origin {
 impl GuardedApp {
     pub(super) fn new(routes: GuardedRouter, delegation: DelegationLayer) -> Result<Self, ConfigError> {
         let (router, inventory) = layered(routes, &delegation)?;
-        let origin = Origin { delegation, inventory, routes: router.clone(), layers: Vec::new() };
-        Ok(Self { router, origin: Arc::new(origin) })
+        let assembly = Assembly { delegation, inventory, routes: router.clone(), layers: Vec::new() };
+        Ok(Self { router, assembly: Arc::new(assembly) })
     }
 
-    /// The same with another origin, and with all of its layers around all of its routes.
-    fn with(mut self, change: impl FnOnce(&mut Origin)) -> Self {
-        let origin = Arc::make_mut(&mut self.origin);
-        change(origin);
-        self.router = origin.layers.iter().fold(origin.routes.clone(), |routes, wrap| wrap(routes));
+    /// The same with another assembly, and with all of its layers around all of its routes.
+    fn with(mut self, change: impl FnOnce(&mut Assembly)) -> Self {
+        let assembly = Arc::make_mut(&mut self.assembly);
+        change(assembly);
+        self.router = assembly.layers.iter().fold(assembly.routes.clone(), |routes, wrap| wrap(routes));
         self
     }
 
@@ -132,10 +132,10 @@ impl GuardedApp {
     /// # Errors
     /// Those of [`GuardedRouter::behind`].
     pub fn merge(self, routes: GuardedRouter) -> Result<Self, ConfigError> {
-        let (router, inventory) = layered(routes, &self.origin.delegation)?;
-        Ok(self.with(|origin| {
-            origin.routes = router.merge(mem::take(&mut origin.routes)).with_state(());
-            origin.inventory.extend(inventory.into_routes(str::to_owned));
+        let (router, inventory) = layered(routes, &self.assembly.delegation)?;
+        Ok(self.with(|assembly| {
+            assembly.routes = router.merge(mem::take(&mut assembly.routes)).with_state(());
+            assembly.inventory.extend(inventory.into_routes(str::to_owned));
         }))
     }
 
@@ -181,11 +181,11 @@ impl GuardedApp {
     }
 
     fn with_beside(self, reason: Cow<'static, str>, router: Router) -> Self {
-        self.with(|origin| {
+        self.with(|assembly| {
             // Of two routers without a fallback of their own, the second one's answer to
             // what is found nowhere is kept: that of the layer.
-            origin.routes = router.merge(mem::take(&mut origin.routes)).with_state(());
-            origin.inventory.add_beside(reason);
+            assembly.routes = router.merge(mem::take(&mut assembly.routes)).with_state(());
+            assembly.inventory.add_beside(reason);
         })
     }
 
@@ -204,13 +204,13 @@ impl GuardedApp {
         <L::Service as Service<Request>>::Future: Send + 'static,
     {
         let wrap = move |routes: Router| routes.layer(layer.clone());
-        self.with(|origin| origin.layers.push(Arc::new(wrap)))
+        self.with(|assembly| assembly.layers.push(Arc::new(wrap)))
     }
 
     /// Every route with its rule, and the reasons of what stands beside.
     #[must_use]
     pub fn inventory(&self) -> &RouteInventory {
-        &self.origin.inventory
+        &self.assembly.inventory
     }
 
     /// A make-service for servers that want one. [`axum::serve()`] takes the app itself.
@@ -305,6 +305,6 @@ impl<L: Listener> Service<IncomingStream<'_, L>> for GuardedApp {
 
 impl fmt::Debug for GuardedApp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("GuardedApp").field("inventory", &self.origin.inventory).finish_non_exhaustive()
+        f.debug_struct("GuardedApp").field("inventory", &self.assembly.inventory).finish_non_exhaustive()
     }
 }
