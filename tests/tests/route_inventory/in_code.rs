@@ -104,9 +104,11 @@ fn a_row_in_code_with_a_mistake_is_refused_and_its_place_named() {
             assert!(mistake.contains(expected), "{name}: {mistake}");
         }
     }
-    let line = line!() + 1;
-    let error = new().row(get(), "a", scope()).build().unwrap_err().to_string();
-    assert!(error.contains(file!()) && error.contains(&format!("line {line}, column")), "{error}");
+    for path in ["a", "/:a"] {
+        let line = line!() + 1;
+        let error = new().row(get(), path, scope()).build().unwrap_err().to_string();
+        assert!(error.contains(file!()) && error.contains(&format!("line {line}, column")), "{error}");
+    }
 }
 
 #[tokio::test]

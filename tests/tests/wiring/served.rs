@@ -336,6 +336,10 @@ async fn mistakes_are_found_wherever_a_router_is_added() {
     ] {
         assert!(outcome.is_err(), "{name}");
     }
+    // A rule without a name is called by its route.
+    let unnamed = GuardedRouter::new().service("/a", Requirement::new().delegated().not_delegated(), echo());
+    let error = app().nest("/x", unnamed).unwrap_err().to_string();
+    assert!(error.starts_with("requirement \"* /x/a\" is not usable"), "{error}");
 }
 
 /// Middleware around the whole, whenever it was added: refusals and what is beside go

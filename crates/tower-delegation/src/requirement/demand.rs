@@ -16,6 +16,9 @@ use crate::{
     spiffe::SpiffePattern,
 };
 
+/// The name of a requirement without one of its own.
+const UNNAMED: &str = "requirement";
+
 /// What is demanded of a request's [`DelegationContext`](crate::context::DelegationContext).
 ///
 /// A new requirement demands nothing beyond a verified token. Each method adds
@@ -183,7 +186,7 @@ impl Requirement {
     /// in the audit trail.
     #[must_use]
     pub fn new() -> Self {
-        Self::named("requirement")
+        Self::named(UNNAMED)
     }
 
     /// A requirement with a name of its own in the audit trail.
@@ -215,6 +218,15 @@ impl Requirement {
             mistakes.add(ConfigError::InvalidRequirement { requirement, key: key.name(), problem });
         }
         mistakes.into_result().map(|()| self)
+    }
+
+    /// The same, called by `place` where it has no name of its own.
+    #[cfg(feature = "axum")]
+    pub(crate) fn or_named(mut self, place: impl FnOnce() -> String) -> Self {
+        if self.name == UNNAMED {
+            self.name = place().into();
+        }
+        self
     }
 
     pub(crate) fn shared_name(&self) -> Cow<'static, str> {

@@ -222,8 +222,8 @@ impl RouteInventory {
                 mistakes.add(ConfigError::PublicWithoutReason { route: route.to_string() });
             }
         }
-        for (_, requirement) in self.requirements() {
-            mistakes.take(requirement.clone().checked());
+        for (route, requirement) in self.requirements() {
+            mistakes.take(requirement.clone().or_named(|| route.to_string()).checked());
         }
         mistakes.into_result()
     }

@@ -1,6 +1,6 @@
 //! One row of a table.
 
-use std::{panic::Location, sync::Arc};
+use std::{fmt, panic::Location, sync::Arc};
 
 use http::Method;
 
@@ -126,6 +126,13 @@ impl Place {
             None => row,
         };
         ConfigError::InvalidRouteRow { row, line: self.line, column: self.column, problem }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.file.iter().try_for_each(|file| write!(f, "{file}, "))?;
+        write!(f, "line {}, column {}", self.line, self.column)
     }
 }
 

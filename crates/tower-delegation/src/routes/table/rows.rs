@@ -102,8 +102,8 @@ impl Rows {
             let at = *by_text.entry(Box::from(text)).or_insert(templates.len());
             if text.split('/').any(|segment| segment.starts_with([':', '*'])) {
                 let missing = format!(
-                    "a parameter: write `{{id}}` for `:id`, and `{{*rest}}` for `*rest` (line {}, column {})",
-                    row.place.line, row.place.column
+                    "a parameter: write `{{id}}` for `:id`, and `{{*rest}}` for `*rest` ({})",
+                    row.place
                 );
                 mistakes.add(ConfigError::UnsatisfiableRule { route: row.name(), demand: "path", missing });
             }
