@@ -149,7 +149,9 @@ impl Loaded {
 
 /// Of the first certificate of a chain in PEM, or of the one in DER.
 fn thumbprint(chain: &Bytes) -> Result<[u8; 32], ConfigError> {
-    let blocks = pem::parse_many(pem_of(chain, "CERTIFICATE")).map_err(problem)?;
+    // The cause could quote the file.
+    let blocks = pem::parse_many(pem_of(chain, "CERTIFICATE"))
+        .map_err(|_cause| said("the client certificate is not PEM"))?;
     let leaf = blocks.iter().find(|block| block.tag() == "CERTIFICATE");
     let leaf = leaf.ok_or_else(|| said("the client certificate is not there"))?;
     let mut thumbprint = [0; 32];
