@@ -103,3 +103,46 @@ async fn a_failure_answers_for_a_moment_and_is_not_remembered_for_long() {
     shop.world.clock.advance(Duration::from_secs(1));
     shop.seen(&token).await;
 }
+
+/// What one caller's tokens make the server do wrong is no outage for all others.
+#[tokio::test]
+async fn one_caller_does_not_stop_the_exchanges_of_others() {
+    type Break = fn(&Shop);
+    let rows: [(&str, Break); 4] = [
+        ("it fails", |shop| shop.world.idp.fail_with(Endpoint::Token, StatusCode::INTERNAL_SERVER_ERROR)),
+        ("too long for it", |shop| shop.world.idp.fail_with(Endpoint::Token, StatusCode::PAYLOAD_TOO_LARGE)),
+        ("a firewall's page", |shop| shop.world.idp.fail_with(Endpoint::Token, StatusCode::FORBIDDEN)),
+        ("server_error", |shop| {
+            let answer = Response::builder().status(400).header("content-type", "application/json");
+            let body = "{\"error\": \"server_error\"}";
+            shop.world.idp.answer_with(Endpoint::Token, answer.body(body).unwrap());
+        }),
+    ];
+    for (name, provoke) in rows {
+        let shop = Shop::new().await;
+        for round in 0..20 {
+            provoke(&shop);
+            let answer = shop.call(&shop.token().user("mallory").sign()).await;
+            assert_eq!(answer.status, 503, "{name}, {round}: {}", answer.body);
+        }
+        shop.world.idp.recover(Endpoint::Token);
+        let answer = shop.call(&shop.token().sign()).await;
+        assert_eq!(answer.status, 200, "{name}: {}", answer.body);
+    }
+}
+
+/// A server that is down for everyone answers everyone wrongly.
+#[tokio::test]
+async fn a_server_that_fails_for_several_callers_is_down() {
+    let shop = Shop::new().await;
+    shop.world.idp.fail_with(Endpoint::Token, StatusCode::NOT_FOUND);
+    let call = async |user: &str| shop.call(&shop.token().user(user).sign()).await;
+    for user in ["a", "b", "c", "d", "e", "f", "g"] {
+        assert_eq!(call(user).await.status, 503, "{user}");
+    }
+    assert_eq!(shop.world.idp.requests(Endpoint::Token), 5);
+    shop.world.clock.advance(Duration::from_secs(5));
+    assert_eq!(call("a").await.status, 503, "one finds out, of whom it is known");
+    shop.world.idp.recover(Endpoint::Token);
+    assert_eq!(call("h").await.status, 200, "and keeps no one else from finding out");
+}

@@ -49,9 +49,11 @@ impl Answer {
             StatusCode::TOO_MANY_REQUESTS => {
                 Err(Failure::unavailable(retry_after(), "the server is asked too often"))
             }
-            status if status.is_server_error() => {
-                Err(Failure::unavailable(retry_after(), "the server fails"))
+            // What is in front of the server says that it is not there, or it does itself.
+            StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => {
+                Err(Failure::unavailable(retry_after(), "the server is not available"))
             }
+            status if status.is_server_error() => Err(Failure::failing()),
             _ => Err(Failure::garbled("the server answered with a status that no standard knows")),
         }
     }

@@ -118,8 +118,10 @@ pub(super) enum FailureKind {
     Unavailable {
         /// When to ask again, if the server says so.
         retry_after: Option<Duration>,
-        /// Whether the request was certainly not acted upon.
+        /// Whether another attempt at once may do.
         may_retry: bool,
+        /// Whether an answer to this very request says so. Its token may then be the cause.
+        is_answer: bool,
     },
     /// The server answered with an error code.
     Refused {
@@ -138,7 +140,14 @@ pub(super) enum FailureKind {
 
 impl Failure {
     pub(super) fn unavailable(retry_after: Option<Duration>, problem: &'static str) -> Self {
-        Self::new(FailureKind::Unavailable { retry_after, may_retry: true }, problem, None)
+        let kind = FailureKind::Unavailable { retry_after, may_retry: true, is_answer: false };
+        Self::new(kind, problem, None)
+    }
+
+    /// The server fails at this request, and may not at others.
+    pub(super) fn failing() -> Self {
+        let kind = FailureKind::Unavailable { retry_after: None, may_retry: true, is_answer: true };
+        Self::new(kind, "the server fails", None)
     }
 
     pub(super) fn refused(error: &str, claims: Option<&str>) -> Self {
@@ -234,9 +243,19 @@ impl Failure {
         self.reason() == DenialReason::ExchangeUnavailable
     }
 
+    /// Can the caller's token have brought it about? The server has then answered to it, and it
+    /// is the server's own fault only where others have the same answer.
+    pub(super) fn may_be_the_callers(&self) -> bool {
+        match self.kind {
+            FailureKind::Unavailable { is_answer, .. } => is_answer,
+            FailureKind::Refused { .. } | FailureKind::Garbled => true,
+            FailureKind::Violation(_) | FailureKind::Ours => false,
+        }
+    }
+
     /// May the same request be sent again at once?
     pub(super) fn may_retry(&self) -> bool {
-        matches!(self.kind, FailureKind::Unavailable { may_retry: true, retry_after: None })
+        matches!(self.kind, FailureKind::Unavailable { may_retry: true, retry_after: None, .. })
     }
 
     pub(super) fn retry_after(&self) -> Option<Duration> {
@@ -253,7 +272,11 @@ impl Failure {
 impl From<FetchError> for Failure {
     fn from(error: FetchError) -> Self {
         let may_retry = error.kind() == FetchErrorKind::Unreachable;
-        let kind = FailureKind::Unavailable { retry_after: None, may_retry };
+        let is_answer = matches!(
+            error.kind(),
+            FetchErrorKind::Redirect | FetchErrorKind::ContentEncoding | FetchErrorKind::TooLarge
+        );
+        let kind = FailureKind::Unavailable { retry_after: None, may_retry, is_answer };
         Self::new(kind, "the server cannot be asked", Some(error.into()))
     }
 }

@@ -40,7 +40,7 @@ use crate::{
 /// For how long a failure answers for the next request for the same token.
 const FAILURE_LIFETIME: Duration = Duration::from_secs(1);
 
-/// How often a request that was certainly not acted upon is sent again.
+/// How often a request that did not reach the server, or at which it failed, is sent again.
 const RETRIES: usize = 2;
 
 /// Gets tokens for one downstream, each for one caller, and keeps them while they are good.
@@ -327,7 +327,8 @@ impl Inner {
         }
         let failed = |failure: Arc<Failure>| {
             if failure.is_outage() {
-                self.circuit.failed(clock.monotonic(), failure.retry_after());
+                let caller = failure.may_be_the_callers().then(|| caller.subject());
+                self.circuit.failed(clock.monotonic(), failure.retry_after(), caller);
             } else {
                 self.circuit.answered();
             }

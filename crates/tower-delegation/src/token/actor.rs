@@ -24,7 +24,7 @@ pub struct Subject {
 }
 
 impl Subject {
-    pub(super) fn new(issuer: IssuerUrl, id: SubjectId, kind: SubjectKind) -> Self {
+    pub(crate) fn new(issuer: IssuerUrl, id: SubjectId, kind: SubjectKind) -> Self {
         Self { issuer, id, kind }
     }
 
