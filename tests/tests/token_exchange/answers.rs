@@ -5,9 +5,9 @@ use std::time::Duration;
 use http::Response;
 use integration_tests::AuditLog;
 use serde_json::{Value, json};
-use tower_delegation_testing::Endpoint;
+use tower_delegation_testing::{Endpoint, TokenBuilder};
 
-use crate::shop::Shop;
+use crate::shop::{STOCK, Shop};
 
 const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 
@@ -56,6 +56,8 @@ async fn each_member_is_checked() {
         ("a scope that is a list", "scope", json!(["stock:read"]), Some("exchange_unavailable")),
         ("an end that is no number", "expires_in", json!("soon"), Some("exchange_unavailable")),
         ("an end in the past", "expires_in", json!(-1), Some("exchange_unavailable")),
+        ("an end beyond all time", "expires_in", json!(1e30), Some("exchange_unavailable")),
+        ("an end beyond all numbers", "expires_in", json!("1e999"), Some("exchange_unavailable")),
         ("it has ended", "expires_in", json!(0), Some("exchange_expired")),
         ("above the ceiling", "expires_in", json!(90_000), Some("exchange_life_too_long")),
         ("a refresh token", "refresh_token", json!("r"), Some("exchange_refresh_token")),
@@ -129,4 +131,126 @@ async fn the_event_says_that_only_the_answer_was_checked() {
     let heard = AuditLog::listen();
     assert_eq!(outcome(&shop, opaque().to_string()).await, Ok(()));
     assert_eq!(heard.one().field("verified"), "response");
+}
+
+/// A token for stock as the provider would issue it, changed.
+type Lie = fn(TokenBuilder) -> TokenBuilder;
+
+#[tokio::test]
+async fn a_token_that_says_too_much_is_refused() {
+    const UNREADABLE: Option<&str> = Some("exchange_unreadable");
+    const CHAIN: Option<&str> = Some("exchange_chain_changed");
+    const ACTOR: Option<&str> = Some("exchange_actor_mismatch");
+    let rows: &[(&str, Lie, Option<&str>)] = &[
+        ("control", |token| token, None),
+        ("an audience in a list", |token| token.audiences([STOCK]), None),
+        ("a client that may be between", |token| token.claim("act", between(json!({}))), None),
+        (
+            "members of an actor that mean nothing",
+            |token| {
+                token.claim("act", json!({ "sub": "orders", "role": "admin", "act": { "sub": "planner" } }))
+            },
+            None,
+        ),
+        ("scope in other letters", |token| token.scopes(["Stock:Read"]), Some("exchange_scope_wider")),
+        ("a scope that looks alike", |token| token.scopes(["st\u{43e}ck:read"]), UNREADABLE),
+        ("scopes with a tab between", |token| token.claim("scope", "stock:read\tadmin"), UNREADABLE),
+        (
+            "an audience with a slash more",
+            |token| token.audience(format!("{STOCK}/")),
+            Some("exchange_audience_mismatch"),
+        ),
+        ("the audience twice", |token| token.audiences([STOCK, STOCK]), Some("exchange_audience_mismatch")),
+        (
+            "an actor of another issuer",
+            |token| {
+                token.claim("act", json!({ "sub": "orders", "iss": "https://evil.example.com", "act": { "sub": "planner" } }))
+            },
+            ACTOR,
+        ),
+        (
+            "an actor of an issuer that may be spoken for",
+            |token| {
+                token.claim("act", json!({ "sub": "orders", "iss": "https://agents.example.com", "act": { "sub": "planner" } }))
+            },
+            ACTOR,
+        ),
+        (
+            "a longer chain",
+            |token| {
+                token.claim(
+                    "act",
+                    json!({ "sub": "orders", "act": { "sub": "planner", "act": { "sub": "boss" } } }),
+                )
+            },
+            CHAIN,
+        ),
+        (
+            "the chain, of another issuer",
+            |token| {
+                token.claim("act", json!({ "sub": "orders", "act": { "sub": "planner", "iss": "https://evil.example.com" } }))
+            },
+            CHAIN,
+        ),
+        (
+            "a client of another issuer between",
+            |token| token.claim("act", between(json!({ "iss": "https://agents.example.com" }))),
+            CHAIN,
+        ),
+        (
+            "a client of an unknown issuer between",
+            |token| token.claim("act", between(json!({ "iss": "https://evil.example.com" }))),
+            CHAIN,
+        ),
+        (
+            "a tenant that cannot be read",
+            |token| token.claim("tenant", json!(["acme", "globex"])),
+            Some("exchange_subject_changed"),
+        ),
+        ("another tenant", |token| token.claim("tenant", "globex"), Some("exchange_subject_changed")),
+        ("no tenant", |token| token.without("tenant"), Some("exchange_subject_changed")),
+        (
+            "bound to a key",
+            |token| token.claim("cnf", json!({ "jkt": "A".repeat(43) })),
+            Some("exchange_binding_mismatch"),
+        ),
+        ("bound to what is not known", |token| token.claim("cnf", json!({ "kid": "a" })), UNREADABLE),
+        (
+            "details",
+            |token| token.claim("authorization_details", json!([{ "type": "payment" }])),
+            Some("exchange_details_wider"),
+        ),
+        ("an end that is huge", |token| token.claim("exp", json!(1e300)), UNREADABLE),
+        ("an end in words", |token| token.claim("exp", "9999999999"), UNREADABLE),
+        (
+            "an end far away",
+            |token| token.claim("exp", json!(99_999_999_999_u64)),
+            Some("exchange_life_too_long"),
+        ),
+        ("an ID token", |token| token.typ("JWT").nonce("n").for_access_token("a"), UNREADABLE),
+        ("other keys", |token| token.sign_with_other_key(), UNREADABLE),
+        ("keys of another name", |token| token.key_id("another"), UNREADABLE),
+    ];
+    for (name, lie, expected) in rows {
+        let shop =
+            Shop::with(|layer| layer, |stock| stock.chain_may_gain("gateway").issuer_caps_life()).await;
+        let caller = shop.token().claim("act", json!({ "sub": "planner" })).claim("tenant", "acme").sign();
+        let token = shop.world.token().audience(STOCK).scopes(["stock:read"]).claim("tenant", "acme");
+        let token = token.claim("act", json!({ "sub": "orders", "act": { "sub": "planner" } }));
+        let token = lie(token.expires_in(Duration::from_secs(60))).sign();
+        let answer =
+            json!({ "access_token": token, "issued_token_type": ACCESS_TOKEN, "token_type": "Bearer" });
+        let answer = Response::builder().header("content-type", "application/json").body(answer.to_string());
+        shop.world.idp.answer_with(Endpoint::Token, answer.unwrap());
+        let context = shop.layer.authenticator().verify(&caller).await.unwrap();
+        let outcome = shop.exchange.on_behalf_of(&context).token().await;
+        assert_eq!(outcome.err().map(|error| error.reason().code()), *expected, "{name}");
+    }
+}
+
+/// The caller's chain, beneath the client that may be between, beneath orders.
+fn between(members: Value) -> Value {
+    let mut gateway = json!({ "sub": "gateway", "act": { "sub": "planner" } });
+    gateway.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+    json!({ "sub": "orders", "act": gateway })
 }

@@ -123,6 +123,17 @@ async fn a_context_of_another_layer_has_no_token_to_exchange() {
     assert_eq!(error.reason().code(), "exchange_misconfigured");
     assert_eq!(error.rejection().status(), 500);
     assert_eq!(shop.exchanges(), 0);
+    // Also where that layer keeps tokens for an exchange of its own: what it takes for a caller
+    // is not what this one does.
+    let downstream = Downstream::new("stock", STOCK, server(&shop.world))
+        .require(Requirement::named("calls stock").on_behalf_of_user())
+        .add_scopes(["stock:read"])
+        .reads(terms(&shop.world));
+    let _exchange = other.exchange(downstream).unwrap();
+    let context = other.authenticator().verify(&shop.token().sign()).await.unwrap();
+    let error = shop.exchange.on_behalf_of(&context).token().await.unwrap_err();
+    assert_eq!(error.reason().code(), "exchange_misconfigured");
+    assert_eq!(shop.exchanges(), 0);
 }
 
 #[tokio::test]
@@ -143,11 +154,31 @@ async fn a_token_leaves_for_its_own_origin_only() {
             false,
         ),
         ("its own origin with a user", own.replace("http://", "http://alice@"), false),
+        ("in capitals", own.replace("http:", "HTTP:"), true),
+        ("its name, and a dot", own.replace("127.0.0.1", "127.0.0.1.example.com."), false),
+        ("a name of IPv6", own.replace("127.0.0.1", "[::ffff:127.0.0.1]"), false),
         ("no origin", "/items".to_owned(), false),
     ] {
         let mut request = http::Request::get(&url).body(()).unwrap();
         assert_eq!(token.authorize(&mut request).is_ok(), is_own, "{name}: {url}");
         assert_eq!(request.headers().contains_key("authorization"), is_own, "{name}: {url}");
+    }
+    // A server with several names goes by `Host`: a head that was passed on can name another.
+    let authority = own.trim_start_matches("http://").trim_end_matches('/');
+    for (name, hosts, is_kept) in [
+        ("its own name", &[authority][..], true),
+        ("another name", &["evil.example.com"], false),
+        ("another port", &["127.0.0.1:1"], false),
+        ("without the port", &["127.0.0.1"], false),
+        ("its own name, and another", &[authority, "evil.example.com"], false),
+        ("nothing", &[""], false),
+        ("its own name as a user", &["127.0.0.1@evil.example.com"], false),
+    ] {
+        let request =
+            hosts.iter().fold(http::Request::get(&own), |request, host| request.header("host", *host));
+        let mut request = request.body(()).unwrap();
+        token.authorize(&mut request).unwrap();
+        assert_eq!(request.headers().contains_key("host"), is_kept, "{name}: {hosts:?}");
     }
     assert!(!format!("{token:?}").contains("eyJ"), "{token:?}");
     let mut request = http::Request::get(&own).body(()).unwrap();

@@ -2,16 +2,18 @@
 
 use std::time::Duration;
 
+use http::Response;
 use integration_tests::World;
+use serde_json::json;
 use tower_delegation::{
     Applications,
-    application::{Application, ApplicationKind},
+    application::{Application, ApplicationBuilder, ApplicationKind},
     names::{ClientId, IssuerUrl},
     revocation::{InMemoryRevocations, Revocation},
 };
-use tower_delegation_testing::{Endpoint, ExchangeLife};
+use tower_delegation_testing::{Endpoint, ExchangeLife, MockClient};
 
-use crate::shop::Shop;
+use crate::shop::{ORDERS, STOCK, Shop};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -131,6 +133,73 @@ async fn a_caller_that_is_revoked_while_the_server_answers_gets_nothing() {
     hold.release();
     let error = call.await.unwrap().unwrap_err();
     assert_eq!(error.reason().code(), "client_revoked");
+}
+
+fn application(world: &World) -> ApplicationBuilder {
+    Application::builder("shop", ApplicationKind::Application)
+        .issuer(world.idp.issuer())
+        .add_client_id("shop-web")
+        .acts_for_users()
+        .allow_any_workload()
+}
+
+#[tokio::test]
+async fn scopes_that_are_taken_back_while_the_server_answers_are_not_used() {
+    let world = World::new().await;
+    let registry = |scopes: &[&str]| {
+        Applications::builder().add_application(application(&world).add_scopes(scopes.iter().copied()))
+    };
+    let applications = registry(&["stock:read", "stock:write"]).build().unwrap();
+    let (less, handle) = (registry(&["stock:read"]), applications.clone());
+    let shop = Shop::of(world, |layer| layer.applications(handle), |stock| stock).await;
+    let client = MockClient::new(ORDERS).secret_basic("s3cret/+: ü");
+    shop.world.idp.register(client.exchanges_for(STOCK, ["stock:read", "stock:write"]));
+    let token = shop.token().scopes(["stock:read", "stock:write"]).sign();
+    let context = shop.layer.authenticator().verify(&token).await.unwrap();
+    let hold = shop.world.idp.hold(Endpoint::Token);
+    let (exchange, caller) = (shop.exchange.clone(), context.clone());
+    let call = tokio::spawn(async move { exchange.on_behalf_of(&caller).token().await });
+    shop.world.idp.wait_for_requests(Endpoint::Token, 1).await;
+    applications.replace(less).unwrap();
+    hold.release();
+    let error = call.await.unwrap().unwrap_err();
+    assert_eq!(error.reason().code(), "exchange_scope_not_granted");
+    let issued = shop.exchange.on_behalf_of(&context).token().await.unwrap();
+    assert_eq!(issued.scopes().as_str(), "stock:read");
+}
+
+#[tokio::test]
+async fn details_that_are_taken_back_are_not_used_with_a_kept_token() {
+    let world = World::new().await;
+    let registry = |types: &[&str]| {
+        let application = application(&world).add_scopes(["stock:read"]);
+        Applications::builder()
+            .add_application(application.add_authorization_detail_types(types.iter().copied()))
+    };
+    let applications = registry(&["payment"]).build().unwrap();
+    let (less, handle) = (registry(&["other"]), applications.clone());
+    let shop = Shop::of(
+        world,
+        |layer| layer.applications(handle),
+        |stock| stock.add_authorization_detail_type("payment"),
+    )
+    .await;
+    let details = json!([{ "type": "payment" }]);
+    let caller = shop.token().claim("authorization_details", details.clone()).sign();
+    let token =
+        shop.world.token().audience(STOCK).scopes(["stock:read"]).claim("act", json!({ "sub": ORDERS }));
+    let answer = json!({
+        "access_token": token.claim("authorization_details", details).sign(),
+        "issued_token_type": "urn:ietf:params:oauth:token-type:access_token",
+        "token_type": "Bearer",
+    });
+    let answer = Response::builder().header("content-type", "application/json").body(answer.to_string());
+    shop.world.idp.answer_with(Endpoint::Token, answer.unwrap());
+    let context = shop.layer.authenticator().verify(&caller).await.unwrap();
+    shop.exchange.on_behalf_of(&context).token().await.unwrap();
+    applications.replace(less).unwrap();
+    let error = shop.exchange.on_behalf_of(&context).token().await.unwrap_err();
+    assert_eq!(error.reason().code(), "exchange_details_wider");
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use super::Authenticator;
 #[cfg(feature = "http-client")]
 use crate::{
     clock::Timestamp,
+    context::DelegationContext,
     http_client::HttpClient,
     issuer::{BuildContext, Issuers, TrustedIssuer},
     revocation::{RevocationTarget, Standing, TargetMismatch},
@@ -48,6 +49,11 @@ impl Authenticator {
 
 #[cfg(feature = "http-client")]
 impl Authenticator {
+    /// Was this context made by this authenticator?
+    pub(crate) fn has_made(&self, delegation: &DelegationContext) -> bool {
+        Arc::ptr_eq(&self.0.judge, &delegation.circumstances().judge)
+    }
+
     /// Keeps the text of each token with its context from now on.
     pub(crate) fn keep_credentials(&self) {
         self.0.keeps_credentials.store(true, Ordering::Relaxed);

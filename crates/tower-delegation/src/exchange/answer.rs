@@ -145,13 +145,13 @@ impl<'a> Members<'a> {
 /// `expires_in`: a number of seconds, also where it is written as text, as some servers do.
 fn seconds(value: &RawValue) -> Result<Duration, Failure> {
     let text = string(value).unwrap_or(Cow::Borrowed(value.get()));
-    let seconds: Result<f64, _> = text.parse();
-    match seconds {
+    let seconds = match text.parse::<f64>() {
         Ok(seconds) if seconds.is_finite() && seconds >= 0.0 => {
-            Duration::try_from_secs_f64(seconds.floor()).map_err(Failure::ours)
+            Duration::try_from_secs_f64(seconds.floor()).ok()
         }
-        Ok(_) | Err(_) => Err(Failure::garbled("expires_in is no number of seconds")),
-    }
+        Ok(_) | Err(_) => None,
+    };
+    seconds.ok_or_else(|| Failure::garbled("expires_in is no number of seconds"))
 }
 
 /// An error answer (RFC 6749 section 5.2).

@@ -231,7 +231,7 @@ impl Downstream {
         self
     }
 
-    /// Tolerates that the issuer puts this client beneath this service as an actor, above the
+    /// Tolerates that the issuer puts this client of the authorization server beneath this service as an actor, above the
     /// chain of the caller's token: some add the client that the token was issued to.
     pub fn chain_may_gain(mut self, client: impl Into<ClientId>) -> Self {
         self.chain_gain.push(client.into());
@@ -365,6 +365,7 @@ impl Downstream {
             actor_mode: self.actor_mode,
             chain_gain: self.chain_gain,
             subject_remapped: self.subject_remapped,
+            reads_tenant: reads.as_ref().is_some_and(TrustedIssuer::names_tenant),
             detail_types: self.detail_types,
             max_lifetime: self.max_lifetime,
             issuer_caps_life: self.issuer_caps_life,

@@ -198,20 +198,23 @@ impl<'e> ExchangeRequest<'e> {
         let key = Key { caller: caller.token().hash(), scopes: asked.scopes.as_str().into() };
         if let Some(outcome) = inner.kept.get(&key).await
             && let Outcome::Issued(issued) = &*outcome
-            && inner.is_good(issued, Moment::of(&**clock))
+            && inner.is_good(issued, &asked, &caller)
         {
             return Ok(DownstreamToken(Arc::clone(issued)));
         }
         let entry = inner.kept.entry(key);
         let outcome = entry
-            .or_insert_with_if(inner.fetch(&caller, &asked), |former| inner.is_over(former))
+            .or_insert_with_if(inner.fetch(&caller, &asked), |former| inner.is_over(former, &asked, &caller))
             .await
             .into_value();
         // What was judged before the wait is judged again after it.
-        inner.decide(self.delegation, &self.wanted, Round::Again)?;
+        let (caller, asked) = inner.decide(self.delegation, &self.wanted, Round::Again)?;
         match &*outcome {
-            Outcome::Issued(issued) if clock.now() < issued.until => Ok(DownstreamToken(Arc::clone(issued))),
-            Outcome::Issued(_) => Err(inner.refuse(self.delegation, DenialReason::ExchangeExpired, None)),
+            Outcome::Issued(issued) => match inner.terms.check_again(issued, &asked.scopes, &caller) {
+                Ok(()) if clock.now() < issued.until => Ok(DownstreamToken(Arc::clone(issued))),
+                Ok(()) => Err(inner.refuse(self.delegation, DenialReason::ExchangeExpired, None)),
+                Err(reason) => Err(inner.refuse(self.delegation, reason, None)),
+            },
             Outcome::Failed { reason, failure, .. } => {
                 Err(inner.refuse(self.delegation, *reason, failure.clone()))
             }
@@ -248,7 +251,7 @@ impl Inner {
     fn judge(&self, delegation: &DelegationContext, round: Round) -> Result<DelegationContext, Rejection> {
         let current = delegation.current().map_err(|reason| self.rejection(delegation, reason))?.into_owned();
         current.decide(&self.terms.requirement, &RequestFacts::none(), Basis::Question, round)?;
-        if current.credential().is_none() {
+        if current.credential().is_none() || !self.authenticator.has_made(&current) {
             tracing::error!(
                 downstream = %Text::new(&self.terms.name),
                 "an exchange is asked for a context that another layer made, or before the exchange was set up"
@@ -258,23 +261,24 @@ impl Inner {
         Ok(current)
     }
 
-    /// Whether a kept token may be used: it is not near its end, and what vouches for it is
-    /// still in force.
-    fn is_good(&self, issued: &Issued, now: Moment) -> bool {
+    /// Whether a kept token may be used: it is not near its end, what vouches for it is still in
+    /// force, and the caller may have all that it grants.
+    fn is_good(&self, issued: &Issued, asked: &Asked, caller: &DelegationContext) -> bool {
+        let now = Moment::of(&**self.authenticator.clock());
         now.wall.saturating_add(self.terms.margin) < issued.until
             && self.terms.bound_certificate().is_ok_and(|current| current == issued.certificate)
             && match (&self.reader, &issued.token) {
                 (Some(reader), Some(token)) => reader.recheck(token, now).is_ok(),
                 _ => true,
             }
+            && self.terms.check_again(issued, &asked.scopes, caller).is_ok()
     }
 
     /// Whether what is kept must be asked for again.
-    fn is_over(&self, outcome: &Outcome) -> bool {
-        let now = Moment::of(&**self.authenticator.clock());
+    fn is_over(&self, outcome: &Outcome, asked: &Asked, caller: &DelegationContext) -> bool {
         match outcome {
-            Outcome::Issued(issued) => !self.is_good(issued, now),
-            Outcome::Failed { until, .. } => *until <= now.monotonic,
+            Outcome::Issued(issued) => !self.is_good(issued, asked, caller),
+            Outcome::Failed { until, .. } => *until <= self.authenticator.clock().monotonic(),
         }
     }
 

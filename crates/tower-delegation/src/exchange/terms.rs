@@ -52,6 +52,8 @@ pub(super) struct Terms {
     pub(super) actor_mode: ActorMode,
     pub(super) chain_gain: Vec<ClientId>,
     pub(super) subject_remapped: bool,
+    /// Do the terms by which tokens are read say where their tenant is?
+    pub(super) reads_tenant: bool,
     pub(super) detail_types: Vec<Box<str>>,
     pub(super) max_lifetime: Duration,
     pub(super) issuer_caps_life: bool,

@@ -7,6 +7,7 @@ use serde_json::{Value, value::RawValue};
 use super::{
     answer::Answer,
     flow::Steps,
+    issued::Issued,
     terms::{ActorMode, Terms},
     wire::ACCESS_TOKEN,
 };
@@ -16,9 +17,10 @@ use crate::{
     context::DelegationContext,
     credential::Scheme,
     json::{each_entry, find, string},
+    names::TenantId,
     reason::DenialReason,
     scope::ScopeSet,
-    token::{AUTHORIZATION_DETAILS, Actor, VerifiedToken},
+    token::{AUTHORIZATION_DETAILS, Actor, ClaimError, VerifiedToken},
 };
 
 /// How long a token is used whose life nobody tells.
@@ -163,17 +165,27 @@ impl Terms {
         if subject.kind() != of_caller.kind() || !(is_same || self.subject_remapped) {
             return Err(DenialReason::ExchangeSubjectChanged);
         }
-        let tenant = |one: Result<Option<_>, _>| one.ok().flatten();
-        let tenants = (
-            tenant(token.facts().tenant.as_ref().map(Option::as_ref).map_err(|malformed| *malformed)),
-            caller.tenant().ok().flatten(),
-        );
-        if let (true, (Some(one), Some(other))) = (is_same, tenants)
-            && one != other
-        {
+        let tenant =
+            token.facts().tenant.as_ref().map_err(|_malformed| DenialReason::ExchangeSubjectChanged)?;
+        if is_same && self.changes_tenant(tenant.as_ref(), caller.tenant()) {
             return Err(DenialReason::ExchangeSubjectChanged);
         }
         Ok(!is_same)
+    }
+
+    /// Has the subject another tenant than the caller's, or lost it? A token whose terms do not
+    /// say where its tenant is has none to compare.
+    fn changes_tenant(
+        &self,
+        tenant: Option<&TenantId>,
+        callers: Result<Option<&TenantId>, ClaimError>,
+    ) -> bool {
+        match (tenant, callers) {
+            (Some(tenant), Ok(Some(callers))) => tenant != callers,
+            (Some(_), Err(_)) => true,
+            (None, Ok(Some(_)) | Err(_)) => self.reads_tenant,
+            (_, Ok(None)) => false,
+        }
     }
 
     /// Is this service the current actor, with the caller's chain beneath it?
@@ -196,8 +208,8 @@ impl Terms {
             }
         };
         let is_gain = |actor: &&Actor| {
-            let name = actor.id().as_str();
-            self.chain_gain.iter().any(|client| client.as_str() == name)
+            let is_of_server = actor.claimed_issuer().is_none() && *actor.issuer() == self.server.issuer;
+            is_of_server && self.chain_gain.iter().any(|client| client.as_str() == actor.id().as_str())
         };
         let chain = caller.actors();
         let gained = earlier.len().saturating_sub(chain.len());
@@ -208,6 +220,23 @@ impl Terms {
             Ok(())
         } else {
             Err(DenialReason::ExchangeChainChanged)
+        }
+    }
+
+    /// Whether a token that was checked before is still no more than this caller may have:
+    /// meanwhile the registration of its application may reach less far.
+    pub(super) fn check_again(
+        &self,
+        issued: &Issued,
+        asked: &ScopeSet,
+        caller: &DelegationContext,
+    ) -> Result<(), DenialReason> {
+        if !is_within(&issued.scopes, asked) {
+            return Err(DenialReason::ExchangeScopeNotGranted);
+        }
+        match &issued.token {
+            Some(token) if !self.detail_types.is_empty() => self.check_details(token, caller),
+            Some(_) | None => Ok(()),
         }
     }
 

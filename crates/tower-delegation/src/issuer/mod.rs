@@ -293,6 +293,12 @@ impl TrustedIssuer {
         Self { audiences: vec![audience], ..self }
     }
 
+    /// Whether the mapping says where the tenant of a token is.
+    #[cfg(feature = "http-client")]
+    pub(crate) fn names_tenant(&self) -> bool {
+        self.mapping.tenant.is_some()
+    }
+
     /// The algorithms that the issuer may sign with, in place of every one that
     /// is asymmetric. A key's own `alg` narrows this further.
     pub fn algorithms(mut self, algorithms: impl IntoIterator<Item = SignatureAlgorithm>) -> Self {
