@@ -356,6 +356,58 @@ async fn a_token_that_is_bound_to_another_certificate_is_refused() {
 }
 
 #[tokio::test]
+async fn a_token_is_bound_to_both_however_the_client_authenticates() {
+    let id = "spiffe://example.org/ns/shop/sa/orders";
+    let secret = ClientAuthentication::secret_basic("s");
+    let by_certificate = MockClient::new(ORDERS).certificate_uri(id);
+    let by_secret = MockClient::new(ORDERS).secret_basic("s").certificate_bound_tokens();
+    for (name, client, authentication) in [
+        ("by the certificate", by_certificate, ClientAuthentication::mutual_tls()),
+        ("8705-3.4/5-1: by a secret, at the alias", by_secret, secret),
+    ] {
+        let world = over_mtls().await;
+        world.idp.register(client);
+        let own = world.workload("/ns/shop/sa/orders");
+        let http_client = HttpClient::new()
+            .add_root_certificates(world.pki.bundle_pem())
+            .client_certificate(own.chain_pem(), own.key_pem());
+        let both = |stock: Downstream| stock.certificate_bound().dpop_bound();
+        let shop = Shop::of_client(world, authentication, http_client, both).await;
+        let endpoint = shop.world.idp.mtls_token_endpoint().unwrap();
+        for (fault, expected) in
+            [(None, None), (Some(ExchangeFault::Unbound), Some("exchange_binding_mismatch"))]
+        {
+            if let Some(fault) = fault {
+                shop.world.idp.misissue_next(fault);
+            }
+            let context = shop.layer.authenticator().verify(&shop.token().sign()).await.unwrap();
+            let found = shop.exchange.on_behalf_of(&context).token().await;
+            assert_eq!(found.err().map(|error| error.reason().code()), expected, "7800-3.1-1: {name}");
+            assert_eq!(part(proofs(&shop).last().unwrap(), 1)["htu"], endpoint, "9449-4.3-9: {name}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn each_exchange_has_a_key_of_its_own() {
+    let shop = Shop::with(|layer| layer, Downstream::dpop_bound).await;
+    let server = crate::shop::server(&shop.world);
+    let other = Downstream::new("stock", STOCK, server)
+        .require(Requirement::named("calls stock"))
+        .add_scopes(["stock:read"])
+        .reads(terms(&shop.world))
+        .dpop_bound();
+    let other = shop.layer.exchange(other).unwrap();
+    let context = shop.layer.authenticator().verify(&shop.token().sign()).await.unwrap();
+    for exchange in [&shop.exchange, &other] {
+        exchange.on_behalf_of(&context).token().await.unwrap();
+    }
+    let proofs = proofs(&shop);
+    let [one, other] = &*proofs else { panic!("{proofs:?}") };
+    assert_ne!(part(one, 0)["jwk"], part(other, 0)["jwk"], "8693-c4");
+}
+
+#[tokio::test]
 async fn a_kept_token_is_not_used_with_another_certificate() {
     let world = over_mtls().await;
     let id = "spiffe://example.org/ns/shop/sa/orders";

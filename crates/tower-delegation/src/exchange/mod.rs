@@ -3,15 +3,16 @@
 //! A [`Downstream`] says which service is called, the most that may ever be asked for there,
 //! and who may cause it. [`DelegationLayer::exchange`](crate::layer::DelegationLayer::exchange)
 //! makes an [`Exchange`] of it, which trades the token of a caller for one that may be sent
-//! there (RFC 8693), and keeps it while it is good.
+//! there, and keeps it while it is good: by RFC 8693, or by another [`Flow`].
 //!
 //! 1. Before anything is asked for: the caller's context is judged as of now, the downstream's
 //!    requirement must allow, and the scopes are no more than the caller's are worth there.
 //! 2. What comes back is verified before it is used: by the terms that
 //!    [`Downstream::reads`] agrees on, for one audience, with the caller's subject, this service as
-//!    the actor above the caller's unchanged chain, no more scope than was asked for, and a life
-//!    that ends in time. Where the token is [opaque](Downstream::opaque), the members of the
-//!    answer are checked, and the event says so.
+//!    the actor above the caller's unchanged chain, no more scope than was asked for,
+//!    [bound](Downstream::dpop_bound) as was asked for, and with a life that ends in time. Where the
+//!    token is [opaque](Downstream::opaque), the members of the answer are checked, and the event
+//!    says so.
 //! 3. Each violation has a [reason](crate::reason::DenialReason) of its own, an audit event and a
 //!    warning, and no request leaves. Where there is no token there is no call: the caller's own
 //!    token is never passed on instead.
