@@ -135,7 +135,8 @@ impl Rejection {
         } else {
             tracing::error!(
                 "a request was served and no enforced requirement allowed it: \
-                 give its route a rule that is not on trial, or declare it public with a reason"
+                 give its route a rule that is not on trial, or declare it public with a reason; \
+                 a route by the table needs `RouteTableLayer` around it"
             );
         }
         let reason = DenialReason::Undecided;
