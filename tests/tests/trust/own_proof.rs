@@ -316,6 +316,39 @@ async fn a_proof_is_lent_to_no_later_request() {
     }
 }
 
+/// A proof that comes without a token is that request's too, and no longer than others.
+#[tokio::test]
+async fn a_proof_of_an_anonymous_request_ends_with_it() {
+    let _audit = AuditLog::listen();
+    for (store, dpop) in stores() {
+        let world = World::new().await;
+        let layer = world.layer().dpop(dpop).allow_anonymous().build().unwrap();
+        let kept = Kept::default();
+        let keep = {
+            let kept = kept.clone();
+            from_fn(move |request: Request, next: Next| {
+                *kept.lock().unwrap() = Some(request.extensions().clone());
+                next.run(request)
+            })
+        };
+        let greeting = Router::new().route("/", plain_get(greet)).layer(keep).layer(layer.clone());
+        let served = Served::start(greeting).await;
+        let client = Client::new(&world);
+        let proof = client.proof("/");
+        let answer = Answer::of(served.request(Method::GET, "/").header("dpop", &proof)).await;
+        assert_eq!((answer.status, &*answer.body), (200, "stranger"), "{store}");
+        // What a socket that the request has opened is sent, one message after another.
+        for (attempt, is_accepted) in [("first", true), ("again", false)] {
+            let (mut head, ()) = Request::new(()).into_parts();
+            head.headers.insert(AUTHORIZATION, format!("DPoP {}", client.token).parse().unwrap());
+            head.headers.insert("dpop", proof.parse().unwrap());
+            head.extensions = kept.lock().unwrap().clone().unwrap();
+            let found = layer.authenticator().authenticate(&mut head).await;
+            assert_eq!(found.is_ok(), is_accepted, "{store}, {attempt}: {found:?}");
+        }
+    }
+}
+
 /// A request that a handler sends with the extensions of its own, and its head changed.
 fn within(parts: &Parts, change: &dyn Fn(&mut HeaderMap)) -> Request {
     let mut within = Request::new(Body::empty());

@@ -121,7 +121,9 @@ impl Gate {
                 self.mark(anonymous.record());
                 let watch = self.watch(request, now, Caller::Anonymous(anonymous.clone()));
                 request.extensions_mut().insert(anonymous);
-                return Ok(Admitted { dpop_nonce: None, watch: watch.until_the_end(None) });
+                // A proof without a token may be used further inside, and no longer than that.
+                let watch = watch.until_the_end(self.authenticator.take_proof(request));
+                return Ok(Admitted { dpop_nonce: None, watch });
             }
             (Ok(None), AnonymousRequests::Refused) => {
                 let needs = self.routes.needs(request);
