@@ -208,7 +208,9 @@ impl Terms {
             }
         };
         let is_gain = |actor: &&Actor| {
-            let is_of_server = actor.claimed_issuer().is_none() && *actor.issuer() == self.server.issuer;
+            // Of the server that names this service as an actor, which may be the first of two.
+            let servers = [&self.server.issuer, &self.acts_as.0];
+            let is_of_server = actor.claimed_issuer().is_none() && servers.contains(&actor.issuer());
             is_of_server && self.chain_gain.iter().any(|client| client.as_str() == actor.id().as_str())
         };
         let chain = caller.actors();
