@@ -90,6 +90,7 @@ impl DownstreamToken {
     }
 
     /// Whether each request has a proof of its own.
+    #[cfg(feature = "reqwest")]
     pub(super) fn is_bound_to_key(&self) -> bool {
         self.0.key.is_some()
     }

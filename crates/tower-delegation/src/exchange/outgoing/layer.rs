@@ -35,6 +35,9 @@ type BoxError = Box<dyn Error + Send + Sync>;
 /// is passed on, or the one that [`on_behalf_of`](OnBehalfOfExt::on_behalf_of) puts there. It is
 /// taken out; a request without one is refused. [What else is refused](super).
 ///
+/// The header fields of a request go along, but for those that name credentials: a gateway removes
+/// what is not for the downstream, such as `Cookie`.
+///
 /// A request whose target names no origin goes to that path beneath the downstream's URL, and its
 /// target is made absolute: hyper's clients need that. tonic's `Channel` has an origin of its own;
 /// it must be the downstream's. The inner service must follow no redirect.
@@ -275,10 +278,10 @@ where
         exchange: &Exchange,
     ) -> Result<S::Future, CallError> {
         let Self { mut service, mut request, url } = self;
-        let elsewhere = || CallError::target(exchange, Some(caller), DenialReason::DownstreamRequestInvalid);
-        *request.uri_mut() = Uri::try_from(url.as_str()).map_err(|_cause| elsewhere())?;
+        let malformed = |error: BoxError| CallError::malformed(exchange, caller, error);
+        *request.uri_mut() = Uri::try_from(url.as_str()).map_err(|error| malformed(error.into()))?;
         let method = request.method().clone();
-        token.put_on(&method, &url, request.headers_mut()).map_err(|_elsewhere| elsewhere())?;
+        token.put_on(&method, &url, request.headers_mut()).map_err(|error| malformed(error.into()))?;
         if let Some(trace) = caller.record().trace() {
             trace.put_on(request.headers_mut());
         }
