@@ -8,7 +8,11 @@ use integration_tests::{Answer, AuditLog, Served};
 use serde_json::json;
 use tower_delegation::{
     DelegationContext, Rejection,
-    exchange::outgoing::{CallErrorKind, DownstreamClient},
+    exchange::{
+        Downstream,
+        outgoing::{CallErrorKind, DownstreamClient},
+    },
+    proof::{Dpop, DpopNonces},
 };
 use tower_delegation_testing::Endpoint;
 
@@ -163,6 +167,29 @@ async fn without_an_answer_the_caller_is_not_to_blame() {
     assert_eq!(stock.take().len(), 0, "nothing was sent");
 }
 
+#[tokio::test]
+async fn a_bound_token_has_a_proof_for_each_request_and_the_nonce_that_stock_demands() {
+    let nonces = |dpop: Dpop| dpop.nonces(DpopNonces::new());
+    let shop = Shop::of_stock(nonces, Downstream::dpop_bound).await;
+    let caller = shop.caller().await;
+    let client = DownstreamClient::new(shop.exchange.clone()).unwrap();
+    for round in 0..2 {
+        let answer =
+            client.get("/items").header("dpop", "another").on_behalf_of(&caller).send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{round}");
+        let seen: serde_json::Value = answer.json().await.unwrap();
+        assert_eq!(seen["sender_constraint"], "dpop", "{round}");
+    }
+    // A request whose body cannot be sent twice is answered with what stock said.
+    let fresh =
+        DownstreamClient::new(shop.exchange_with(shop.exchange.url(), Downstream::dpop_bound)).unwrap();
+    let stream = || reqwest::Body::wrap(http_body_util::Full::new(bytes::Bytes::from_static(b"text")));
+    let once = fresh.get("/items").body(stream()).on_behalf_of(&caller).send().await.unwrap();
+    assert_eq!(once.status(), 401);
+    let then = fresh.get("/items").body(stream()).on_behalf_of(&caller).send().await.unwrap();
+    assert_eq!(then.status(), 200, "its nonce is known by then");
+}
+
 /// orders, which hands on what stock answers.
 async fn orders(shop: &Shop, client: DownstreamClient) -> Served {
     let items =
@@ -213,7 +240,7 @@ async fn one_trace_goes_through_and_a_malformed_one_does_not() {
         assert_eq!(seen.field("x-own-trace"), None, "{name}: nothing else of the caller's request goes on");
         let events = heard.take();
         let exchange = events.iter().find(|event| event.field("downstream") == "stock").unwrap();
-        let request = events.iter().find(|event| event.field("downstream") == "").unwrap();
+        let request = events.iter().find(|event| event.field("downstream").is_empty()).unwrap();
         assert_eq!(exchange.field("trace_id"), request.field("trace_id"), "{name}");
         let is_traced =
             fields.iter().filter(|(name, value)| *name == "traceparent" && *value == PARENT).count() == 1

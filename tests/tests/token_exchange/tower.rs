@@ -76,7 +76,7 @@ async fn a_request_elsewhere_or_without_a_caller_is_refused_before_anything_is_e
         ("another host", own.replace("127.0.0.1", "localhost"), true, "downstream_request_invalid"),
         (
             "its name as a user",
-            format!("http://{}@{host}/", &own[7..].replace(':', ".")),
+            format!("http://{}@{host}/", own.trim_start_matches("http://").replace(':', ".")),
             true,
             "downstream_request_invalid",
         ),
