@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tower_delegation::{
     DelegationLayer, DenialReason, Requirement,
-    exchange::{AuthorizationServer, ClientAuthentication, Downstream, ExchangeError},
+    exchange::{ActorToken, AuthorizationServer, ClientAuthentication, Downstream, ExchangeError},
 };
 use tower_delegation_testing::{Endpoint, MockClient, TokenRequest};
 
@@ -88,18 +88,25 @@ impl Case {
         let is_other_type =
             self.requested_token_type.as_deref().iter().chain(&types).any(|kind| is_other(kind));
         let targets = self.parameter("resource").len() + self.parameter("audience").len();
-        let has_actor = !self.parameter("actor_token").is_empty();
-        (is_other_type || has_actor || targets > 1).then_some(Policy::OneAccessToken)
+        (is_other_type || targets > 1).then_some(Policy::OneAccessToken)
     }
 
     /// The downstream whose exchange would make this request.
-    fn downstream(&self, issuer: &str) -> Downstream {
+    fn downstream(&self, issuer: &str, actor: &str) -> Downstream {
         let authentication = ClientAuthentication::secret_basic(SECRET);
         let server = AuthorizationServer::discover(issuer).unwrap().client(CLIENT, authentication);
         let downstream = Downstream::new("stock", "https://stock.example.com", server)
             .require(Requirement::named("calls stock").on_behalf_of_user())
             .add_scopes(self.scopes())
             .opaque("the cases' tokens are no tokens of this provider");
+        let downstream = match self.parameter("actor_token_type").first() {
+            Some(kind)
+                if self.request.as_ref().is_some_and(|request| request.contains_key("actor_token")) =>
+            {
+                downstream.actor_token(ActorToken::given(actor, kind))
+            }
+            _ => downstream,
+        };
         match (self.parameter("resource").first(), self.parameter("audience").first()) {
             (Some(resource), _) => downstream.resource(resource),
             (None, Some(audience)) => downstream.audience(*audience).ask_by_audience(),
@@ -141,7 +148,8 @@ impl Site {
     /// Asks for a token, for a user with the scopes of the case. A new exchange for each case:
     /// none is answered by what another one left behind.
     async fn ask(&self, case: &Case) -> Result<Result<(), ExchangeError>, String> {
-        let exchange = self.layer.exchange(case.downstream(self.world.idp.issuer()));
+        let actor = self.world.token().sign();
+        let exchange = self.layer.exchange(case.downstream(self.world.idp.issuer(), &actor));
         let exchange = exchange.map_err(|error| error.to_string())?;
         let token = self.world.token().scopes(case.scopes()).sign();
         let caller = self.layer.authenticator().verify(&token).await.unwrap();
