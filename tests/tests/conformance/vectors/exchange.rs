@@ -85,8 +85,7 @@ impl Case {
     fn policy(&self) -> Option<Policy> {
         let is_other = |kind: &&str| *kind != ACCESS_TOKEN;
         let types = [self.parameter("requested_token_type"), self.parameter("subject_token_type")].concat();
-        let is_other_type =
-            self.requested_token_type.as_deref().iter().chain(&types).any(|kind| is_other(kind));
+        let is_other_type = self.requested_token_type.as_deref().iter().chain(&types).any(is_other);
         let targets = self.parameter("resource").len() + self.parameter("audience").len();
         (is_other_type || targets > 1).then_some(Policy::OneAccessToken)
     }
@@ -186,7 +185,7 @@ impl Site {
                 values.all().into_iter().map(|value| (name.as_str(), if is_token { &token } else { value })),
             );
         }
-        let request = reqwest::Client::new().post(self.world.idp.token_endpoint()).form(&form);
+        let request = reqwest::Client::default().post(self.world.idp.token_endpoint()).form(&form);
         request.basic_auth(CLIENT, Some(SECRET)).send().await.unwrap().status().is_success()
     }
 
