@@ -1,8 +1,8 @@
 //! Every reason for which a request is not served, each with one stable code.
 //!
 //! Operators read the reason in the audit event. Clients learn only its
-//! [`RejectionKind`]: which check a token failed is nobody's business but the
-//! operator's.
+//! [`RejectionKind`]: which check a token failed is for the
+//! operator alone.
 
 use std::fmt;
 

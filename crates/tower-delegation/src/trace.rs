@@ -200,7 +200,7 @@ mod tests {
     fn accepted() {
         for (name, field) in [
             ("the specification's example", GOOD),
-            ("a flag nobody knows", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-ff"),
+            ("an unknown flag", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-ff"),
             ("a later version", "01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
             ("a later version, longer", "cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-what"),
         ] {

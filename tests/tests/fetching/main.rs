@@ -1,4 +1,4 @@
-//! What fetching can be told: proxy, credentials, certificates, other places, plain
+//! What fetching can be configured with: proxy, credentials, certificates, other places, plain
 //! http, a transport of one's own. Each is used over a real socket, and each is refused
 //! where it was not asked for. What cannot be fetched is an outage: 503, never 401.
 #![expect(

@@ -237,7 +237,7 @@ async fn every_mistake_of_a_downstream_is_reported() {
         (
             "a rule that cannot be met",
             good().require(Requirement::new().risk_below("fraud", 5)),
-            &["risk_below", "add_risk_signal"],
+            &["risk_below", "\"fraud\"", "add_risk_signal"],
         ),
         ("a rule on the path", good().require(Requirement::new().subject_matches_path("id")), &["id"]),
     ] {

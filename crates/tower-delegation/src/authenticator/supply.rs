@@ -190,7 +190,7 @@ impl Supply<'_> {
             }
             Demand::RiskBelow(signal, _) => unless(
                 self.risk.is_some_and(|risk| risk.get(signal).is_some()),
-                "the risk signal of this name: `.add_risk_signal(..)`",
+                &format!("the risk signal {signal:?}: `.add_risk_signal(..)`"),
             ),
             // A bound, or what any token may say.
             Demand::SubjectMatchesPath(_)

@@ -108,7 +108,7 @@ pub(super) enum Party {
     Caller,
     /// This service's own.
     Service,
-    /// It cannot be told.
+    /// It is not known.
     Unknown,
 }
 

@@ -23,7 +23,7 @@ use crate::{
     token::{AUTHORIZATION_DETAILS, Actor, ClaimError, VerifiedToken},
 };
 
-/// How long a token is used whose life nobody tells.
+/// How long a token is used of which neither the answer nor the token says when it ends.
 const UNTOLD_LIFETIME: Duration = Duration::from_secs(60);
 
 /// What was checked of a token.
