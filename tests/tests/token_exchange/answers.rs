@@ -144,7 +144,7 @@ async fn a_token_that_says_too_much_is_refused() {
     let rows: &[(&str, Lie, Option<&str>)] = &[
         ("control", |token| token, None),
         ("an audience in a list", |token| token.audiences([STOCK]), None),
-        ("a client that may be between", |token| token.claim("act", between(json!({}))), None),
+        ("a client that may be between", |token| token.claim("act", between(&json!({}))), None),
         (
             "members of an actor that mean nothing",
             |token| {
@@ -194,12 +194,12 @@ async fn a_token_that_says_too_much_is_refused() {
         ),
         (
             "a client of another issuer between",
-            |token| token.claim("act", between(json!({ "iss": "https://agents.example.com" }))),
+            |token| token.claim("act", between(&json!({ "iss": "https://agents.example.com" }))),
             CHAIN,
         ),
         (
             "a client of an unknown issuer between",
-            |token| token.claim("act", between(json!({ "iss": "https://evil.example.com" }))),
+            |token| token.claim("act", between(&json!({ "iss": "https://evil.example.com" }))),
             CHAIN,
         ),
         (
@@ -249,7 +249,7 @@ async fn a_token_that_says_too_much_is_refused() {
 }
 
 /// The caller's chain, beneath the client that may be between, beneath orders.
-fn between(members: Value) -> Value {
+fn between(members: &Value) -> Value {
     let mut gateway = json!({ "sub": "gateway", "act": { "sub": "planner" } });
     gateway.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
     json!({ "sub": "orders", "act": gateway })
