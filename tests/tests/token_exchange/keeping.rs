@@ -99,6 +99,10 @@ async fn an_issuer_that_is_said_to_cap_life_must() {
             shop.layer.authenticator().verify(&shop.token().expires_in(MINUTE).sign()).await.unwrap();
         let outcome = shop.exchange.on_behalf_of(&context).token().await;
         assert_eq!(outcome.err().map(|error| error.reason().code()), code, "{life:?} {caps}");
+        let status = shop.exchange.status();
+        let outlives = u64::from(life == ExchangeLife::Renewed && !caps);
+        assert_eq!(status.outliving_caller, outlives, "{life:?} {caps}");
+        assert_eq!((status.issued, status.failed), if code.is_none() { (1, 0) } else { (0, 1) });
     }
 }
 

@@ -73,9 +73,11 @@ async fn a_server_that_is_down_is_asked_again_after_a_while_only() {
     let asked = shop.world.idp.requests(Endpoint::Token);
     assert!((5..=15).contains(&asked), "five outages in a row, each tried three times at most: {asked}");
     shop.world.idp.recover(Endpoint::Token);
+    assert!(shop.exchange.status().is_paused);
     is_our_outage(&shop, "while it is left alone").await;
     assert_eq!(shop.world.idp.requests(Endpoint::Token), asked);
     shop.world.clock.advance(Duration::from_secs(5));
+    assert!(!shop.exchange.status().is_paused);
     shop.seen(&shop.token().sign()).await;
 }
 

@@ -42,6 +42,11 @@ impl Circuit {
         is_over
     }
 
+    /// Is nothing sent for now?
+    pub(super) fn is_paused(&self, now: Duration) -> bool {
+        now < self.state().closed_until
+    }
+
     /// The server has answered.
     pub(super) fn answered(&self) {
         *self.state() = State::default();

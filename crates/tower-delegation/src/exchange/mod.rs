@@ -47,6 +47,7 @@ mod pass_through;
 mod request;
 mod server;
 mod signing;
+mod status;
 mod steps;
 mod terms;
 mod verify;
@@ -62,5 +63,6 @@ pub use self::{
     request::{Exchange, ExchangeRequest},
     server::AuthorizationServer,
     signing::SigningKey,
+    status::ExchangeStatus,
     terms::ActorMode,
 };

@@ -18,6 +18,7 @@ use super::{
     dpop::token_hash,
     error::{ExchangeError, Failure},
     issued::{BoundKey, DownstreamToken, Issued},
+    status::{self, Account, ExchangeStatus},
     terms::{Asked, Terms},
     verify::Checked,
 };
@@ -58,6 +59,7 @@ struct Inner {
     trail: Trail,
     kept: Cache<Key, Arc<Outcome>>,
     circuit: Circuit,
+    account: Account,
 }
 
 /// The caller's token, by the hash of its text, and what was asked for. Everything else that a
@@ -95,8 +97,9 @@ impl Exchange {
             .eviction_policy(EvictionPolicy::lru())
             .support_invalidation_closures()
             .build();
-        let circuit = Circuit::default();
-        let inner = Arc::new(Inner { terms, reader, authenticator, trail, kept, circuit });
+        status::describe();
+        let (circuit, account) = (Circuit::default(), Account::default());
+        let inner = Arc::new(Inner { terms, reader, authenticator, trail, kept, circuit, account });
         let listener: Weak<dyn RevocationListener> = Arc::downgrade(&inner) as _;
         inner.authenticator.subscribe(listener)?;
         Ok(Self(inner))
@@ -151,6 +154,13 @@ impl Exchange {
     #[must_use]
     pub fn url(&self) -> &str {
         self.0.terms.url.as_str()
+    }
+
+    /// How the exchanges are doing. Asks no server and waits for nothing.
+    #[must_use]
+    pub fn status(&self) -> ExchangeStatus {
+        let is_paused = self.0.circuit.is_paused(self.now().monotonic);
+        self.0.account.status(&self.0.terms.name, is_paused)
     }
 
     /// How many tokens are kept. Does pending clean-up first, so it is for status pages.
@@ -309,10 +319,12 @@ impl Inner {
         let began = Moment::of(&**self.authenticator.clock());
         match self.ask(caller, asked).await {
             Ok((issued, checked)) => {
+                self.account.add_issued(&self.terms.name, checked.outlives_caller);
                 self.record(caller, Some(asked), Ok(&checked), began, places);
                 Ok(issued)
             }
             Err((reason, failure)) => {
+                self.account.add_failed(&self.terms.name);
                 self.log(reason, failure.as_deref());
                 self.record(caller, Some(asked), Err(reason), began, places);
                 Err((reason, failure))
