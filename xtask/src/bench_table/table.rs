@@ -63,11 +63,11 @@ impl fmt::Display for Table {
         write!(f, "\n{}.", self.machine)?;
         let LookUps { hash, maps } = &self.look_ups;
         if let Some(hash) = hash {
-            write!(f, " Hashing a token there (HighwayHash-128) takes {} µs", cell(Some(hash / 1000.0)))?;
+            write!(f, " Hashing a token there (`HighwayHash-128`) takes {} µs", cell(Some(hash / 1000.0)))?;
             for (live, median) in maps {
                 if let Some(median) = median {
                     let median = cell(Some(median / 1000.0));
-                    write!(f, ",\na look-up among {live} entries (quick_cache) {median} µs")?;
+                    write!(f, ",\na look-up among {live} entries (`quick_cache`) {median} µs")?;
                 }
             }
             write!(f, ".")?;
@@ -136,9 +136,9 @@ mod tests {
 | raw | 20.0 | 1.00 | 60.0 | 1.00 | 40.0 | 1.00 |
 | peer 1.2.3 | 40.0 | 2.00 | 150 | 2.50 | – | – |
 
-Some CPU, 2 cores, rustc 1.95.0. Hashing a token there (HighwayHash-128) takes 0.30 µs,
-a look-up among 100 entries (quick_cache) 0.15 µs,
-a look-up among 10,000 entries (quick_cache) 0.40 µs.
+Some CPU, 2 cores, rustc 1.95.0. Hashing a token there (`HighwayHash-128`) takes 0.30 µs,
+a look-up among 100 entries (`quick_cache`) 0.15 µs,
+a look-up among 10,000 entries (`quick_cache`) 0.40 µs.
 ";
         assert_eq!(rendered, expected);
     }
