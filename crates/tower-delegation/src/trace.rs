@@ -21,7 +21,7 @@ const MAX_STATE_MEMBERS: usize = 32;
 
 /// The trace and the calling span that the request's `traceparent` names.
 ///
-/// Whoever sends the request chooses both: they help to find what belongs
+/// The sender of the request chooses both: they help to find what belongs
 /// together and prove nothing.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TraceContext {

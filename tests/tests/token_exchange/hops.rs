@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use tower_delegation_testing::ExchangeFault;
 
 use self::chain::{Chain, PLACES, TRACE};
+use crate::faults::REASONS;
 
 #[tokio::test]
 async fn the_user_all_who_act_for_them_and_the_trace_arrive_at_every_hop() {
@@ -157,24 +158,10 @@ async fn a_suspended_application_is_stopped_at_each_hop_that_it_acts_at() {
 
 #[tokio::test]
 async fn a_provider_that_hands_out_too_much_at_any_hop_stops_the_chain_there() {
-    use ExchangeFault as F;
-    let rows = [
-        (F::WiderScope, "exchange_scope_wider"),
-        (F::OtherAudience, "exchange_audience_mismatch"),
-        (F::SecondAudience, "exchange_audience_mismatch"),
-        (F::OtherSubject, "exchange_subject_changed"),
-        (F::ActorDropped, "exchange_actor_missing"),
-        (F::ActorReplaced, "exchange_actor_mismatch"),
-        (F::ChainCut, "exchange_chain_changed"),
-        (F::LongerLife, "exchange_life_too_long"),
-        (F::OtherType, "exchange_type_mismatch"),
-        (F::OtherIssuer, "exchange_issuer_mismatch"),
-        (F::RefreshTokenAdded, "exchange_refresh_token"),
-    ];
     let chain = Chain::new().await;
     for (at, place) in PLACES.iter().enumerate().take(3) {
-        for (fault, reason) in rows {
-            if at == 0 && fault == F::ChainCut {
+        for (fault, reason) in REASONS {
+            if at == 0 && fault == ExchangeFault::ChainCut {
                 // No one acted earlier: there is nothing to cut.
                 continue;
             }

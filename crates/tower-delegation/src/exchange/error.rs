@@ -216,7 +216,7 @@ impl Failure {
     }
 
     /// What the caller's user has to prove anew, where that would help: JSON in base64, as it
-    /// stands in a challenge.
+    /// is written in a challenge.
     pub(super) fn claims(&self) -> Option<String> {
         match &self.kind {
             FailureKind::Refused { claims: Some(claims), .. }
